@@ -1,0 +1,1 @@
+"""Dagster assets from raw ECGs to fine-tuned, evaluated ECG foundation models."""

@@ -1,0 +1,115 @@
+"""What a model's input is, by value: it travels in manifests and checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ecg_assets.errors import SpecMismatch
+from ecg_assets.lineage import fingerprint_json
+
+STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The twelve leads in the order that fairseq-signals and ECGFounder feed them."""
+
+
+@dataclass(frozen=True)
+class SignalSpec:
+    """How a recording becomes model input.
+
+    A recording is cut to `record_s` seconds, resampled linearly to `sample_rate_hz`,
+    normalized lead by lead over what is left, missing samples filled, then cut into
+    non-overlapping segments of `segment_s` seconds (the remainder is dropped).
+
+    Attributes
+    ----------
+    leads
+        Lead names, in the order of the model's channels.
+    n_channels
+        Input channels of the model: as many as leads, or 12 for one lead repeated 12 times.
+    sample_rate_hz, record_s, segment_s
+        Sample rate, and lengths in seconds.
+    filter
+        ``none``.
+    normalization
+        ``z-score-per-lead``: minus the mean, over the population standard deviation; a
+        constant lead becomes 0.
+    fill
+        ``zero``: a missing (NaN) sample is 0 after normalization.
+    unit
+        Unit of the samples before normalization.
+    """
+
+    leads: tuple[str, ...] = ("I",)
+    n_channels: int = 12
+    sample_rate_hz: int = 500
+    record_s: float = 10.0
+    segment_s: float = 5.0
+    filter: str = "none"
+    normalization: str = "z-score-per-lead"
+    fill: str = "zero"
+    unit: str = "mV"
+
+    def __post_init__(self) -> None:
+        unknown = [lead for lead in self.leads if lead not in STANDARD_LEADS]
+        if unknown or not self.leads or len(set(self.leads)) != len(self.leads):
+            raise ValueError(
+                f"leads is {self.leads}; expected distinct names out of {', '.join(STANDARD_LEADS)}."
+            )
+        if self.n_channels != len(self.leads) and len(self.leads) != 1:
+            raise ValueError(
+                f"n_channels is {self.n_channels} for {len(self.leads)} leads; "
+                "it must equal their number (only a single lead can be repeated)."
+            )
+        if not 0 < self.segment_s <= self.record_s:
+            raise ValueError(
+                f"segment_s is {self.segment_s}; it must be above 0 and at most "
+                f"record_s = {self.record_s}."
+            )
+        if self.sample_rate_hz <= 0:
+            raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}; it must be above 0.")
+        for field, allowed in (
+            ("filter", ("none",)),
+            ("normalization", ("z-score-per-lead",)),
+            ("fill", ("zero",)),
+            ("unit", ("mV",)),
+        ):
+            if getattr(self, field) not in allowed:
+                raise ValueError(f"{field} is {getattr(self, field)!r}; allowed: {allowed}.")
+
+    @property
+    def record_samples(self) -> int:
+        """Samples of a whole recording after resampling."""
+        return round(self.record_s * self.sample_rate_hz)
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples of one segment."""
+        return round(self.segment_s * self.sample_rate_hz)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of all fields."""
+        return fingerprint_json(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as JSON values; `from_json` reads them back."""
+        return {**asdict(self), "leads": list(self.leads)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> SignalSpec:
+        """Build a spec from `to_json`'s value.
+
+        >>> SignalSpec.from_json(SignalSpec().to_json()) == SignalSpec()
+        True
+        """
+        return cls(**{**value, "leads": tuple(value["leads"])})
+
+
+def require_same_spec(expected: SignalSpec, found: SignalSpec, *, where: str) -> None:
+    """Raise `SpecMismatch` with both specs printed unless they are equal."""
+    if expected != found:
+        raise SpecMismatch(
+            f"Signal spec of {where} differs from the model's.\n"
+            f"  model: {expected.to_json()}\n  data:  {found.to_json()}\n"
+            "Build manifests with the model's spec, or choose a model of this spec."
+        )

@@ -1,0 +1,97 @@
+"""Declared table schemas: one place that writes, checks and documents each stored table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from ecg_assets.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, Arrow type, meaning, and whether it may hold nulls."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """The declared columns of one stored table, in order."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """Arrow schema, each field with its meaning as metadata."""
+        return pa.schema(
+            [
+                pa.field(c.name, c.type, nullable=c.nullable, metadata={"meaning": c.meaning})
+                for c in self.columns
+            ]
+        )
+
+    def from_pandas(self, frame: pd.DataFrame) -> pa.Table:
+        """Convert a frame to the declared types.
+
+        Raises
+        ------
+        SchemaError
+            When columns are missing or unknown, a value does not fit its type, or a
+            column that may not be null holds nulls.
+        """
+        self._require_names(list(frame.columns))
+        try:
+            table = pa.Table.from_pandas(frame, schema=self.arrow, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise SchemaError(
+                f"Table {self.name}: a value does not fit its column: {error}"
+            ) from error
+        return self.require(table.replace_schema_metadata(None))
+
+    def require(self, table: pa.Table) -> pa.Table:
+        """Return the table if it follows this schema, else raise `SchemaError`."""
+        self._require_names(table.column_names)
+        for column in self.columns:
+            found = table.schema.field(column.name).type
+            if found != column.type:
+                raise SchemaError(
+                    f"Table {self.name}: column {column.name!r} is {found}, expected {column.type}."
+                )
+            nulls = table[column.name].null_count
+            if nulls and not column.nullable:
+                raise SchemaError(
+                    f"Table {self.name}: column {column.name!r} has {nulls} empty values "
+                    f"in {table.num_rows} rows; it may have none."
+                )
+        return table
+
+    def empty(self) -> pd.DataFrame:
+        """Frame without rows in this schema's columns."""
+        return self.arrow.empty_table().to_pandas()
+
+    def markdown(self) -> str:
+        """Documentation of the columns as a Markdown table."""
+        rows = [
+            f"| `{c.name}` | {c.type} | {'yes' if c.nullable else 'no'} | {c.meaning} |"
+            for c in self.columns
+        ]
+        return "\n".join(
+            ["| column | type | may be empty | meaning |", "| --- | --- | --- | --- |", *rows]
+        )
+
+    def _require_names(self, found: list[str]) -> None:
+        expected = [c.name for c in self.columns]
+        missing = [name for name in expected if name not in found]
+        unknown = [name for name in found if name not in expected]
+        if missing or unknown:
+            raise SchemaError(
+                f"Table {self.name}: missing columns {missing}, unknown columns {unknown}; "
+                f"expected {expected}."
+            )

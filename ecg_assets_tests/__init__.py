@@ -1,0 +1,1 @@
+"""Tests of ecg_assets; the folders mirror the package."""
