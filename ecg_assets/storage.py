@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -65,5 +64,5 @@ def remove_leftovers(folder: Path) -> int:
         if original.exists():
             shutil.rmtree(entry, ignore_errors=True)
         else:
-            os.rename(entry, original)
+            entry.rename(original)
     return count

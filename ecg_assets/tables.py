@@ -47,13 +47,14 @@ class TableSchema:
             column that may not be null holds nulls.
         """
         self._require_names(list(frame.columns))
+        types = pa.schema([(c.name, c.type) for c in self.columns])
         try:
-            table = pa.Table.from_pandas(frame, schema=self.arrow, preserve_index=False)
+            table = pa.Table.from_pandas(frame, schema=types, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
             raise SchemaError(
                 f"Table {self.name}: a value does not fit its column: {error}"
             ) from error
-        return self.require(table.replace_schema_metadata(None))
+        return self.require(table).cast(self.arrow)
 
     def require(self, table: pa.Table) -> pa.Table:
         """Return the table if it follows this schema, else raise `SchemaError`."""
@@ -74,7 +75,8 @@ class TableSchema:
 
     def empty(self) -> pd.DataFrame:
         """Frame without rows in this schema's columns."""
-        return self.arrow.empty_table().to_pandas()
+        frame: pd.DataFrame = self.arrow.empty_table().to_pandas()
+        return frame
 
     def markdown(self) -> str:
         """Documentation of the columns as a Markdown table."""

@@ -53,7 +53,7 @@ class SignalSpec:
         unknown = [lead for lead in self.leads if lead not in STANDARD_LEADS]
         if unknown or not self.leads or len(set(self.leads)) != len(self.leads):
             raise ValueError(
-                f"leads is {self.leads}; expected distinct names out of {', '.join(STANDARD_LEADS)}."
+                f"leads is {self.leads}; expected distinct names out of {STANDARD_LEADS}."
             )
         if self.n_channels != len(self.leads) and len(self.leads) != 1:
             raise ValueError(

@@ -1,1 +1,28 @@
-"""Placeholder."""
+"""Patients to train, valid and test.
+
+Belongs here: assigning patients, reading a user's own split, finding patients that
+stand in two splits. Does not belong here: labels, signals. Used by build and defs.
+"""
+
+from ecg_assets.split.leakage import find_leaking_patients, require_no_leakage
+from ecg_assets.split.patient_split import (
+    SPLIT,
+    SPLIT_NAMES,
+    SplitFractions,
+    count_splits,
+    read_meta_split,
+    split_by_patient,
+    write_meta_split,
+)
+
+__all__ = [
+    "SPLIT",
+    "SPLIT_NAMES",
+    "SplitFractions",
+    "count_splits",
+    "find_leaking_patients",
+    "read_meta_split",
+    "require_no_leakage",
+    "split_by_patient",
+    "write_meta_split",
+]

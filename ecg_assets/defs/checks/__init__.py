@@ -1,1 +1,12 @@
-"""Placeholder."""
+"""Asset checks: one module a stage; they return numbers when they pass, too."""
+
+from ecg_assets.defs.checks import build, evaluation, finetune, preprocess, sources, split
+
+ALL_CHECKS = [
+    *sources.CHECKS,
+    *split.CHECKS,
+    *preprocess.CHECKS,
+    *build.CHECKS,
+    *finetune.CHECKS,
+    *evaluation.CHECKS,
+]

@@ -1,0 +1,5 @@
+"""The code location that workspace.yaml points at."""
+
+from ecg_assets.defs.build import build_definitions
+
+defs = build_definitions()

@@ -1,0 +1,96 @@
+"""Stage build: what training reads, natively and for fairseq-signals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+from dagster import AssetExecutionContext
+
+from ecg_assets.build import (
+    Manifest,
+    build_manifest,
+    fingerprint_manifest,
+    label_definition,
+    write_fairseq_manifest,
+)
+from ecg_assets.defs.partitions import SHARDS
+from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.tables import table_metadata
+from ecg_assets.labels import ECG_FM_LABELS, write_reference_files
+from ecg_assets.lineage import fingerprint_folder
+
+
+@dg.asset(group_name="build", code_version="1", kinds={"csv", "numpy"})
+def computed_labels(
+    settings: Settings, record_list: pd.DataFrame, labels: pd.DataFrame, split: pd.DataFrame
+) -> dg.MaterializeResult[None]:
+    """The label files of the Lead-I reference pipeline, by its names and formats."""
+    folder = settings.folder("computed_labels")
+    write_reference_files(labels, record_list, split, folder)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_folder(folder)),
+        metadata={"folder": dg.MetadataValue.path(folder)},
+    )
+
+
+@dg.asset(
+    group_name="build",
+    io_manager_key="manifest",
+    code_version="1",
+    kinds={"parquet", "numpy"},
+)
+def manifests(
+    context: AssetExecutionContext,
+    settings: Settings,
+    record_list: pd.DataFrame,
+    labels: pd.DataFrame,
+    split: pd.DataFrame,
+    signal_shards: dict[str, Path],
+) -> dg.MaterializeResult[Manifest]:
+    """Index of all usable records with split, targets and class weights from train alone.
+
+    It takes the shards that are stored: a partial mirror of the dataset is usable.
+    """
+    manifest = build_manifest(
+        record_list,
+        labels,
+        split,
+        signal_shards,
+        spec=settings.signal_spec,
+        vocabulary=ECG_FM_LABELS,
+    )
+    excluded = manifest.excluded.groupby("reason").size().rename("records").reset_index()
+    return dg.MaterializeResult(
+        value=manifest,
+        data_version=dg.DataVersion(fingerprint_manifest(manifest)),
+        metadata={
+            "records": len(manifest.index),
+            "excluded": table_metadata(excluded),
+            "shards_used": len(signal_shards),
+            "shards_registered": len(context.instance.get_dynamic_partitions(str(SHARDS.name))),
+            "label_definition": table_metadata(label_definition(manifest)),
+            "signal_spec": settings.signal_spec.to_json(),
+            "label_vocabulary": manifest.vocabulary.to_json(),
+        },
+    )
+
+
+@dg.asset(
+    group_name="build",
+    code_version="1",
+    kinds={"csv", "numpy"},
+)
+def fairseq_manifests(
+    settings: Settings, record_list: pd.DataFrame, manifests: Manifest, mat_records: dict[str, Path]
+) -> dg.MaterializeResult[None]:
+    """The manifests that fairseq-signals trains from, for the shards exported as .mat."""
+    folder = settings.folder("fairseq_manifests")
+    counts = write_fairseq_manifest(
+        manifests, record_list, mat_records, folder, mat_root=settings.folder("mat_records")
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_folder(folder)),
+        metadata={"folder": dg.MetadataValue.path(folder), "segments": counts},
+    )

@@ -1,0 +1,44 @@
+"""Stage split: patients to train, valid and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+
+from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.tables import table_metadata, table_result
+from ecg_assets.split import count_splits, read_meta_split, split_by_patient, write_meta_split
+
+
+@dg.asset(
+    name="split",
+    group_name="split",
+    io_manager_key="parquet",
+    code_version="1",
+    kinds={"parquet"},
+)
+def patient_split(
+    settings: Settings, record_list: pd.DataFrame
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Train, valid or test for each recording, by patient; also as meta_split.csv.
+
+    A patient's split depends on its id and ECG_SEED alone, so it never changes when
+    other records arrive. ECG_META_SPLIT takes a split you have instead.
+    """
+    if settings.meta_split:
+        table = read_meta_split(Path(settings.meta_split), record_list)
+    else:
+        table = split_by_patient(record_list, seed=settings.seed)
+    path = settings.folder("meta_split.csv")
+    write_meta_split(table, path)
+    return table_result(
+        "split",
+        table,
+        {
+            "counts": table_metadata(count_splits(table)),
+            "records_without_split": len(record_list) - len(table),
+            "meta_split": dg.MetadataValue.path(path),
+        },
+    )

@@ -1,0 +1,43 @@
+"""Put assets, checks, resources and automation together. Does no I/O and needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from ecg_assets.defs import automation, io_managers
+from ecg_assets.defs.assets import build as build_assets
+from ecg_assets.defs.assets import evaluation, finetune, labels, preprocess, sources, split
+from ecg_assets.defs.checks import ALL_CHECKS
+from ecg_assets.defs.resources import Settings, Trainer
+
+MAX_PROCESSES = 2
+"""Steps of one run that run at the same time."""
+
+
+def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Build the code location; `resources` replace those of the same name (in tests, say)."""
+    settings = (resources or {}).get("settings", Settings())
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(
+            [sources, labels, split, preprocess, build_assets, finetune, evaluation]
+        ),
+        asset_checks=ALL_CHECKS,
+        jobs=automation.JOBS,
+        sensors=[automation.new_checkpoints],
+        schedules=[automation.weekly_reevaluation],
+        resources={
+            "settings": settings,
+            "trainer": Trainer(),
+            "parquet": io_managers.ParquetIOManager(settings=settings),
+            "shard": io_managers.ShardIOManager(settings=settings),
+            "mat": io_managers.MatIOManager(settings=settings),
+            "manifest": io_managers.ManifestIOManager(settings=settings),
+            "predictions": io_managers.PredictionsIOManager(settings=settings),
+            "metrics": io_managers.MetricsIOManager(settings=settings),
+            **(resources or {}),
+        },
+        executor=dg.multiprocess_executor.configured({"max_concurrent": MAX_PROCESSES}),
+    )

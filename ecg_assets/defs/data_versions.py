@@ -1,0 +1,78 @@
+"""Content fingerprints as Dagster data versions, and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster import AssetExecutionContext
+
+from ecg_assets.defs.partitions import SHARDS
+
+DATA_VERSION_TAG = "dagster/data_version"
+
+
+def give_partitions_their_versions(
+    context: AssetExecutionContext, versions: Mapping[str, str]
+) -> None:
+    """Log each partition of a multi-partition run again with its own data version.
+
+    Dagster logs one data version for all partitions that a step wrote, so a shard's
+    version would depend on the shards that happened to share its run. Call this after
+    the output was yielded; the repeated event keeps metadata and provenance.
+    """
+    if len(versions) < 2:
+        return
+    for partition, version in versions.items():
+        event = _latest_materialization(context.instance, context.asset_key, partition)
+        if event is not None:
+            context.log_event(
+                dg.AssetMaterialization(
+                    asset_key=context.asset_key,
+                    partition=partition,
+                    metadata=event.metadata,
+                    tags={**(event.tags or {}), DATA_VERSION_TAG: version},
+                )
+            )
+
+
+def stored_versions(
+    instance: dg.DagsterInstance, assets: Iterable[str], *, partitioned: Iterable[str] = ()
+) -> dict[str, str]:
+    """Data versions of the latest materializations, by asset name or ``asset[shard]``.
+
+    Assets that were never materialized are absent.
+    """
+    versions = {}
+    for asset in assets:
+        versions[asset] = _version(instance, dg.AssetKey(asset), None)
+    for asset in partitioned:
+        for shard in instance.get_dynamic_partitions(str(SHARDS.name)):
+            versions[f"{asset}[{shard}]"] = _version(instance, dg.AssetKey(asset), shard)
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+def version_of(
+    instance: dg.DagsterInstance, asset: str, partition: str | None = None
+) -> str | None:
+    """Data version of an asset's latest materialization, or None."""
+    return _version(instance, dg.AssetKey(asset), partition)
+
+
+def _version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
+    event = _latest_materialization(instance, key, partition)
+    tags: Mapping[str, Any] = (event.tags or {}) if event else {}
+    return tags.get(DATA_VERSION_TAG)
+
+
+def _latest_materialization(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
+) -> dg.AssetMaterialization | None:
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=key, asset_partitions=None if partition is None else [partition]
+        ),
+        limit=1,
+    ).records
+    return found[0].asset_materialization if found else None

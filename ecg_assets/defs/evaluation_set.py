@@ -1,0 +1,53 @@
+"""Which recordings a checkpoint may be evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_assets.build import Manifest
+from ecg_assets.defs.resources import Settings
+from ecg_assets.errors import LeakageError
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Rows of the manifest's index, and what they are in words."""
+
+    rows: NDArray[np.int64]
+    description: str
+
+
+def choose_rows(
+    manifest: Manifest, settings: Settings, trained_on: Mapping[str, Any]
+) -> EvaluationSet:
+    """The test split of the source that a checkpoint was trained on; all of any other source.
+
+    Parameters
+    ----------
+    manifest
+        The current source's manifest.
+    trained_on
+        ``source`` and ``split_rule`` of the checkpoint's training data.
+
+    Raises
+    ------
+    LeakageError
+        When the source is split by another rule than it was for training: today's test
+        split would hold patients that the model was trained on.
+    """
+    if trained_on.get("source") != settings.source:
+        rows = np.arange(len(manifest.index))
+        return EvaluationSet(rows, f"{settings.source}, all records (external)")
+    if trained_on.get("split_rule") != settings.split_rule:
+        raise LeakageError(
+            f"The checkpoint was trained on {settings.source} split by "
+            f"{trained_on.get('split_rule')!r}; the split now is {settings.split_rule!r}. "
+            "Set ECG_SEED or ECG_META_SPLIT as for training, or train again."
+        )
+    rows = np.flatnonzero(manifest.index["split"].to_numpy() == "test")
+    return EvaluationSet(rows, f"{settings.source}, test split")

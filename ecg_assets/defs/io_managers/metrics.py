@@ -1,0 +1,35 @@
+"""Evaluation results: one JSON file a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dagster as dg
+from dagster import InputContext, OutputContext
+from upath import UPath
+
+from ecg_assets.defs.resources.settings import Settings
+from ecg_assets.evaluation import EvaluationResult
+from ecg_assets.storage import replace_file
+
+
+class _Metrics(dg.UPathIOManager):
+    extension = ".json"
+
+    def dump_to_path(self, context: OutputContext, obj: EvaluationResult, path: UPath) -> None:
+        with replace_file(Path(path)) as temporary:
+            temporary.write_text(json.dumps(obj.to_json(), indent=1, allow_nan=False) + "\n")
+
+    def load_from_path(self, context: InputContext, path: UPath) -> EvaluationResult:
+        return EvaluationResult.from_json(json.loads(Path(path).read_text()))
+
+
+class MetricsIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
+    """Stores an `EvaluationResult`; an undefined number is null."""
+
+    settings: dg.ResourceDependency[Settings]
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> dg.UPathIOManager:
+        """Build the manager for the current source's folder."""
+        return _Metrics(UPath(self.settings.folder("")))

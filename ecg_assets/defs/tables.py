@@ -1,0 +1,69 @@
+"""The declared schema of each table asset, by asset name, and its standard result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from ecg_assets.labels import EVIDENCE, LABELS, UNMATCHED
+from ecg_assets.lineage import fingerprint_table
+from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
+from ecg_assets.split import SPLIT
+from ecg_assets.tables import TableSchema
+
+TABLES: dict[str, TableSchema] = {
+    "record_list": RECORD_LIST,
+    "machine_reports": MACHINE_REPORTS,
+    "labels": LABELS,
+    "label_evidence": EVIDENCE,
+    "unmatched_statements": UNMATCHED,
+    "split": SPLIT,
+}
+
+
+def table_result(
+    asset: str, frame: pd.DataFrame, metadata: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Result of a table asset: the frame, its content as data version, its size and schema."""
+    schema = TABLES[asset]
+    return dg.MaterializeResult(
+        asset_key=asset,
+        value=frame,
+        data_version=dg.DataVersion(fingerprint_table(schema.from_pandas(frame))),
+        metadata={
+            "dagster/row_count": len(frame),
+            "dagster/column_schema": dg.TableSchema(
+                [
+                    dg.TableColumn(
+                        c.name,
+                        str(c.type),
+                        description=c.meaning,
+                        constraints=dg.TableColumnConstraints(nullable=c.nullable),
+                    )
+                    for c in schema.columns
+                ]
+            ),
+            **(metadata or {}),
+        },
+    )
+
+
+def table_metadata(frame: pd.DataFrame) -> dg.TableMetadataValue:
+    """Show a small table of counts in the UI; never rows about patients."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({str(name): _plain(value) for name, value in row.items()})
+            for row in frame.to_dict("records")
+        ]
+    )
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    """Turn a numpy scalar into the Python value that Dagster's tables take."""
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, float):
+        return None if plain != plain else round(plain, 4)
+    return plain if isinstance(plain, str | int | bool) or plain is None else str(plain)

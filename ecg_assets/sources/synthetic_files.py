@@ -1,0 +1,131 @@
+"""The files of a synthetic cohort, as MIMIC-IV-ECG v1.0 has them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ecg_assets.sources.simulation import (
+    CohortPlan,
+    Fault,
+    plant_faults,
+    report_lines,
+    simulate_recording,
+)
+from ecg_assets.sources.simulation.study import Study
+from ecg_assets.sources.synthetic_waveform import MISSING_SAMPLE, to_stored, write_waveform
+
+_MAX_LINES = 18
+_INTERVALS = (
+    *("rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end"),
+    *("p_axis", "qrs_axis", "t_axis"),
+)
+_RECORD_COLUMNS = ("subject_id", "study_id", "file_name", "ecg_time", "path")
+_REPORT_COLUMNS = (
+    *("subject_id", "study_id", "cart_id", "ecg_time"),
+    *(f"report_{i}" for i in range(_MAX_LINES)),
+    *("bandwidth", "filtering", *_INTERVALS),
+)
+_PATIENT_COLUMNS = (
+    *("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"),
+)
+
+Row = tuple[object, ...]
+
+
+def write_cohort_files(folder: Path, plan: CohortPlan, *, seed: int) -> None:
+    """Simulate each study of a plan and write the whole cohort.
+
+    Parameters
+    ----------
+    folder
+        Existing, empty folder: the dataset's root.
+    plan
+        Patients and studies.
+    seed
+        The cohort's seed; each study draws from its own generator, seeded with this and its index.
+    """
+    rng = np.random.default_rng([seed, 1])
+    faults = plant_faults(len(plan.studies), rng)
+    reports = []
+    for study in plan.studies:
+        row = _write_study(folder, study, faults.get(study.index), seed)
+        if faults.get(study.index) is not Fault.NO_REPORT:
+            reports.append(row)
+    listed: list[Row] = [(plan.studies[i].study_id, fault.value) for i, fault in faults.items()]
+    if faults:
+        orphan = _orphan(reports, plan, rng)
+        reports.append(orphan)
+        listed.append((orphan[1], Fault.REPORT_WITHOUT_RECORD.value))
+    _write_csv(folder / "record_list.csv", _RECORD_COLUMNS, map(_record_row, plan.studies))
+    _write_csv(folder / "machine_measurements.csv", _REPORT_COLUMNS, sorted(reports, key=_ids))
+    _write_csv(folder / "planted_faults.csv", ("study_id", "fault"), sorted(listed, key=str))
+    _write_patients(folder / "patients.csv.gz", plan)
+
+
+def _write_study(folder: Path, study: Study, fault: Fault | None, seed: int) -> Row:
+    """Write a study's recording and return its row of machine_measurements.csv."""
+    rng = np.random.default_rng([seed, 2, study.index])
+    recording = simulate_recording(study, rng)
+    lines = report_lines(study, recording.beats, recording.measurements, rng)
+    stored = to_stored(recording.signal_mv)
+    if fault is Fault.NAN_RUN_LEAD_I:
+        start = int(rng.integers(500, 4000))
+        stored[0, start : start + int(rng.integers(50, 800))] = MISSING_SAMPLE
+    elif fault is Fault.FLAT_LEAD_I:
+        stored[0] = 0
+    write_waveform(folder, study, stored, fault)
+    intervals = recording.measurements.to_row()
+    return (
+        *(study.patient.subject_id, study.study_id, study.cart_id, study.ecg_time),
+        *(*lines, *[""] * (_MAX_LINES - len(lines))),
+        *("0.005-150 Hz", "60 Hz notch Baseline filter"),
+        *(intervals[name] for name in _INTERVALS),
+    )
+
+
+def _orphan(reports: Sequence[Row], plan: CohortPlan, rng: np.random.Generator) -> Row:
+    """Return the copy of a report under a study id that no recording has."""
+    taken = {study.study_id for study in plan.studies}
+    study_id = next(i for i in range(49_999_999, 40_000_000, -1) if i not in taken)
+    row = reports[int(rng.integers(len(reports)))]
+    return (row[0], study_id, *row[2:])
+
+
+def _ids(row: Row) -> tuple[int, int]:
+    return int(str(row[0])), int(str(row[1]))
+
+
+def _record_row(study: Study) -> Row:
+    subject_id = study.patient.subject_id
+    return (subject_id, study.study_id, study.study_id, study.ecg_time, study.path)
+
+
+def _write_patients(path: Path, plan: CohortPlan) -> None:
+    text = io.StringIO()
+    _write_rows(
+        text,
+        _PATIENT_COLUMNS,
+        (
+            (p.subject_id, p.sex, p.anchor_age, p.anchor_year, "2014 - 2016", "")
+            for p in plan.patients
+        ),
+    )
+    # No file name and no time in the gzip header: the same cohort gives the same bytes.
+    path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        _write_rows(file, columns, rows)
+
+
+def _write_rows(file: io.TextIOBase, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)

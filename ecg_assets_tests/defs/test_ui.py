@@ -1,0 +1,133 @@
+"""The Dagster UI in headless Chromium: what a person does first, on a real instance."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH"),
+]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "dagster dev ended early"
+        try:
+            urllib.request.urlopen(url, timeout=2)
+            return
+        except OSError:
+            time.sleep(1)
+    raise AssertionError(f"nothing answers at {url}")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "dagster_home"
+    folder.mkdir()
+    shutil.copy(ROOT / "dagster_home" / "dagster.yaml", folder)
+    return folder
+
+
+@pytest.fixture
+def address(tmp_path: Path, home: Path) -> Iterator[str]:
+    port = _free_port()
+    process = subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("dagster")),
+            "dev",
+            "--workspace",
+            str(ROOT / "workspace.yaml"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "DAGSTER_HOME": str(home),
+            "ECG_SOURCE": "synthetic",
+            "ECG_RAW_ROOT": "",
+            "ECG_DATA_DIR": str(tmp_path / "data"),
+            "ECG_SYNTHETIC_RECORDS": "60",
+        },
+        start_new_session=True,
+    )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/server_info", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _succeeded(home: Path, asset: str) -> bool:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        return instance.get_latest_materialization_event(dg.AssetKey(asset)) is not None
+
+
+def test_split_is_materialized_by_clicking(address: str, home: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        outside: list[str] = []
+        page.on(
+            "request",
+            lambda request: (
+                outside.append(request.url)
+                if not request.url.startswith((address, "data:", "blob:", "ws://127.0.0.1"))
+                else None
+            ),
+        )
+        page.goto(f"{address}/asset-groups")
+        expect(page.get_by_text("finetuned_checkpoint").first).to_be_visible(timeout=60_000)
+        for asset in ("record_list", "split"):
+            page.goto(f"{address}/assets/{asset}")
+            page.get_by_role("button", name=re.compile("^Materialize")).first.click()
+            page.get_by_text("Launched run").first.wait_for(timeout=60_000)
+            deadline = time.monotonic() + 120
+            while not _succeeded(home, asset) and time.monotonic() < deadline:
+                time.sleep(1)
+            assert _succeeded(home, asset)
+        page.goto(f"{address}/runs")
+        expect(page.get_by_text("Success").nth(1)).to_be_visible(timeout=60_000)
+        assert outside == []
+        browser.close()

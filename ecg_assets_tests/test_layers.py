@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ecg_assets
+
+PACKAGE = Path(ecg_assets.__file__).parent
+FLOOR = {"errors", "tables", "storage", "lineage"}
+MAY_IMPORT = {
+    "sources": set(),
+    "labels": {"sources"},
+    "split": {"sources"},
+    "preprocess": {"sources"},
+    "build": {"sources", "labels", "split", "preprocess"},
+    "models": {"sources", "labels", "split", "preprocess", "build"},
+    "finetune": {"sources", "labels", "split", "preprocess", "build", "models"},
+    "evaluation": {"sources", "labels", "split", "preprocess", "build", "models"},
+}
+TORCH_FAMILY = {"torch", "transformers", "accelerate", "safetensors", "peft"}
+
+
+def _imports(path: Path) -> set[str]:
+    """Full names that a module imports, at any depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            if node.module == "ecg_assets":
+                names |= {f"ecg_assets.{alias.name}" for alias in node.names}
+    return names
+
+
+def _modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_imports_run_one_way(path: Path) -> None:
+    room = _room(path)
+    if room in {"defs", "definitions", "__init__"}:
+        return
+    rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("ecg_assets.")}
+    allowed = FLOOR | {room} | MAY_IMPORT.get(room, set())
+    assert rooms <= allowed, f"{room} imports {sorted(rooms - allowed)}"
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_dagster_stays_in_defs_and_torch_in_its_rooms(path: Path) -> None:
+    top = {name.split(".")[0] for name in _imports(path)}
+    room = _room(path)
+    assert not any(name.startswith("fairseq") for name in top)
+    if room not in {"defs", "definitions"}:
+        assert not any(name.startswith("dagster") for name in top)
+    if room not in {"models", "finetune"} and _name(path) != "evaluation/predict.py":
+        assert not top & TORCH_FAMILY
+
+
+def test_every_package_says_what_belongs_there() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        docstring = ast.get_docstring(ast.parse(path.read_text()))
+        assert docstring and "Placeholder" not in docstring, path
+
+
+def test_loading_the_definitions_needs_no_torch_and_touches_no_data(tmp_path: Path) -> None:
+    program = (
+        "import sys, ecg_assets.definitions as d\n"
+        "d.defs.resolve_all_job_defs()\n"
+        f"assert not {TORCH_FAMILY!r} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "ECG_SOURCE": "mimic-iv-ecg",
+        "ECG_RAW_ROOT": "/nowhere",
+        "ECG_DATA_DIR": str(tmp_path / "data"),
+    }
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
