@@ -1,7 +1,5 @@
 """Jobs, the sensor that evaluates each new checkpoint, and the schedule that re-evaluates."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from ecg_assets.defs.checkpoint_state import complete_checkpoints, needs_evaluation

@@ -60,6 +60,32 @@ def version_of(
     return _version(instance, dg.AssetKey(asset), partition)
 
 
+def latest_metadata(
+    instance: dg.DagsterInstance, asset: str, partition: str | None = None
+) -> Mapping[str, dg.MetadataValue[Any]]:
+    """Metadata of an asset's latest materialization; empty if there is none."""
+    event = _latest_materialization(instance, dg.AssetKey(asset), partition)
+    return event.metadata if event else {}
+
+
+def manifest_inputs(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Fingerprints of the manifests and of everything behind them, as stored now."""
+    return stored_versions(
+        instance,
+        ["record_list", "machine_reports", "labels", "split", "manifests"],
+        partitioned=["signal_shards"],
+    )
+
+
+def current_inputs(instance: dg.DagsterInstance, checkpoint: str) -> dict[str, str]:
+    """Fingerprints of everything behind a checkpoint's metrics, as stored now."""
+    found = {
+        "checkpoint": version_of(instance, "checkpoint", checkpoint),
+        "predictions": version_of(instance, "predictions", checkpoint),
+    }
+    return manifest_inputs(instance) | {k: v for k, v in found.items() if v is not None}
+
+
 def _version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
     event = _latest_materialization(instance, key, partition)
     tags: Mapping[str, Any] = (event.tags or {}) if event else {}

@@ -40,9 +40,9 @@ def choose_rows(
         When the source is split by another rule than it was for training: today's test
         split would hold patients that the model was trained on.
     """
+    name = evaluation_set_name(settings, trained_on)
     if trained_on.get("source") != settings.source:
-        rows = np.arange(len(manifest.index))
-        return EvaluationSet(rows, f"{settings.source}, all records (external)")
+        return EvaluationSet(np.arange(len(manifest.index)), name)
     if trained_on.get("split_rule") != settings.split_rule:
         raise LeakageError(
             f"The checkpoint was trained on {settings.source} split by "
@@ -50,4 +50,11 @@ def choose_rows(
             "Set ECG_SEED or ECG_META_SPLIT as for training, or train again."
         )
     rows = np.flatnonzero(manifest.index["split"].to_numpy() == "test")
-    return EvaluationSet(rows, f"{settings.source}, test split")
+    return EvaluationSet(rows, name)
+
+
+def evaluation_set_name(settings: Settings, trained_on: Mapping[str, Any]) -> str:
+    """Name of the set in words."""
+    if trained_on.get("source") != settings.source:
+        return f"{settings.source}, all recordings (external)"
+    return f"{settings.source}, test split"

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from ecg_assets.evaluation import LEADERBOARD
 from ecg_assets.labels import EVIDENCE, LABELS, UNMATCHED
 from ecg_assets.lineage import fingerprint_table
 from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
@@ -21,6 +22,7 @@ TABLES: dict[str, TableSchema] = {
     "label_evidence": EVIDENCE,
     "unmatched_statements": UNMATCHED,
     "split": SPLIT,
+    "leaderboard": LEADERBOARD,
 }
 
 

@@ -106,7 +106,8 @@ class EcgFmEncoder(Wav2Vec2Model):  # type: ignore[misc]
             )
         n_tokens = int(self._get_feat_extract_output_lengths(torch.tensor(n_samples)))
         kept = self._get_feat_extract_output_lengths(lengths)
-        return torch.arange(n_tokens, device=lengths.device)[None, :] >= kept[:, None]
+        position = torch.arange(n_tokens, device=lengths.device)
+        return cast(Tensor, position[None, :] >= kept[:, None])
 
 
 class EcgFmForClassification(Wav2Vec2PreTrainedModel):  # type: ignore[misc]

@@ -37,9 +37,7 @@ def fold_lead_one(model: EcgFmForClassification) -> EcgFmForClassification:
     return model
 
 
-def unfold_lead_one(
-    model: EcgFmForClassification, n_channels: int = 12
-) -> EcgFmForClassification:
+def unfold_lead_one(model: EcgFmForClassification, n_channels: int = 12) -> EcgFmForClassification:
     """Make a 1-channel model read the same lead `n_channels` times, in place.
 
     Each channel gets an equal share of the weight: folding again gives the same weight

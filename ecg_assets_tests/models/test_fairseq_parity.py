@@ -39,7 +39,8 @@ def model(golden: Path) -> EcgFmForClassification:
         checkpoint = torch.load(golden / "finetuned_tiny.pt", weights_only=True)
     model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=12, n_labels=17))
     model.load_state_dict(rename_finetuned(checkpoint["model"]), strict=True)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _signals(golden: Path, name: str) -> torch.Tensor:

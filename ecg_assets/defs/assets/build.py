@@ -1,7 +1,5 @@
 """Stage build: what training reads, natively and for fairseq-signals."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import dagster as dg

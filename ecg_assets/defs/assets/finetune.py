@@ -1,7 +1,5 @@
 """Stage finetune: a checkpoint from the manifests, trained in a child process."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import dagster as dg
@@ -57,6 +55,7 @@ def finetuned_checkpoint(
         device=settings.device,
         precision=settings.precision,
         inputs=manifest_inputs(context.instance),
+        trained_on={"source": settings.source, "split_rule": settings.split_rule},
         **config.model_dump(exclude={"preset"}, exclude_none=True, exclude_defaults=True),
     )
     path = settings.data_path / "requests" / f"{request.checkpoint_id}.json"

@@ -1,7 +1,5 @@
 """Stage labels: report text to labels, each with the words that made it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

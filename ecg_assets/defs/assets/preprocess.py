@@ -1,7 +1,5 @@
 """Stage preprocess: recordings to shards, and shards to .mat files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

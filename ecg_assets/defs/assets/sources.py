@@ -1,7 +1,5 @@
 """Stage sources: what recordings there are, and what the cart said of them."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 from dagster import AssetExecutionContext

@@ -1,7 +1,5 @@
 """Stage split: patients to train, valid and test."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import dagster as dg

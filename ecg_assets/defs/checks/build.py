@@ -1,7 +1,5 @@
 """Checks of the stage build."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from ecg_assets.build import Manifest, find_missing_samples, label_definition

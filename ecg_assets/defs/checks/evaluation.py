@@ -1,10 +1,9 @@
 """Checks of the stage evaluation."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from ecg_assets.defs.data_versions import current_inputs
+from ecg_assets.defs.evaluation_view import TRAINING
 from ecg_assets.defs.partitions import CHECKPOINTS
 from ecg_assets.evaluation import EvaluationResult
 from ecg_assets.lineage import find_mismatches
@@ -15,12 +14,12 @@ def inputs_are_those_stored_now(
     context: dg.AssetCheckExecutionContext, eval_metrics: EvaluationResult
 ) -> dg.AssetCheckResult:
     """Compare every fingerprint behind the metrics with what is stored now."""
-    required = dict(eval_metrics.lineage)
-    stored = current_inputs(context.instance, context.partition_key)
-    mismatches = find_mismatches(
-        {name: required[name] for name in required if name in stored or "training:" not in name},
-        stored,
-    )
+    required = {
+        name: fingerprint
+        for name, fingerprint in eval_metrics.lineage.items()
+        if not name.startswith(TRAINING)
+    }
+    mismatches = find_mismatches(required, current_inputs(context.instance, context.partition_key))
     return dg.AssetCheckResult(
         passed=not mismatches,
         severity=dg.AssetCheckSeverity.WARN,

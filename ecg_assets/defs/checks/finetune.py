@@ -1,7 +1,5 @@
 """Checks of the stage finetune."""
 
-from __future__ import annotations
-
 import dagster as dg
 import numpy as np
 
@@ -10,7 +8,12 @@ from ecg_assets.defs.data_versions import latest_metadata
 from ecg_assets.defs.resources import Settings
 
 
-@dg.asset_check(asset="finetuned_checkpoint", blocking=True, pool="gpu")
+@dg.asset_check(
+    asset="finetuned_checkpoint",
+    additional_ins={"manifests": dg.AssetIn("manifests")},
+    blocking=True,
+    pool="gpu",
+)
 def reproduces_its_validation_loss(
     context: dg.AssetCheckExecutionContext, settings: Settings, manifests: Manifest
 ) -> dg.AssetCheckResult:

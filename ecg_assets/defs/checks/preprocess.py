@@ -1,7 +1,5 @@
 """Checks of the stage preprocess."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pyarrow.parquet as pq
 

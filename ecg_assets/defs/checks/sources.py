@@ -1,12 +1,14 @@
 """Checks of the stage sources."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 
 
-@dg.asset_check(asset="machine_reports", blocking=False)
+@dg.asset_check(
+    asset="machine_reports",
+    additional_ins={"record_list": dg.AssetIn("record_list")},
+    blocking=False,
+)
 def every_record_has_a_report(
     record_list: pd.DataFrame, machine_reports: pd.DataFrame
 ) -> dg.AssetCheckResult:

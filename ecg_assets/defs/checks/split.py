@@ -1,7 +1,5 @@
 """Checks of the stage split."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

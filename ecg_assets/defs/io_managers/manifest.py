@@ -25,7 +25,7 @@ class _Manifests(dg.UPathIOManager):
 class ManifestIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
     """Stores a `Manifest` as the folder ``manifests``."""
 
-    settings: dg.ResourceDependency[Settings]
+    settings: Settings
 
     def create_io_manager(self, context: dg.InitResourceContext) -> dg.UPathIOManager:
         """Build the manager for the current source's folder."""

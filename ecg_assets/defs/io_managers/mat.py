@@ -20,7 +20,7 @@ class _MatFolders(PartitionedFiles):
 class MatIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
     """Stores each shard as a folder ``mat_records/<shard>`` of .mat files."""
 
-    settings: dg.ResourceDependency[Settings]
+    settings: Settings
 
     def create_io_manager(self, context: dg.InitResourceContext) -> dg.IOManager:
         """Build the manager for the current source's folder."""

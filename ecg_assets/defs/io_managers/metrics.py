@@ -28,7 +28,7 @@ class _Metrics(dg.UPathIOManager):
 class MetricsIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
     """Stores an `EvaluationResult`; an undefined number is null."""
 
-    settings: dg.ResourceDependency[Settings]
+    settings: Settings
 
     def create_io_manager(self, context: dg.InitResourceContext) -> dg.UPathIOManager:
         """Build the manager for the current source's folder."""

@@ -36,7 +36,7 @@ class _ParquetTables(dg.UPathIOManager):
 class ParquetIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
     """Stores DataFrames as ``<asset>.parquet``; a table that breaks its schema is an error."""
 
-    settings: dg.ResourceDependency[Settings]
+    settings: Settings
 
     def create_io_manager(self, context: dg.InitResourceContext) -> dg.UPathIOManager:
         """Build the manager for the current source's folder."""

@@ -28,7 +28,7 @@ class _Predictions(dg.UPathIOManager):
 class PredictionsIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
     """Stores `Predictions` with their label vocabulary."""
 
-    settings: dg.ResourceDependency[Settings]
+    settings: Settings
 
     def create_io_manager(self, context: dg.InitResourceContext) -> dg.UPathIOManager:
         """Build the manager for the current source's folder."""

@@ -25,7 +25,7 @@ class _Shards(PartitionedFiles):
 class ShardIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
     """Stores each shard as ``signal_shards/<shard>.parquet`` and ``rejects/<shard>.parquet``."""
 
-    settings: dg.ResourceDependency[Settings]
+    settings: Settings
 
     def create_io_manager(self, context: dg.InitResourceContext) -> dg.IOManager:
         """Build the manager for the current source's folder."""

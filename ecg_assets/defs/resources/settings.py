@@ -62,8 +62,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Fine-tuning preset used when a run names none (ECG_PRESET).",
     )
     seed: int = Field(
-        default_factory=lambda: int(os.environ.get("ECG_SEED", "0")),
-        description="Seed of the synthetic cohort, the split and training (ECG_SEED).",
+        default_factory=lambda: int(os.environ.get("ECG_SEED", "1")),
+        description="Seed of the split, training and the bootstrap (ECG_SEED).",
     )
     n_synthetic_records: int = Field(
         default_factory=lambda: int(os.environ.get("ECG_SYNTHETIC_RECORDS", "800")),
@@ -84,7 +84,6 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.source,
             self.source_root,
             folders_per_shard=self.folders_per_shard,
-            seed=self.seed,
             n_records=self.n_synthetic_records,
         )
 

@@ -9,7 +9,7 @@ from ecg_assets.sources.simulation.study import Rhythm
 
 Signal = NDArray[np.float64]
 
-_FIBRILLATION_DIRECTION = np.array([0.075, 0.045, -0.11])
+_FIBRILLATION_DIRECTION = np.array([0.07, 0.045, -0.11])
 _FLUTTER_DIRECTION = np.array([0.13, -0.17, -0.04])
 
 
@@ -49,7 +49,7 @@ def _fibrillation(times_s: Signal, rng: np.random.Generator) -> Signal:
         drift = 1.5 * np.sin(2 * np.pi * slow * times_s + phase)
         size = 1 + 0.4 * np.sin(2 * np.pi * slow * times_s + start)
         total += size * np.sin(2 * np.pi * hertz * times_s + drift + start)
-    return np.asarray(total * rng.uniform(0.6, 1.3))
+    return np.asarray(total * rng.uniform(0.6, 1.15))
 
 
 def _flutter(times_s: Signal, hertz: float, rng: np.random.Generator) -> Signal:

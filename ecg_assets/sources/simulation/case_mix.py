@@ -175,4 +175,5 @@ ATRIAL_ECTOPY_SHARE = 0.03
 NOISY_SHARE = 0.09
 FLAT_T_SHARE = 0.06
 SINUS_ARRHYTHMIA_SHARE = 0.04
+VARIED_FLUTTER_SHARE = 0.015
 """Shares of all studies; each falls on studies that can have it."""

@@ -7,16 +7,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from ecg_assets.sources.simulation.case_mix import (
-    ATRIAL_ECTOPY_SHARE,
-    CASE_MIX,
-    FLAT_T_SHARE,
-    INFARCT_SHARES,
-    NOISY_SHARE,
-    SINUS_ARRHYTHMIA_SHARE,
-    VENTRICULAR_ECTOPY_SHARE,
-    Condition,
-)
+from ecg_assets.sources.simulation.case_mix import CASE_MIX, INFARCT_SHARES, Condition
+from ecg_assets.sources.simulation.overlays import add_overlays
 from ecg_assets.sources.simulation.patients import draw_patients, draw_study_counts
 from ecg_assets.sources.simulation.quota import assign_by_quota
 from ecg_assets.sources.simulation.study import (
@@ -31,8 +23,6 @@ from ecg_assets.sources.simulation.study import (
 _SINUS_NODE = (Rhythm.SINUS, Rhythm.FIRST_DEGREE_BLOCK, Rhythm.WENCKEBACH)
 _CONDUCTED = (*_SINUS_NODE, Rhythm.FIBRILLATION)
 _PACED_BELOW = (Rhythm.VENTRICULAR_PACED, Rhythm.DUAL_PACED, Rhythm.FIBRILLATION_PACED)
-_CAN_BE_ECTOPIC = (Rhythm.SINUS, Rhythm.FIRST_DEGREE_BLOCK, Rhythm.FIBRILLATION)
-_VARIED_FLUTTER_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ def plan_cohort(n_records: int, *, seed: int, n_shards: int) -> CohortPlan:
     for number, condition in enumerate(CASE_MIX):
         members = [i for i in range(len(counts)) if conditions[i] == number]
         studies += _plan_condition(condition, [(patients[i], counts[i]) for i in members], rng)
-    studies = _add_overlays(_give_ids(studies, rng), rng)
+    studies = add_overlays(_give_ids(studies, rng), rng)
     studies.sort(key=lambda study: (study.patient.subject_id, study.study_id))
     indexed = tuple(replace(study, index=index) for index, study in enumerate(studies))
     return CohortPlan(tuple(patients), indexed)
@@ -147,43 +137,3 @@ def _draw_time(patient: Patient, rng: np.random.Generator) -> datetime:
 def _give_ids(studies: list[Study], rng: np.random.Generator) -> list[Study]:
     ids = 40_000_000 + rng.choice(10_000_000, size=len(studies), replace=False)
     return [replace(s, study_id=int(i)) for s, i in zip(studies, ids, strict=True)]
-
-
-def _add_overlays(studies: list[Study], rng: np.random.Generator) -> list[Study]:
-    """Add what comes and goes: premature beats, noise, flat T waves, irregularity."""
-
-    def choose(share: float, candidates: list[int]) -> set[int]:
-        count = min(round(share * len(studies)), len(candidates))
-        return {int(i) for i in rng.choice(candidates, size=count, replace=False)}
-
-    def where(*rhythms: Rhythm) -> list[int]:
-        return [i for i, s in enumerate(studies) if s.rhythm in rhythms]
-
-    can_be_ectopic = [i for i in where(*_CAN_BE_ECTOPIC) if studies[i].rate_bpm < 100]
-    ventricular = choose(VENTRICULAR_ECTOPY_SHARE, can_be_ectopic)
-    regular = [i for i in where(Rhythm.SINUS) if i in can_be_ectopic and i not in ventricular]
-    atrial = choose(ATRIAL_ECTOPY_SHARE, regular)
-    arrhythmia = choose(SINUS_ARRHYTHMIA_SHARE, [i for i in regular if i not in atrial])
-    flutter = where(Rhythm.FLUTTER)
-    varied = choose(_VARIED_FLUTTER_SHARE * len(flutter) / len(studies), flutter)
-    plain = [
-        i
-        for i in where(*_SINUS_NODE)
-        if studies[i].conduction is Conduction.NORMAL and studies[i].infarct is Infarct.NONE
-    ]
-    flat = choose(FLAT_T_SHARE, plain)
-    noisy = choose(NOISY_SHARE, list(range(len(studies))))
-    return [
-        replace(
-            study,
-            ectopy=Ectopy.VENTRICULAR
-            if i in ventricular
-            else Ectopy.ATRIAL
-            if i in atrial
-            else Ectopy.NONE,
-            is_irregular=i in arrhythmia or i in varied,
-            has_flat_t=i in flat,
-            is_noisy=i in noisy,
-        )
-        for i, study in enumerate(studies)
-    ]

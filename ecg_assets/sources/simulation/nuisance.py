@@ -54,7 +54,7 @@ def _level(low: float, high: float, rng: np.random.Generator) -> Signal:
 def _muscle(times_s: Signal, low: float, high: float, rng: np.random.Generator) -> Signal:
     white = rng.standard_normal((N_ELECTRODES, times_s.size + 2))
     smooth = (white[:, :-2] + white[:, 1:-1] + white[:, 2:]) / np.sqrt(3)
-    return _level(low, high, rng) * smooth
+    return np.asarray(_level(low, high, rng) * smooth)
 
 
 def _wander(times_s: Signal, low: float, high: float, rng: np.random.Generator) -> Signal:

@@ -34,7 +34,7 @@ def assign_by_quota(
     Examples
     --------
     >>> assign_by_quota([1, 1, 1, 1], [0.5, 0.25, 0.25])
-    [0, 1, 2, 0]
+    [0, 0, 1, 2]
     >>> assign_by_quota([3, 1], [0.5, 0.5], [1, 3])
     [1, 0]
     """

@@ -79,7 +79,8 @@ def simulate_recording(study: Study, rng: np.random.Generator) -> Recording:
     _add_spikes(vector, beats.spike_s, heart.spike_mv)
     inside = vector[:, _PAD : _PAD + N_SAMPLES]
     times_s = np.arange(N_SAMPLES) / SAMPLE_RATE_HZ
-    inside = inside + draw_atrial_waves(study.rhythm, beats.flutter_hz, times_s, rng)
+    atria = draw_atrial_waves(study.rhythm, beats.flutter_hz, times_s, rng)
+    inside = inside + heart.amplitude * atria
     leads = project(inside) + draw_nuisance(times_s, is_noisy=study.is_noisy, rng=rng)
     main = ectopic if is_ectopic.mean() > 0.5 else conducted
     return Recording(twelve_leads(leads), beats, measure(beats, main, p_wave))

@@ -1,0 +1,99 @@
+"""What an evaluation shows: its pictures, its numbers in the UI, the inputs of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_assets.build import Manifest
+from ecg_assets.defs.pictures import png_metadata
+from ecg_assets.defs.tables import table_metadata
+from ecg_assets.evaluation import EvaluationResult, choose_examples
+from ecg_assets.evaluation.figures import (
+    draw_auroc_forest,
+    draw_precision_recall_curves,
+    draw_roc_curves,
+)
+from ecg_assets.evaluation.strips import draw_strips
+from ecg_assets.models.checkpoint_files import CheckpointCard
+from ecg_assets.models.predictions import Predictions
+from ecg_assets.preprocess import read_shard
+from ecg_assets.sources import MISSING
+
+TRAINING = "training: "
+"""Prefix of the inputs of training in a result's lineage."""
+
+_SHOWN = (
+    "label",
+    "n_pos",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "auprc",
+    "sensitivity",
+    "specificity",
+)
+
+
+def training_inputs(card: CheckpointCard) -> dict[str, str]:
+    """Fingerprints that the checkpoint was trained from, by prefixed name."""
+    inputs: dict[str, str] = card.run.get("request", {}).get("inputs", {})
+    return {f"{TRAINING}{name}": value for name, value in inputs.items()}
+
+
+def metrics_metadata(result: EvaluationResult) -> dict[str, Any]:
+    """Numbers and the picture that the UI shows of an evaluation."""
+    macro = {
+        f"macro_{name}": value
+        for name, value in result.macro.items()
+        if np.isfinite(value) and not name.endswith(("_low", "_high"))
+    }
+    return {
+        "evaluation_set": result.evaluation_set,
+        "records": result.n_records,
+        "patients": result.n_patients,
+        **macro,
+        "labels": table_metadata(result.labels[list(_SHOWN)]),
+        "undefined_labels": list(result.undefined),
+        "auroc_by_label": png_metadata(draw_auroc_forest(result), "AUROC by label"),
+        "lineage": result.lineage,
+    }
+
+
+def draw_pictures(
+    result: EvaluationResult, predictions: Predictions, manifest: Manifest, shard_folder: Path
+) -> dict[str, bytes]:
+    """Draw the report's pictures, by title."""
+    pictures = {
+        "AUROC by label": draw_auroc_forest(result),
+        "ROC curves": draw_roc_curves(predictions, result),
+        "Precision recall curves": draw_precision_recall_curves(predictions, result),
+    }
+    strips = choose_examples(predictions, result)
+    if strips:
+        lead = manifest.spec.leads[0]
+        read = [
+            read_signal_mv(manifest, str(predictions.record_ids[strip.row]), shard_folder, lead)
+            for strip in strips
+        ]
+        pictures["Example strips"] = draw_strips(
+            strips, [signal for signal, _ in read], [rate for _, rate in read], lead
+        )
+    return pictures
+
+
+def read_signal_mv(
+    manifest: Manifest, record_id: str, shard_folder: Path, lead: str
+) -> tuple[NDArray[np.float32], float]:
+    """Read one lead of one recording in mV, and its sample rate."""
+    where = manifest.index.loc[manifest.index["record_id"] == record_id].iloc[0]
+    row = int(where["row"])
+    table = read_shard(shard_folder / f"{where['shard']}.parquet", leads=[lead]).slice(row, 1)
+    samples = table[f"lead_{lead}"][0].values.to_numpy()
+    gain, baseline = table[f"gain_{lead}"][0].as_py(), table[f"baseline_{lead}"][0].as_py()
+    signal = (samples.astype(np.float64) - baseline) / gain
+    signal[samples == MISSING] = np.nan
+    return signal.astype(np.float32), float(table["sample_rate_hz"][0].as_py())

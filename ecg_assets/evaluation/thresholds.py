@@ -1,0 +1,83 @@
+"""Decision thresholds, chosen on the validation split alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from ecg_assets.models.predictions import Predictions
+
+SENSITIVITY_TARGET = 0.9
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A threshold a label, with the rule that chose it.
+
+    Attributes
+    ----------
+    values
+        float64 ``(label,)``; NaN where the validation split has one class only.
+    rule
+        Name of the rule.
+    n_records
+        Recordings of the validation split.
+    """
+
+    values: NDArray[np.float64]
+    rule: str
+    n_records: int
+
+    @classmethod
+    def from_validation(cls, validation: Predictions, rule: str = "youden") -> Thresholds:
+        """Choose thresholds from the predictions that a checkpoint carries of its validation split.
+
+        Parameters
+        ----------
+        validation
+            Predictions of the validation split; test predictions have no business here.
+        rule
+            ``youden`` (largest sensitivity + specificity), ``max-f1``, or
+            ``fixed-sensitivity`` (the highest threshold with a sensitivity of 0.9).
+        """
+        if rule not in THRESHOLD_RULES:
+            raise ValueError(f"Threshold rule is {rule!r}; allowed: {sorted(THRESHOLD_RULES)}.")
+        values = np.full(len(validation.vocabulary), np.nan)
+        for label in range(len(values)):
+            target, score = validation.target[:, label], validation.score[:, label]
+            if 0 < target.sum() < len(target):
+                values[label] = THRESHOLD_RULES[rule](target, score)
+        return cls(values, rule, len(validation.record_ids))
+
+
+def _youden(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:
+    false_positive, true_positive, thresholds = roc_curve(target, score)
+    return _finite(float(thresholds[np.argmax(true_positive - false_positive)]), score)
+
+
+def _max_f1(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:
+    precision, recall, thresholds = precision_recall_curve(target, score)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return float(thresholds[np.argmax(f1[:-1])])
+
+
+def _fixed_sensitivity(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:
+    _, true_positive, thresholds = roc_curve(target, score, drop_intermediate=False)
+    return _finite(float(thresholds[np.argmax(true_positive >= SENSITIVITY_TARGET)]), score)
+
+
+def _finite(threshold: float, score: NDArray[np.float32]) -> float:
+    """scikit-learn's first threshold is infinite: no score reaches it."""
+    return threshold if np.isfinite(threshold) else float(np.nextafter(score.max(), np.float32(2)))
+
+
+THRESHOLD_RULES: dict[str, Callable[[NDArray[np.uint8], NDArray[np.float32]], float]] = {
+    "youden": _youden,
+    "max-f1": _max_f1,
+    "fixed-sensitivity": _fixed_sensitivity,
+}

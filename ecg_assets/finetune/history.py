@@ -1,0 +1,69 @@
+"""Losses by epoch, read from the Trainer's log, and the rule that ends training early."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "valid_loss",
+    "valid_macro_auroc",
+    "learning_rate",
+    "seconds",
+)
+
+History = list[dict[str, Any]]
+
+
+def read_history(log: Sequence[Mapping[str, Any]]) -> History:
+    """Rows of `COLUMNS`, one for each validated epoch.
+
+    Parameters
+    ----------
+    log
+        `TrainerState.log_history`: for each epoch an entry with ``loss``, then one with
+        ``eval_valid_loss``.
+    """
+    history: History = []
+    training: Mapping[str, Any] = {}
+    for entry in log:
+        if "loss" in entry:
+            training = entry
+        if "eval_valid_loss" in entry:
+            history.append(
+                {
+                    "epoch": round(entry["epoch"]),
+                    "train_loss": training["loss"],
+                    "valid_loss": entry["eval_valid_loss"],
+                    "valid_macro_auroc": entry["eval_valid_macro_auroc"],
+                    "learning_rate": training["learning_rate"],
+                    "seconds": entry.get("seconds"),
+                }
+            )
+    return history
+
+
+def best_row(history: History) -> dict[str, Any]:
+    """Find the first epoch with the lowest validation loss."""
+    return min(history, key=lambda row: row["valid_loss"])
+
+
+def training_is_over(history: History, *, epochs: int, patience: int) -> bool:
+    """Tell whether it was the last epoch, or `patience` epochs gave no lower validation loss.
+
+    A `patience` of 0 never ends training early.
+    """
+    if not history:
+        return False
+    last = history[-1]["epoch"]
+    waited = last - best_row(history)["epoch"]
+    return bool(last >= epochs or (patience and waited >= patience))
+
+
+def history_frame(history: History) -> pd.DataFrame:
+    """Turn the history into a table; an undefined AUROC is empty."""
+    return pd.DataFrame(history, columns=list(COLUMNS))

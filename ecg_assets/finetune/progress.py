@@ -1,0 +1,77 @@
+"""Reports of a running training, and its early end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ecg_assets.errors import EcgAssetsError
+from ecg_assets.finetune.history import read_history, training_is_over
+from ecg_assets.finetune.recipe import Recipe
+
+Report = Callable[[dict[str, Any]], None]
+"""Takes an event: ``event`` names it, the other values are numbers or short strings."""
+
+_SECONDS_BETWEEN_STEPS = 10.0
+
+
+class Progress(TrainerCallback):  # type: ignore[misc]
+    """Reports steps (at most one in 10 s) and epochs, and ends training by the recipe's rule.
+
+    What it decides follows from the Trainer's log alone, so that a resumed run decides
+    as an undisturbed one.
+    """
+
+    def __init__(self, recipe: Recipe, report: Report) -> None:
+        self._recipe = recipe
+        self._report = report
+        self._epoch_started = time.monotonic()
+        self._step_reported = time.monotonic()
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the epoch's clock."""
+        self._epoch_started = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Report the step."""
+        if time.monotonic() - self._step_reported < _SECONDS_BETWEEN_STEPS:
+            return
+        self._step_reported = time.monotonic()
+        self._report(
+            {
+                "event": "step",
+                "step": state.global_step,
+                "of_steps": state.max_steps,
+                "epoch": float(state.epoch),
+            }
+        )
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float],
+        **_: Any,
+    ) -> None:
+        """Report the epoch; end training when its rule says so or the loss is no number."""
+        state.log_history[-1]["seconds"] = time.monotonic() - self._epoch_started
+        history = read_history(state.log_history)
+        row = history[-1]
+        if not (math.isfinite(row["train_loss"]) and math.isfinite(row["valid_loss"])):
+            raise EcgAssetsError(
+                f"Training diverged in epoch {row['epoch']}: training loss {row['train_loss']}, "
+                f"validation loss {row['valid_loss']}. Lower the learning rate, clip gradients "
+                "(max_gradient_norm) or train in bf16 instead of fp16."
+            )
+        self._report({"event": "epoch", "of_epochs": self._recipe.epochs, **row})
+        if training_is_over(history, epochs=self._recipe.epochs, patience=self._recipe.patience):
+            control.should_training_stop = True

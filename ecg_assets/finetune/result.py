@@ -1,0 +1,94 @@
+"""The finished checkpoint folder, put together from a training folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from ecg_assets.errors import CheckpointError
+from ecg_assets.finetune.curves import draw_curves
+from ecg_assets.finetune.history import history_frame, read_history
+from ecg_assets.finetune.request import FinetuneRequest
+from ecg_assets.finetune.run_record import run_record
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.finetune.validate import validate_logits
+from ecg_assets.finetune.work_folder import best_checkpoint, list_checkpoints
+from ecg_assets.models.checkpoint import TrainedModel, save_trained
+from ecg_assets.models.checkpoint_files import (
+    CURVES,
+    HISTORY,
+    MODEL_FILES,
+    RUN,
+    TRAINING_FILES,
+    VALIDATION_PREDICTIONS,
+    WEIGHTS,
+    read_card,
+    require_files,
+)
+from ecg_assets.models.ecg_fm import EcgFmForClassification
+from ecg_assets.models.inference import predict_logits
+from ecg_assets.storage import replace_folder
+
+
+def write_result(
+    request: FinetuneRequest,
+    data: TrainingData,
+    model: EcgFmForClassification,
+    work: Path,
+    folder: Path,
+) -> None:
+    """Put the best epoch's model, its validation scores and the run's record into `folder`.
+
+    Parameters
+    ----------
+    model
+        Of the right shape; it gets the best epoch's weights.
+    work
+        Training folder; it has all that is needed, in whichever process training ended.
+    """
+    from safetensors.torch import load_file
+
+    best = best_checkpoint(work)
+    model.load_state_dict(load_file(best.folder / WEIGHTS), strict=True)
+    trained = TrainedModel(model.eval(), data.manifest.spec, data.manifest.vocabulary)
+    rows = data.rows("valid")
+    logits = predict_logits(
+        trained,
+        data.manifest,
+        data.signals,
+        rows,
+        device=request.device,
+        precision=request.precision,
+    )
+    validation = validate_logits(data, rows, logits)
+    history = read_history(list_checkpoints(work)[-1].state["log_history"])
+    record = run_record(request, data, model, history, validation)
+    with replace_folder(folder) as temporary:
+        save_trained(temporary, model.cpu(), trained.spec, trained.vocabulary)
+        frame = history_frame(history)
+        frame.to_csv(temporary / HISTORY, index=False)
+        draw_curves(frame, temporary / CURVES)
+        pq.write_table(validation.predictions.to_table(), temporary / VALIDATION_PREDICTIONS)
+        (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def is_finished(request: FinetuneRequest, folder: Path) -> bool:
+    """Tell whether `folder` is the complete result of just this request.
+
+    Raises
+    ------
+    CheckpointError
+        When something else stands there.
+    """
+    if not folder.exists():
+        return False
+    require_files(folder, MODEL_FILES + TRAINING_FILES)
+    found = read_card(folder).run.get("request_fingerprint")
+    if found != request.fingerprint:
+        raise CheckpointError(
+            f"Checkpoint {folder} is of request {str(found)[:12]}, expected "
+            f"{request.fingerprint[:12]}. Move it away and train again."
+        )
+    return True

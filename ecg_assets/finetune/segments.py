@@ -1,0 +1,94 @@
+"""Batches of segments for a torch DataLoader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.models.inputs import read_segments
+
+Batch = dict[str, Tensor]
+
+
+class SegmentDataset(Dataset[Batch]):
+    """All segments of some recordings, one after the other.
+
+    A whole batch is read at once (`__getitems__`): reading recordings one by one costs
+    several times as much as standardizing them.
+
+    Parameters
+    ----------
+    data
+        Manifest and signals.
+    rows
+        Rows of the manifest's index, ``(record,)``.
+    n_channels
+        Channels of the model.
+    """
+
+    def __init__(self, data: TrainingData, rows: NDArray[np.int64], n_channels: int) -> None:
+        self._data = data
+        self._rows = rows
+        self._n_channels = n_channels
+        self._ends = np.cumsum(data.n_segments(rows))
+        self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, item: int) -> Batch:
+        return self.__getitems__([item])
+
+    def __getitems__(self, items: list[int]) -> Batch:
+        """Read segments as the arguments of `EcgFmForClassification.forward`."""
+        record = np.searchsorted(self._ends, items, side="right")
+        from_end = self._ends[record] - items
+        distinct, position = np.unique(record, return_inverse=True)
+        segments, record_index = read_segments(
+            self._data.signals,
+            self._rows[distinct],
+            self._data.manifest.spec,
+            self._n_channels,
+        )
+        ends = np.searchsorted(record_index, position, side="right")
+        targets = self._data.manifest.targets[self._rows[record]]
+        return {
+            "input_values": torch.from_numpy(segments[ends - from_end]),
+            "labels": torch.from_numpy(targets).float(),
+            "pos_weight": self._pos_weight,
+        }
+
+
+def keep_batch(batch: Any) -> Any:
+    """Collate nothing: `SegmentDataset` gives whole batches."""
+    return batch
+
+
+class EpochShuffle(Sampler[int]):
+    """Another order in each epoch that depends on nothing but the seed and the epoch.
+
+    A resumed run sees its epochs in the order that an undisturbed one would.
+    """
+
+    def __init__(self, n_items: int, seed: int) -> None:
+        self._n_items = n_items
+        self._seed = seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._n_items
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration; the Trainer calls it."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._n_items)
+        yield from order.tolist()

@@ -1,0 +1,169 @@
+"""Train with transformers' Trainer, one checkpoint an epoch, resumed where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+
+from ecg_assets.errors import SettingsError
+from ecg_assets.finetune.history import read_history, training_is_over
+from ecg_assets.finetune.progress import Progress, Report
+from ecg_assets.finetune.request import PRETRAINED_INPUT, FinetuneRequest
+from ecg_assets.finetune.segments import EpochShuffle, SegmentDataset, keep_batch
+from ecg_assets.finetune.starting_model import pretrained_model, random_model
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.finetune.validate import validate_logits
+from ecg_assets.finetune.work_folder import list_checkpoints
+from ecg_assets.models.device import autocast, choose_device
+from ecg_assets.models.ecg_fm import EcgFmForClassification
+
+_EVALUATION_BATCH = 256
+"""Segments in one forward pass of the validation."""
+
+
+class EpochTrainer(Trainer):  # type: ignore[misc]
+    """Trainer whose order of segments depends on seed and epoch alone."""
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> EpochShuffle:
+        return EpochShuffle(len(self.train_dataset), self.args.seed)
+
+
+def build_model(request: FinetuneRequest, data: TrainingData) -> EcgFmForClassification:
+    """Build the model that training starts from; its random part depends on the seed alone."""
+    set_seed(request.seed)
+    spec, vocabulary = data.manifest.spec, data.manifest.vocabulary
+    if request.pretrained is None:
+        model = random_model(request.recipe, spec, vocabulary)
+    else:
+        model = pretrained_model(
+            request.recipe,
+            spec,
+            vocabulary,
+            request.pretrained,
+            fingerprint=request.inputs[PRETRAINED_INPUT],
+        )
+    if request.recipe.freeze_convolutions:
+        model.freeze_convolutions()
+    return model
+
+
+def train(
+    request: FinetuneRequest,
+    data: TrainingData,
+    model: EcgFmForClassification,
+    work: Path,
+    report: Report,
+) -> Trainer:
+    """Train until the recipe's end; each epoch's checkpoint stays in `work`.
+
+    The last whole checkpoint in `work` is resumed: weights, optimizer, schedule, random
+    generators and order continue as if nothing had happened.
+
+    Returns
+    -------
+    Trainer
+        After training; on several GPUs it knows which process is the main one.
+    """
+    checkpoints = list_checkpoints(work)
+    trainer = _build_trainer(request, data, model, work, report)
+    history = read_history(checkpoints[-1].state["log_history"]) if checkpoints else []
+    if not training_is_over(
+        history, epochs=request.recipe.epochs, patience=request.recipe.patience
+    ):
+        trainer.train(resume_from_checkpoint=str(checkpoints[-1].folder) if checkpoints else None)
+    return trainer
+
+
+def _build_trainer(
+    request: FinetuneRequest,
+    data: TrainingData,
+    model: EcgFmForClassification,
+    work: Path,
+    report: Report,
+) -> Trainer:
+    n_channels = model.config.n_channels
+    trainer = EpochTrainer(
+        model=model,
+        args=_arguments(request, work),
+        data_collator=keep_batch,
+        train_dataset=SegmentDataset(data, data.rows("train"), n_channels),
+        eval_dataset=SegmentDataset(data, data.rows("valid"), n_channels),
+        compute_metrics=_metrics(data),
+        callbacks=[Progress(request.recipe, report)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _metrics(data: TrainingData) -> Callable[[Any], dict[str, float]]:
+    rows = data.rows("valid")
+
+    def measure(outputs: Any) -> dict[str, float]:
+        result = validate_logits(data, rows, outputs.predictions)
+        return {"valid_loss": result.loss, "valid_macro_auroc": result.macro_auroc}
+
+    return measure
+
+
+def _arguments(request: FinetuneRequest, work: Path) -> TrainingArguments:
+    recipe = request.recipe
+    device = choose_device(request.device)
+    autocast(device, request.precision)  # refuses fp16 on a CPU
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        seed=request.seed,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=_EVALUATION_BATCH,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        # AdamW without decay is Adam.
+        optim="adamw_torch",
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        adam_beta1=recipe.adam_beta1,
+        adam_beta2=recipe.adam_beta2,
+        adam_epsilon=recipe.adam_epsilon,
+        max_grad_norm=recipe.max_gradient_norm,
+        lr_scheduler_type={"constant": "constant_with_warmup", "cosine": "cosine"}[recipe.schedule],
+        warmup_steps=recipe.warmup_fraction,
+        use_cpu=device.type == "cpu",
+        bf16=request.precision == "bf16",
+        fp16=request.precision == "fp16",
+        logging_strategy="epoch",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        # The best epoch is kept besides these two.
+        save_total_limit=2,
+        metric_for_best_model="valid_loss",
+        greater_is_better=False,
+        logging_nan_inf_filter=False,
+        dataloader_num_workers=request.n_workers,
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        log_level="error",
+    )
+    _use_one_gpu(arguments, device)
+    return arguments
+
+
+def _use_one_gpu(arguments: TrainingArguments, device: torch.device) -> None:
+    """Keep the Trainer from spreading batches over all GPUs of a machine.
+
+    Several GPUs are used with ``python -m torch.distributed.run``, which starts a process
+    for each.
+    """
+    if device.type != "cuda" or arguments.world_size > 1:
+        return
+    if arguments.device != torch.device("cuda", device.index or 0):
+        raise SettingsError(
+            f"device is {device}; training uses the first visible GPU. Set "
+            f"CUDA_VISIBLE_DEVICES={device.index} and device=cuda instead."
+        )
+    arguments._n_gpu = 1

@@ -1,0 +1,53 @@
+"""The manifest and signals that a request trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_assets.build import Manifest, SignalCache, read_manifest
+from ecg_assets.errors import SchemaError
+from ecg_assets.finetune.request import FinetuneRequest
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A manifest and the signals of its recordings, by row of its index."""
+
+    manifest: Manifest
+    signals: SignalCache
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Rows of a split in the manifest's index.
+
+        Raises
+        ------
+        SchemaError
+            When there are none.
+        """
+        rows = self.manifest.rows(split)
+        if not len(rows):
+            raise SchemaError(
+                f"The manifest has no recording in split {split!r} among "
+                f"{len(self.manifest.index)}. Check the split and which recordings were excluded."
+            )
+        return rows
+
+    def n_segments(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Segments of recordings, ``(record,)``."""
+        return self.signals.n_segments(rows, self.manifest.spec)
+
+
+OpenData = Callable[[FinetuneRequest], TrainingData]
+
+
+def open_training_data(request: FinetuneRequest) -> TrainingData:
+    """Read a request's manifest and open its signals."""
+    manifest = read_manifest(request.manifest_folder)
+    signals = SignalCache.open(
+        manifest.index, request.shard_folder, manifest.spec.leads, request.cache_folder
+    )
+    return TrainingData(manifest, signals)

@@ -1,0 +1,119 @@
+"""Loss and AUROC on the validation split, while training and again from the disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_expit
+from sklearn.metrics import roc_auc_score
+
+from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.models.checkpoint import TrainedModel
+from ecg_assets.models.checkpoint_files import read_card
+from ecg_assets.models.inference import predict_logits, to_predictions
+from ecg_assets.models.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one pass over the validation split gave.
+
+    Attributes
+    ----------
+    loss
+        Weighted cross entropy (natural logarithm), mean over segments and labels.
+    macro_auroc
+        Mean AUROC of recordings over the labels that have both classes; NaN when none has.
+    undefined
+        Labels with one class only, left out of `macro_auroc`.
+    predictions
+        Score of each recording.
+    """
+
+    loss: float
+    macro_auroc: float
+    undefined: tuple[str, ...]
+    predictions: Predictions
+
+
+def validate_logits(
+    data: TrainingData, rows: NDArray[np.int64], logits: NDArray[np.float32]
+) -> Validation:
+    """Measure the logits of recordings' segments, ``(segment, label)``, in the order of `rows`."""
+    targets = np.repeat(data.manifest.targets[rows], data.n_segments(rows), axis=0)
+    predictions = to_predictions(data.manifest, data.signals, rows, logits)
+    aurocs = label_aurocs(predictions)
+    defined = [value for value in aurocs.values() if not np.isnan(value)]
+    return Validation(
+        loss=weighted_loss(logits, targets, data.manifest.pos_weight),
+        macro_auroc=float(np.mean(defined)) if defined else float("nan"),
+        undefined=tuple(name for name, value in aurocs.items() if np.isnan(value)),
+        predictions=predictions,
+    )
+
+
+def weighted_loss(
+    logits: NDArray[np.float32], targets: NDArray[np.uint8], pos_weight: NDArray[np.float64]
+) -> float:
+    """Weighted cross entropy in float64, mean over elements.
+
+    >>> zero = np.zeros((1, 2), np.float32)
+    >>> round(weighted_loss(zero, np.array([[1, 0]], np.uint8), np.array([3.0, 1.0])), 6)
+    1.386294
+    """
+    logit = logits.astype(np.float64)
+    positive = targets * pos_weight * log_expit(logit)
+    negative = (1.0 - targets) * log_expit(-logit)
+    return float(-(positive + negative).mean())
+
+
+def label_aurocs(predictions: Predictions) -> dict[str, float]:
+    """AUROC of each label; NaN where the targets have one class only."""
+    aurocs = {}
+    for i, name in enumerate(predictions.vocabulary.names):
+        target = predictions.target[:, i]
+        has_both = 0 < target.sum() < len(target)
+        aurocs[name] = (
+            float(roc_auc_score(target, predictions.score[:, i])) if has_both else float("nan")
+        )
+    return aurocs
+
+
+def reproduce_validation_loss(
+    trained: TrainedModel,
+    manifest: Manifest,
+    signals: SignalCache,
+    *,
+    device: str = "auto",
+    batch_size: int = 256,
+) -> float:
+    """Compute a checkpoint's validation loss again, in the precision it was trained in.
+
+    Parameters
+    ----------
+    trained
+        As `load_trained` gives it.
+    manifest, signals
+        The data it was trained on; other data gives another loss.
+
+    Raises
+    ------
+    SpecMismatch
+        When the manifest's signal spec is not the model's.
+    """
+    run = read_card(trained.folder).run if trained.folder else {}
+    data = TrainingData(manifest, signals)
+    rows = data.rows("valid")
+    logits = predict_logits(
+        trained,
+        manifest,
+        signals,
+        rows,
+        device=device,
+        batch_size=batch_size,
+        precision=run.get("request", {}).get("precision", "fp32"),
+    )
+    return validate_logits(data, rows, logits).loss

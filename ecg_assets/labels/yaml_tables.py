@@ -1,0 +1,33 @@
+"""Read the tables of this room: YAML files beside the code, in which no key may stand twice."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML itself keeps the last of two equal keys, which would hide an entry."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"{self.name}: {twice} stand twice in one mapping.")
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """Read ``<name>.yaml`` of this package.
+
+    Raises
+    ------
+    ValueError
+        When a key stands twice.
+    """
+    text = files("ecg_assets.labels").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    table: dict[str, Any] = yaml.load(text, Loader=_UniqueKeys)
+    return table

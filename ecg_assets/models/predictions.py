@@ -1,0 +1,119 @@
+"""Scores and targets of recordings, with the labels they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ecg_assets.errors import SchemaError
+from ecg_assets.labels.label_vocabulary import LabelVocabulary
+
+_METADATA_KEY = b"label_vocabulary"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A probability and a target for each recording and label.
+
+    Attributes
+    ----------
+    record_ids, subject_ids
+        Recording and patient of each row, str ``(n,)``; record ids are distinct.
+    vocabulary
+        The labels, in the order of the columns.
+    target
+        0 or 1, uint8 ``(n, label)``.
+    score
+        Probabilities from 0 to 1, float32 ``(n, label)``; never NaN.
+    """
+
+    record_ids: NDArray[np.str_]
+    subject_ids: NDArray[np.str_]
+    vocabulary: LabelVocabulary
+    target: NDArray[np.uint8]
+    score: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.record_ids), len(self.vocabulary))
+        if self.subject_ids.shape != shape[:1]:
+            raise ValueError(
+                f"subject_ids has shape {self.subject_ids.shape}; expected {shape[:1]}."
+            )
+        _require_array("target", self.target, np.uint8, shape)
+        _require_array("score", self.score, np.float32, shape)
+        if len(np.unique(self.record_ids)) != len(self.record_ids):
+            raise ValueError("record_ids holds a recording twice; expected distinct ids.")
+        if self.target.size and self.target.max() > 1:
+            raise ValueError(f"target holds {self.target.max()}; expected 0 or 1.")
+        if not ((self.score >= 0) & (self.score <= 1)).all():
+            n_bad = int((~((self.score >= 0) & (self.score <= 1))).sum())
+            raise ValueError(f"score holds {n_bad} values that are not from 0 to 1 (or NaN).")
+
+    def __len__(self) -> int:
+        return len(self.record_ids)
+
+    def to_table(self) -> pa.Table:
+        """Columns ``record_id, subject_id, score/<label> …, target/<label> …``.
+
+        The vocabulary is JSON in the schema's metadata.
+        """
+        names = self.vocabulary.names
+        columns: dict[str, Any] = {
+            "record_id": pa.array(self.record_ids.tolist(), pa.string()),
+            "subject_id": pa.array(self.subject_ids.tolist(), pa.string()),
+            **{f"score/{name}": self.score[:, i] for i, name in enumerate(names)},
+            **{f"target/{name}": self.target[:, i] for i, name in enumerate(names)},
+        }
+        vocabulary = json.dumps(self.vocabulary.to_json(), ensure_ascii=False)
+        return pa.table(columns).replace_schema_metadata({_METADATA_KEY: vocabulary})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Predictions:
+        """Read `to_table`'s table back.
+
+        Raises
+        ------
+        SchemaError
+            When the vocabulary or a label's column is missing.
+        """
+        metadata = table.schema.metadata or {}
+        if _METADATA_KEY not in metadata:
+            raise SchemaError(
+                "The table has no label vocabulary in its metadata: these are not predictions "
+                "written by this package. Predict again."
+            )
+        vocabulary = LabelVocabulary.from_json(json.loads(metadata[_METADATA_KEY]))
+        return cls(
+            record_ids=np.asarray(_column(table, "record_id").to_pylist(), dtype=np.str_),
+            subject_ids=np.asarray(_column(table, "subject_id").to_pylist(), dtype=np.str_),
+            vocabulary=vocabulary,
+            target=_matrix(table, "target", vocabulary.names, np.dtype(np.uint8)),
+            score=_matrix(table, "score", vocabulary.names, np.dtype(np.float32)),
+        )
+
+
+def _require_array(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, int]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"{name} is {array.dtype} {array.shape}; expected {np.dtype(dtype)} {shape} "
+            "(recording, label)."
+        )
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise SchemaError(f"The predictions lack column {name!r}.")
+    return table[name]
+
+
+def _matrix(table: pa.Table, kind: str, names: Sequence[str], dtype: np.dtype[Any]) -> NDArray[Any]:
+    matrix = np.empty((table.num_rows, len(names)), dtype)
+    for i, name in enumerate(names):
+        matrix[:, i] = _column(table, f"{kind}/{name}").to_numpy()
+    return matrix

@@ -1,0 +1,93 @@
+"""Read a WFDB recording: a direct path for the file that everyone has, `wfdb` for the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_assets.errors import BadRecord
+from ecg_assets.sources.inside_root import require_inside_root, require_plain_name
+from ecg_assets.sources.record import Record
+from ecg_assets.sources.wfdb_fallback import read_with_wfdb
+from ecg_assets.sources.wfdb_header import Header, read_header
+from ecg_assets.sources.wfdb_leads import find_leads, make_record, require_checksum
+
+_BYTES_PER_SAMPLE = 2
+
+
+def read_record(
+    path: Path, leads: Sequence[str] | None = None, *, root: Path | None = None
+) -> Record:
+    """Read a recording's stored integers.
+
+    One segment in one 16-bit file (MIMIC-IV-ECG; the Challenge's ``.mat``) is read directly;
+    everything else goes through `wfdb`, where frames of several samples become their mean.
+    The checksum of each lead read is verified, except in multi-segment records and where
+    leads are skewed.
+
+    Parameters
+    ----------
+    path
+        Path of the record, with or without the extension .hea.
+    leads
+        Names of the leads to read, in the order wanted; None for all, in the file's order.
+    root
+        Folder that all its files must lie in; None allows every path.
+
+    Raises
+    ------
+    BadRecord
+        ``outside_root``, ``missing_file``, ``bad_header``, ``missing_lead``,
+        ``unknown_unit`` (a lead asked for is no voltage), ``truncated_file``,
+        ``checksum_mismatch``, or ``unreadable`` for all the rest.
+    """
+    header = read_header(path, root=root)
+    if not _is_simple(header):
+        return read_with_wfdb(path, header, leads, root)
+    columns = find_leads(header.signals, leads)
+    lines = [header.signals[column] for column in columns]
+    signal = np.ascontiguousarray(_read_frames(path, header, root)[:, columns].T, dtype=np.int16)
+    for line, samples in zip(lines, signal, strict=True):
+        require_checksum(line, samples)
+    return make_record(signal, lines, header.sample_rate)
+
+
+def _is_simple(header: Header) -> bool:
+    """Say whether the file is nothing but 16-bit samples, one a lead in turn."""
+    return len({(s.file_name, s.byte_offset) for s in header.signals}) == 1 and all(
+        s.format == "16" and s.samples_per_frame == 1 and s.skew == 0 for s in header.signals
+    )
+
+
+def _read_frames(path: Path, header: Header, root: Path | None) -> NDArray[np.int16]:
+    """Read all frames, ``(sample, lead)``; the file's size bounds what is allocated."""
+    first = header.signals[0]
+    require_plain_name(first.file_name)
+    file = path.with_name(first.file_name)
+    # Its folder was checked with the header's.
+    if file.is_symlink():
+        require_inside_root(file, root)
+    n_leads = len(header.signals)
+    try:
+        with file.open("rb") as stream:
+            n_bytes = os.fstat(stream.fileno()).st_size - first.byte_offset
+            n_held, n_left_over = divmod(n_bytes, n_leads * _BYTES_PER_SAMPLE)
+            n_samples = header.n_samples or n_held
+            if n_held < n_samples or n_samples <= 0 or (header.n_samples is None and n_left_over):
+                raise BadRecord(
+                    "truncated_file",
+                    f"{file.name} holds {max(n_held, 0)} whole samples a lead; "
+                    f"its header says {header.n_samples or 'nothing'}",
+                )
+            samples = np.fromfile(
+                stream, dtype="<i2", count=n_samples * n_leads, offset=first.byte_offset
+            )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadRecord("missing_file", f"{file.name} does not exist") from error
+    except OSError as error:
+        raise BadRecord("unreadable", f"{file.name}: {error.strerror}") from error
+    return samples.reshape(n_samples, n_leads)

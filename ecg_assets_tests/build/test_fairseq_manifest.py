@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+
+from ecg_assets.build import write_fairseq_manifest
+from ecg_assets.errors import SchemaError, SpecMismatch
+from ecg_assets.preprocess import SignalSpec, export_mat_records, read_shard
+from ecg_assets_tests.build.cohort import GOOD, SPEC, VOCABULARY, Cohort
+
+
+def _export(cohort: Cohort, spec: SignalSpec = SPEC) -> dict[str, Path]:
+    """Export all stored shards; give their folders."""
+    root = cohort.folder / "mat_records"
+    rows = {name: row for row, name in enumerate(cohort.records["record_id"])}
+    for shard in ("a", "b"):
+        signals = read_shard(cohort.shards / f"{shard}.parquet", leads=spec.leads)
+        export_mat_records(signals, spec, rows, root / shard)
+    return {shard: root / shard for shard in ("a", "b")}
+
+
+def _write(cohort: Cohort, mat_folders: dict[str, Path]) -> dict[str, int]:
+    return write_fairseq_manifest(
+        cohort.manifest(),
+        cohort.records,
+        mat_folders,
+        cohort.folder / "fairseq",
+        mat_root=cohort.folder / "mat_records",
+    )
+
+
+def _read_as_fairseq_does(folder: Path, split: str) -> list[tuple[str, list[float]]]:
+    """Follow a .tsv to its .mat files and their rows of y.npy: names and labels."""
+    root, *lines = (folder / f"{split}.tsv").read_text().splitlines()
+    y = np.load(folder / "y.npy")
+    items = []
+    for line in lines:
+        name, n_samples = line.split("\t")
+        content = scipy.io.loadmat(Path(root) / name)
+        assert content["feats"].shape == (12, int(n_samples))
+        items.append((Path(name).stem, y[content["idx"].item()].tolist()))
+    return items
+
+
+def test_each_segment_leads_to_its_record_s_labels(cohort: Cohort) -> None:
+    counts = _write(cohort, _export(cohort))
+    found = {
+        split: _read_as_fairseq_does(cohort.folder / "fairseq", split)
+        for split in ("train", "valid", "test")
+    }
+    assert counts == {split: len(items) for split, items in found.items()}
+    assert found["valid"] == [("a2_0", [1, 0]), ("a2_1", [1, 0])]
+    assert found["test"] == [("b2_0", [1, 1]), ("b2_1", [1, 1])]
+    train = ["a0_0", "a1_0", "a1_1", "b0_0", "b0_1", "b1_0", "b1_1"]
+    assert [name for name, _ in found["train"]] == train
+
+
+def test_labels_that_nobody_gave_are_nan(cohort: Cohort) -> None:
+    _write(cohort, _export(cohort))
+    y = np.load(cohort.folder / "fairseq" / "y.npy")
+    assert y.dtype == np.float64
+    assert y.shape == (len(cohort.records), len(VOCABULARY))
+    labelled = cohort.records["record_id"].isin(GOOD).to_numpy()
+    assert np.isnan(y[~labelled]).all()
+    assert not np.isnan(y[labelled]).any()
+
+
+def test_label_files_count_the_exported_recordings(cohort: Cohort) -> None:
+    mat_folders = _export(cohort)
+    _write(cohort, {"b": mat_folders["b"]})
+    folder = cohort.folder / "fairseq"
+    counts = pd.read_csv(folder / "label_def.csv").set_index("name")
+    assert counts.loc["Sinus rhythm", "pos_count_train"] == 1
+    assert counts.loc["Sinus rhythm", "pos_count_valid"] == 0
+    assert (folder / "pos_weight.txt").read_text() == "[1.000000,1.000000]"
+    assert (folder / "valid.tsv").read_text() == f"{cohort.folder / 'mat_records'}\n"
+
+
+def test_mat_files_of_another_spec_are_refused(cohort: Cohort) -> None:
+    with pytest.raises(SpecMismatch, match="shard a"):
+        _write(cohort, _export(cohort, replace(SPEC, segment_s=1.0)))
+
+
+def test_mat_files_of_another_record_list_are_refused(cohort: Cohort) -> None:
+    mat_folders = _export(cohort)
+    longer = pd.concat([cohort.records.iloc[:1].assign(record_id="new"), cohort.records])
+    with pytest.raises(SchemaError, match="is not their row"):
+        _write(replace(cohort, records=longer.reset_index(drop=True)), mat_folders)
+
+
+def test_manifest_without_mat_files_is_refused(cohort: Cohort) -> None:
+    with pytest.raises(SchemaError, match="No shard is exported"):
+        _write(cohort, {})

@@ -1,0 +1,239 @@
+"""Whole trainings of the tiny model on toy recordings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from ecg_assets.errors import CheckpointError
+from ecg_assets.finetune import FinetuneRequest, finetune
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.finetune.validate import reproduce_validation_loss
+from ecg_assets.models.checkpoint import load_trained
+from ecg_assets.models.checkpoint_files import read_card, read_validation_predictions
+from ecg_assets.models.inference import predict_records
+from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
+
+Events = list[dict[str, Any]]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    manifest = toy_manifest(60)
+    return TrainingData(manifest, toy_signals(manifest))
+
+
+def _request(output_folder: Path, **changes: Any) -> FinetuneRequest:
+    values: dict[str, Any] = {"epochs": 4, "batch_size": 16, "device": "cpu", **changes}
+    return FinetuneRequest.from_preset(
+        "tiny",
+        manifest_folder=output_folder,
+        shard_folder=output_folder,
+        cache_folder=output_folder,
+        output_folder=output_folder,
+        inputs={"manifests": "toy"},
+        trained_on={"source": "toy"},
+        **values,
+    )
+
+
+def _run(
+    request: FinetuneRequest, data: TrainingData, *, killed_in_epoch: int = 0
+) -> tuple[Path, Events]:
+    """Fine-tune; end with `Killed` after an epoch's validation, before it is saved."""
+    events: Events = []
+
+    def report(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event["event"] == "epoch" and event["epoch"] == killed_in_epoch:
+            raise Killed
+
+    return finetune(request, report, open_data=lambda _: data), events
+
+
+def _history(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "history.csv").drop(columns="seconds")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data: TrainingData) -> Path:
+    folder, _ = _run(_request(tmp_path_factory.mktemp("undisturbed")), data)
+    return folder
+
+
+def test_a_tiny_model_learns_two_toy_labels(tmp_path: Path) -> None:
+    manifest = toy_manifest(200)
+    data = TrainingData(manifest, toy_signals(manifest))
+    folder, events = _run(_request(tmp_path, epochs=5), data)
+    assert _history(folder)["valid_macro_auroc"].iloc[-1] > 0.9
+    assert [event["event"] for event in events] == ["start", *["epoch"] * 5, "finished"]
+
+
+def test_the_folder_has_every_file_and_says_what_it_came_from(
+    undisturbed: Path, data: TrainingData
+) -> None:
+    assert sorted(path.name for path in undisturbed.iterdir()) == [
+        "config.json",
+        "curves.png",
+        "history.csv",
+        "label_vocabulary.json",
+        "model.safetensors",
+        "run.json",
+        "signal_spec.json",
+        "validation_predictions.parquet",
+    ]
+    run = json.loads((undisturbed / "run.json").read_text())
+    history = _history(undisturbed)
+    assert run["valid_loss"] == history["valid_loss"].min()
+    assert run["best_epoch"] == history["epoch"][history["valid_loss"].idxmin()]
+    assert run["inputs"] == {"manifests": "toy"}
+    assert run["splits"]["train"] == {"n_records": 48, "n_patients": 48, "n_segments": 96}
+    n_fast = int(data.manifest.targets[data.rows("train"), 0].sum())
+    assert run["labels"]["fast"]["n_positive_train"] == n_fast
+    assert str(undisturbed.parent) not in json.dumps(run)
+    card = read_card(undisturbed)
+    assert (card.spec, card.vocabulary) == (data.manifest.spec, data.manifest.vocabulary)
+    assert card.trained_on == {"source": "toy"}
+
+
+def test_the_loaded_checkpoint_reproduces_its_validation(
+    undisturbed: Path, data: TrainingData
+) -> None:
+    trained = load_trained(undisturbed)
+    loss = reproduce_validation_loss(trained, data.manifest, data.signals, device="cpu")
+    assert loss == pytest.approx(read_card(undisturbed).run["valid_loss"], rel=1e-5)
+    stored = read_validation_predictions(undisturbed)
+    again = predict_records(trained, data.manifest, data.signals, data.rows("valid"), device="cpu")
+    assert stored.record_ids.tolist() == again.record_ids.tolist()
+    np.testing.assert_allclose(stored.score, again.score, atol=1e-6)
+
+
+def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
+    undisturbed: Path, data: TrainingData, tmp_path: Path
+) -> None:
+    request = _request(tmp_path)
+    with pytest.raises(Killed):
+        _run(request, data, killed_in_epoch=3)
+    assert [path.name for path in tmp_path.iterdir()] == [f".training-{request.fingerprint}"]
+    folder, events = _run(request, data)
+    assert events[0]["epochs_already_trained"] == 2
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [3, 4]
+    name = "model.safetensors"
+    assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+    pd.testing.assert_frame_equal(_history(folder), _history(undisturbed), check_exact=True)
+    assert [path.name for path in tmp_path.iterdir()] == [request.checkpoint_id]
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "trainer_state.json").unlink(),
+        lambda folder: _cut(folder / "trainer_state.json"),
+        lambda folder: _cut(folder / "model.safetensors"),
+        lambda folder: _cut(folder / "optimizer.pt"),
+        lambda folder: (folder / "rng_state.pth").unlink(),
+    ],
+    ids=["no state", "half a state", "half the weights", "half an optimizer", "no generator"],
+)
+def test_a_half_written_epoch_is_skipped(
+    damage: Callable[[Path], None], undisturbed: Path, data: TrainingData, tmp_path: Path
+) -> None:
+    request = _request(tmp_path)
+    with pytest.raises(Killed):
+        _run(request, data, killed_in_epoch=3)
+    work = tmp_path / f".training-{request.fingerprint}"
+    newest = max(work.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    damage(newest)
+    folder, events = _run(request, data)
+    assert events[0]["half_written_checkpoints_removed"] == 1
+    assert events[0]["epochs_already_trained"] == 1
+    name = "model.safetensors"
+    assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_a_finished_checkpoint_is_not_trained_again(undisturbed: Path) -> None:
+    request = _request(undisturbed.parent)
+
+    def no_data(request: FinetuneRequest) -> TrainingData:
+        raise AssertionError("opened the data")
+
+    events: Events = []
+    assert finetune(request, events.append, open_data=no_data) == undisturbed
+    assert [event["event"] for event in events] == ["reused"]
+
+
+def test_an_incomplete_folder_under_the_checkpoints_name_is_reported(
+    data: TrainingData, tmp_path: Path
+) -> None:
+    request = _request(tmp_path)
+    (tmp_path / request.checkpoint_id).mkdir()
+    with pytest.raises(CheckpointError, match=r"lacks model\.safetensors"):
+        _run(request, data)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_training(
+    data: TrainingData, tmp_path: Path
+) -> None:
+    """A huge learning rate spoils the model after a good start."""
+    changes = {"epochs": 9, "patience": 2, "learning_rate": 0.05, "schedule": "constant"}
+    request = _request(tmp_path / "whole", **changes)
+    folder, _ = _run(request, data)
+    history, run = _history(folder), read_card(folder).run
+    best = int(history["valid_loss"].argmin())
+    assert len(history) == best + 3 < 9
+    loss = reproduce_validation_loss(
+        load_trained(folder), data.manifest, data.signals, device="cpu"
+    )
+    assert loss == pytest.approx(history["valid_loss"][best], rel=1e-5)
+    assert run["epochs_trained"] == len(history)
+
+
+def test_a_run_killed_after_its_early_end_is_not_trained_further(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"epochs": 9, "patience": 1, "learning_rate": 0.05, "schedule": "constant"}
+    request = _request(tmp_path, **changes)
+    with monkeypatch.context() as patch:
+        patch.setattr("ecg_assets.finetune.result.write_result", _kill)
+        with pytest.raises(Killed):
+            _run(request, data)
+    folder, events = _run(request, data)
+    assert [event["event"] for event in events] == ["start", "finished"]
+    assert events[0]["epochs_already_trained"] == len(_history(folder)) < 9
+
+
+def _kill(*_: object) -> None:
+    raise Killed
+
+
+def test_another_seed_gives_another_model(
+    undisturbed: Path, data: TrainingData, tmp_path: Path
+) -> None:
+    folder, _ = _run(_request(tmp_path, seed=1, epochs=1), data)
+    found = load_file(folder / "model.safetensors")["head.weight"]
+    assert not found.equal(load_file(undisturbed / "model.safetensors")["head.weight"])
+
+
+def test_training_that_diverges_stops_and_says_so(data: TrainingData, tmp_path: Path) -> None:
+    weight = data.manifest.pos_weight.copy()
+    data.manifest.pos_weight[:] = np.nan
+    try:
+        with pytest.raises(Exception, match="Training diverged in epoch 1"):
+            _run(_request(tmp_path), data)
+    finally:
+        data.manifest.pos_weight[:] = weight

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecg_assets.finetune import PRESETS, FinetuneRequest, Recipe
+from ecg_assets.lineage import fingerprint_bytes
+
+
+def _request(preset: str = "tiny", **changes: Any) -> FinetuneRequest:
+    values: dict[str, Any] = {
+        "manifest_folder": Path("data/manifests"),
+        "shard_folder": Path("data/signal_shards"),
+        "cache_folder": Path("data/cache"),
+        "output_folder": Path("data/checkpoints"),
+        "inputs": {"manifests": "abc", "signal_shards[p1000]": "def"},
+    }
+    return FinetuneRequest.from_preset(preset, **{**values, **changes})
+
+
+@pytest.fixture()
+def pretrained(tmp_path: Path) -> Path:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    return tmp_path
+
+
+def test_a_request_survives_its_json_file(tmp_path: Path, pretrained: Path) -> None:
+    request = _request(
+        "ecg-fm-lead-i",
+        pretrained=str(pretrained),
+        trained_on={"source": "synthetic"},
+        precision="bf16",
+    )
+    request.to_json_file(tmp_path / "request.json")
+    found = FinetuneRequest.from_json_file(tmp_path / "request.json")
+    assert found == request
+    assert found.fingerprint == request.fingerprint
+
+
+def test_the_checkpoint_is_named_by_preset_and_fingerprint() -> None:
+    request = _request()
+    assert request.checkpoint_id == f"tiny-{request.fingerprint[:12]}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 1e-4},
+        {"epochs": 3},
+        {"seed": 1},
+        {"precision": "bf16"},
+        {"inputs": {"manifests": "abd", "signal_shards[p1000]": "def"}},
+    ],
+)
+def test_what_changes_the_model_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    assert _request(**change).fingerprint != _request().fingerprint
+
+
+def test_where_it_runs_does_not_change_the_fingerprint() -> None:
+    elsewhere = _request(
+        manifest_folder=Path("/other"), output_folder=Path("/there"), device="cpu", n_workers=2
+    )
+    assert elsewhere.fingerprint == _request().fingerprint
+
+
+def test_a_pretrained_checkpoint_counts_by_its_weights(pretrained: Path) -> None:
+    request = _request("ecg-fm-lead-i", pretrained=pretrained)
+    before = request.fingerprint
+    (pretrained / "model.safetensors").write_bytes(b"other weights")
+    assert _request("ecg-fm-lead-i", pretrained=pretrained).fingerprint != before
+
+
+def test_presets_are_the_published_recipes() -> None:
+    recipe = PRESETS["ecg-fm-lead-i"]
+    assert recipe == Recipe(
+        size="base",
+        freeze_convolutions=True,
+        epochs=100,
+        batch_size=128,
+        learning_rate=5e-5,
+        adam_beta1=0.9,
+        adam_beta2=0.98,
+        adam_epsilon=1e-8,
+        weight_decay=0,
+        max_gradient_norm=0,
+        schedule="constant",
+        warmup_fraction=0,
+    )
+    slow = PRESETS["ecg-fm-lead-i-slow"]
+    assert slow == replace(recipe, learning_rate=1e-6, batch_size=256)
+
+
+def test_random_convolutions_are_not_frozen() -> None:
+    with pytest.raises(ValueError, match="random convolutions would stay random"):
+        _request("ecg-fm-lead-i")
+
+
+def test_a_request_names_its_inputs() -> None:
+    with pytest.raises(ValueError, match="inputs is empty"):
+        _request(inputs={})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"preset": "huge"}, "preset is 'huge'"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"schedule": "step"}, "schedule is 'step'"),
+        ({"warmup_fraction": 1.0}, "warmup_fraction is 1.0"),
+        ({"precision": "int8"}, "precision is 'int8'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"momentum": 0.9}, "'momentum'"),
+    ],
+)
+def test_a_wrong_value_is_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _request(**change)
+
+
+def test_inputs_tell_of_pretrained_weights_only_where_there_are_some() -> None:
+    request = _request()
+    with pytest.raises(ValueError, match="if and only if"):
+        replace(request, pretrained=Path("somewhere"))
+    with pytest.raises(ValueError, match="if and only if"):
+        replace(request, inputs={"pretrained": fingerprint_bytes(b"")})

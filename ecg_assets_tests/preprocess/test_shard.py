@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import wfdb
+
+from ecg_assets.errors import SchemaError
+from ecg_assets.lineage import fingerprint_table
+from ecg_assets.preprocess import (
+    ShardTables,
+    preprocess_shard,
+    read_shard,
+    shard_schema,
+    shard_summary,
+    write_shard,
+)
+from ecg_assets.sources import MISSING
+from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
+
+LEADS = ("I", "V1")
+FAULTS = {
+    "wide": "samples_exceed_int16",
+    "lost": "missing_file",
+    "cut": "truncated_file",
+    "chest_only": "missing_lead",
+    "upside_down": "bad_gain",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three good recordings of different shape, and one of each fault."""
+    root = tmp_path_factory.mktemp("root")
+    holes = make_signal(2, 800, seed=1)
+    holes[0, 5:25] = MISSING
+    flat = make_signal(2, 5000, seed=2)
+    flat[1] = 4
+    write_record(root / "good", make_signal(2, 5000, seed=0), leads=LEADS)
+    write_record(root / "short_with_holes", holes, leads=("V1", "I"), sample_rate_hz=250)
+    write_record(root / "flat", flat, leads=LEADS)
+    wide = make_signal(2, 600, seed=3).astype(np.int64)
+    wide[0, 3] = 40_000
+    write_record(root / "wide", wide, leads=LEADS, wfdb_format="32")
+    write_record(root / "cut", make_signal(2, 500, seed=4), leads=LEADS)
+    (root / "cut.dat").write_bytes((root / "cut.dat").read_bytes()[:99])
+    write_record(root / "chest_only", make_signal(1, 500, seed=5), leads=("V1",))
+    write_record(root / "upside_down", make_signal(2, 500, seed=6), leads=LEADS)
+    header = root / "upside_down.hea"
+    header.write_text(header.read_text().replace(" 200", " -200"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def tables(root: Path) -> ShardTables:
+    records = record_list(["short_with_holes", "good", *FAULTS, "flat"])
+    return preprocess_shard(records, root, LEADS, n_workers=2)
+
+
+def test_bad_recordings_are_rejected_each_with_its_reason(tables: ShardTables) -> None:
+    assert tables.signals["record_id"].to_pylist() == ["flat", "good", "short_with_holes"]
+    reasons = dict(zip(tables.rejects["record_id"], tables.rejects["reason"], strict=True))
+    assert reasons == FAULTS
+    assert list(reasons) == sorted(FAULTS)
+
+
+def test_details_name_no_path_of_this_machine(tables: ShardTables, root: Path) -> None:
+    assert not tables.rejects["detail"].str.contains(str(root), regex=False).any()
+
+
+def test_samples_are_those_that_wfdb_reads_by_lead_name(tables: ShardTables, root: Path) -> None:
+    for row in tables.signals.to_pylist():
+        oracle = wfdb.rdrecord(str(root / row["record_id"]), physical=False)
+        assert row["sample_rate_hz"] == oracle.fs
+        assert row["n_samples"] == oracle.sig_len
+        for lead in LEADS:
+            expected = oracle.d_signal[:, oracle.sig_name.index(lead)]
+            assert row[f"lead_{lead}"] == expected.tolist()
+            assert row[f"gain_{lead}"] == 200.0
+
+
+def test_statistics_are_of_each_lead(tables: ShardTables) -> None:
+    flat, good, holes = tables.signals.to_pylist()
+    assert (flat["is_flat_I"], flat["is_flat_V1"]) == (False, True)
+    assert (holes["n_missing_I"], holes["n_missing_V1"]) == (0, 20)
+    assert good["sum_sq_I"] == sum(value**2 for value in good["lead_I"])
+
+
+def test_summary_counts_flags_and_reasons(tables: ShardTables) -> None:
+    summary = shard_summary(tables)
+    assert summary["records"] == 3
+    assert summary["rejected_share"] == 5 / 8
+    assert summary["rejected_missing_lead"] == 1
+    assert summary["records_with_flat_lead"] == 1
+    assert summary["records_with_missing_samples"] == 1
+    assert summary["missing_share"] == 20 / (2 * (5000 + 5000 + 800))
+
+
+def test_rerun_gives_the_same_bytes_whatever_the_order(
+    tables: ShardTables, root: Path, tmp_path: Path
+) -> None:
+    records = record_list([*reversed(FAULTS), "flat", "good", "short_with_holes"])
+    again = preprocess_shard(records, root, LEADS)
+    assert fingerprint_table(again.signals) == fingerprint_table(tables.signals)
+    for name, made in (("first", tables), ("second", again)):
+        write_shard(made, tmp_path / name, tmp_path / f"{name}.rejects")
+    for suffix in ("", ".rejects"):
+        first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_shard_is_stored_as_declared(tables: ShardTables, tmp_path: Path) -> None:
+    path = tmp_path / "shard.parquet"
+    write_shard(tables, path, tmp_path / "rejects.parquet")
+    assert fingerprint_table(read_shard(path)) == fingerprint_table(tables.signals)
+    shard_schema(LEADS).require(read_shard(path))
+    rejects = pq.read_table(tmp_path / "rejects.parquet").to_pandas()
+    assert rejects["reason"].tolist() == tables.rejects["reason"].tolist()
+    group = pq.read_metadata(path).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    samples = next(c for c in columns if c.path_in_schema == "lead_I.list.element")
+    assert "DELTA_BINARY_PACKED" in samples.encodings
+    assert samples.compression == "UNCOMPRESSED"
+
+
+def test_reading_one_lead_leaves_the_others_and_an_absent_one_is_an_error(
+    tables: ShardTables, tmp_path: Path
+) -> None:
+    path = tmp_path / "shard.parquet"
+    write_shard(tables, path, tmp_path / "rejects.parquet")
+    assert not [name for name in read_shard(path, leads=["V1"]).column_names if "_I" in name]
+    assert read_shard(path, columns=["n_samples"]).column_names == ["n_samples"]
+    with pytest.raises(SchemaError, match=r"lead_II.*stores the leads \['I', 'V1'\]"):
+        read_shard(path, leads=["II"])
+
+
+def test_shard_of_rejects_alone_has_its_columns(root: Path, tmp_path: Path) -> None:
+    tables = preprocess_shard(record_list(["lost"]), root, LEADS)
+    write_shard(tables, tmp_path / "shard", tmp_path / "rejects")
+    shard_schema(LEADS).require(read_shard(tmp_path / "shard"))
+    assert shard_summary(tables)["rejected_share"] == 1
+
+
+def test_progress_ends_at_all_records_and_row_groups_are_bounded(
+    root: Path, tmp_path: Path
+) -> None:
+    records = pd.concat([record_list(["good"]).assign(record_id=f"{n:03}") for n in range(300)])
+    seen: list[tuple[int, int]] = []
+    tables = preprocess_shard(
+        records, root, ["I"], progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(256, 300), (300, 300)]
+    write_shard(tables, tmp_path / "shard", tmp_path / "rejects")
+    metadata = pq.read_metadata(tmp_path / "shard")
+    assert [metadata.row_group(number).num_rows for number in range(2)] == [256, 44]
+
+
+def test_record_id_that_stands_twice_is_an_error(root: Path) -> None:
+    with pytest.raises(SchemaError, match="1 of 2 recordings"):
+        preprocess_shard(record_list(["good", "good"]), root, LEADS)

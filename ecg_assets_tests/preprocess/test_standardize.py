@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import wfdb
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ecg_assets.preprocess import (
+    SignalSpec,
+    count_segments,
+    project_channels,
+    segment,
+    standardize,
+)
+from ecg_assets.preprocess.resample import resample_linear
+from ecg_assets.preprocess.standardize import count_standardized
+from ecg_assets.preprocess.z_score import z_score
+from ecg_assets.sources import MISSING
+from ecg_assets_tests.preprocess.recordings import golden_records, make_signal
+
+FLOAT32 = 2e-6
+
+
+def _z_by_numpy(signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    deviation = np.nanstd(signal, axis=-1, keepdims=True)
+    scores = (signal - np.nanmean(signal, axis=-1, keepdims=True)) / deviation
+    return np.asarray(np.nan_to_num(scores))
+
+
+@pytest.mark.parametrize("offset", [0, 25_000])
+def test_z_scores_equal_numpy_in_float64(offset: int) -> None:
+    block = (make_signal(100, 5000, seed=0) // 8 + offset).reshape(50, 2, 5000)
+    block[3, 1, 40:90] = MISSING
+    signal = np.where(block == MISSING, np.nan, block.astype(np.float64))
+    found = standardize(block, 500, SignalSpec(leads=("I", "II"), n_channels=2))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, _z_by_numpy(signal), atol=FLOAT32)
+    assert (found[3, 1, 40:90] == 0).all()
+
+
+@pytest.mark.parametrize("sample_rate_hz", [500, 360])
+@pytest.mark.parametrize("value", [0, 1237, MISSING])
+def test_constant_or_missing_lead_becomes_zero(value: int, sample_rate_hz: int) -> None:
+    block = np.full((1, 1, 10 * sample_rate_hz), value, np.int16)
+    assert (standardize(block, sample_rate_hz, SignalSpec()) == 0).all()
+
+
+@pytest.mark.parametrize("sample_rate_hz", [100, 257, 400, 1000])
+def test_resampled_leads_equal_numpy_interp(sample_rate_hz: int) -> None:
+    block = make_signal(40, 10 * sample_rate_hz, seed=1).reshape(40, 1, -1)
+    n_old = block.shape[-1]
+    grid = np.linspace(0, n_old - 1, 5000)
+    expected = [np.interp(grid, np.arange(n_old), lead) for lead in block[:, 0]]
+    found = standardize(block, sample_rate_hz, SignalSpec())
+    np.testing.assert_allclose(found[:, 0], _z_by_numpy(np.array(expected)), atol=FLOAT32)
+
+
+@given(st.integers(2, 40), st.integers(0, 39), st.sampled_from([125, 250, 400, 999]))
+def test_only_samples_that_share_in_a_missing_one_are_missing(
+    n_old: int, hole: int, from_hz: int
+) -> None:
+    signal = np.arange(n_old, dtype=np.float64)
+    signal[hole % n_old] = np.nan
+    found = resample_linear(signal, from_hz, 500)
+    grid = np.linspace(0, n_old - 1, len(found))
+    assert np.array_equal(np.isnan(found), np.abs(grid - hole % n_old) < 1)
+    present = ~np.isnan(found)
+    np.testing.assert_allclose(found[present], grid[present], atol=1e-12)
+
+
+def test_recording_is_cut_before_it_is_standardized() -> None:
+    long = make_signal(1, 8000, seed=2).reshape(1, 1, -1)
+    cut = standardize(long[..., :5000], 500, SignalSpec())
+    assert np.array_equal(standardize(long, 500, SignalSpec()), cut)
+    assert standardize(long, 250.25, SignalSpec()).shape == (1, 1, 5000)
+
+
+@given(st.integers(1, 3000), st.floats(50, 2000), st.sampled_from([1.0, 2.5, 10.0]))
+def test_counts_foretell_the_shapes(n_samples: int, rate: float, record_s: float) -> None:
+    spec = SignalSpec(record_s=record_s, segment_s=1.0)
+    found = standardize(np.zeros((1, 1, n_samples), np.int16), rate, spec)
+    assert found.shape[-1] == count_standardized(n_samples, rate, spec)
+    assert segment(found, spec).shape[1] == count_segments(n_samples, rate, spec)
+
+
+def test_segments_follow_each_other_and_the_remainder_is_dropped() -> None:
+    spec = SignalSpec(leads=("I", "II"), n_channels=2, segment_s=4.0)
+    standardized = np.random.default_rng(0).normal(size=(3, 2, 5000)).astype(np.float32)
+    pieces = segment(standardized, spec)
+    assert pieces.shape == (3, 2, 2, 2000)
+    assert np.array_equal(pieces[1, 1], standardized[1, :, 2000:4000])
+
+
+def test_one_lead_is_repeated_and_several_are_not() -> None:
+    lead = np.arange(18, dtype=np.float32).reshape(2, 1, 9)
+    assert np.array_equal(project_channels(lead, 12), np.tile(lead, (1, 12, 1)))
+    with pytest.raises(ValueError, match="only a single lead"):
+        project_channels(np.zeros((2, 2, 9), np.float32), 12)
+
+
+@pytest.mark.reference
+def test_resampling_and_scores_equal_fairseq_signals(reference_data: Path) -> None:
+    folder = reference_data / "real_ecg" / "code15"
+    paths = sorted((folder / "preprocessed").glob("*.mat"))
+    assert len(paths) == 4
+    for path in paths:
+        stored = scipy.io.loadmat(folder / "org" / path.name)["feats"].astype(np.float64)
+        golden = scipy.io.loadmat(path)["feats"]
+        found = z_score(resample_linear(stored, 400, 500))
+        assert found.shape == golden.shape
+        np.testing.assert_allclose(found, golden, atol=FLOAT32)
+
+
+@pytest.mark.reference
+def test_segments_equal_fairseq_signals(reference_data: Path) -> None:
+    folder = reference_data / "real_ecg" / "code15"
+    spec = SignalSpec(record_s=60.0)
+    for path in sorted((folder / "preprocessed").glob("*.mat")):
+        whole = scipy.io.loadmat(path)["feats"].astype(np.float32)
+        goldens = sorted((folder / "segmented").glob(f"{path.stem}_*.mat"))
+        pieces = segment(whole[None], spec)[0]
+        assert len(pieces) == len(goldens)
+        for piece, golden in zip(pieces, goldens, strict=True):
+            assert np.array_equal(piece, scipy.io.loadmat(golden)["feats"].astype(np.float32))
+
+
+@pytest.mark.reference
+def test_lead_i_equals_the_reference_pipeline(reference_data: Path) -> None:
+    folder = reference_data / "lead1_pipeline_golden"
+    records = golden_records(folder / "raw")
+    path_of = dict(zip(records["record_id"], records["path"], strict=True))
+    paths = sorted((folder / "mats_10s").glob("*.mat"))
+    assert len(paths) == 4
+    for path in paths:
+        oracle = wfdb.rdrecord(str(folder / "raw" / path_of[path.stem]), physical=False)
+        lead = oracle.d_signal[:, oracle.sig_name.index("I")].astype(np.int16)
+        found = standardize(lead.reshape(1, 1, -1), 500, SignalSpec())
+        # The reference leaves missing samples NaN; ours are 0.
+        golden = np.nan_to_num(scipy.io.loadmat(path)["feats"])
+        np.testing.assert_allclose(project_channels(found, 12)[0], golden, atol=FLOAT32)
