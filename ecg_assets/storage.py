@@ -1,8 +1,14 @@
-"""Atomic writes: a reader sees the old file or the new one, never half of one."""
+"""Atomic writes: a reader sees the old file or the new one, never half of one.
+
+A writer works under a hidden temporary name in the same folder, then renames. What a
+killed writer left behind is removed by the next one that writes the same target.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +22,8 @@ def replace_file(path: Path) -> Iterator[Path]:
     On an exception the temporary file is removed and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    _remove_leftovers(path)
+    temporary = path.with_name(_temporary_name(path) + ".tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -32,9 +39,9 @@ def replace_folder(path: Path) -> Iterator[Path]:
     moment leaves at least one whole version on disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex
-    temporary = path.with_name(f".{path.name}.{token}.tmp")
-    aside = path.with_name(f".{path.name}.{token}.old")
+    _remove_leftovers(path)
+    name = _temporary_name(path)
+    temporary, aside = path.with_name(f"{name}.tmp"), path.with_name(f"{name}.old")
     temporary.mkdir()
     try:
         yield temporary
@@ -46,23 +53,31 @@ def replace_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Delete what killed writers left in a folder (`.…tmp`); return how many there were.
+def _temporary_name(path: Path) -> str:
+    """Name the target, the machine and the process: a later writer can tell who is gone."""
+    host = socket.gethostname().replace("~", "-")
+    return f".{path.name}~{host}~{os.getpid()}~{uuid.uuid4().hex[:8]}"
 
-    A folder's `.old` is put back when its new version never arrived.
-    """
-    count = 0
-    for entry in folder.glob(".*.tmp"):
-        count += 1
-        if entry.is_dir():
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of this machine left of a target; bring back a lone old one."""
+    for entry in path.parent.glob(f".{path.name}~*"):
+        _, host, process, _ = entry.name.rsplit("~", 3)
+        if host != socket.gethostname().replace("~", "-") or _is_running(int(process)):
+            continue
+        if entry.suffix == ".old" and not path.exists():
+            entry.rename(path)
+        elif entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
-    for entry in folder.glob(".*.old"):
-        count += 1
-        original = folder / entry.name[1:].rsplit(".", 2)[0]
-        if original.exists():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.rename(original)
-    return count
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -91,14 +91,9 @@ class SignalCache:
     def __len__(self) -> int:
         return len(self.sample_rates_hz)
 
-    @property
-    def n_samples(self) -> NDArray[np.int64]:
-        """Samples of each lead, ``(record,)``."""
-        return np.diff(self.offsets) // len(self.leads)
-
     def n_segments(self, rows: NDArray[np.int64], spec: SignalSpec) -> NDArray[np.int64]:
         """Whole segments of recordings, ``(record,)``."""
-        return count_segments(self.n_samples[rows], self.sample_rates_hz[rows], spec)
+        return count_segments(self._count_samples(rows), self.sample_rates_hz[rows], spec)
 
     def standardized(self, rows: NDArray[np.int64], spec: SignalSpec) -> NDArray[np.float32]:
         """Standardize recordings.
@@ -170,12 +165,16 @@ class SignalCache:
                 "Open it with the spec's leads."
             )
         wanted = [self.leads.index(lead) for lead in spec.leads]
-        lengths, rates = self.n_samples[rows], self.sample_rates_hz[rows]
+        lengths, rates = self._count_samples(rows), self.sample_rates_hz[rows]
         for group in group_alike(lengths, rates):
             for start in range(0, len(group), RECORDS_PER_BLOCK):
                 at = group[start : start + RECORDS_PER_BLOCK]
                 block = np.stack([self._record(row)[wanted] for row in rows[at]])
                 yield at, standardize(block, float(rates[group[0]]), spec)
+
+    def _count_samples(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the samples of each lead of some recordings, ``(record,)``."""
+        return (self.offsets[rows + 1] - self.offsets[rows]) // len(self.leads)
 
     def _record(self, row: int) -> NDArray[np.int16]:
         """Read the stored integers of one recording, ``(lead, sample)``."""

@@ -6,7 +6,7 @@ from ecg_assets.defs.checkpoint_state import complete_checkpoints, needs_evaluat
 from ecg_assets.defs.partitions import CHECKPOINTS
 from ecg_assets.defs.resources import Settings
 
-EVALUATION = dg.AssetSelection.assets("predictions", "eval_metrics", "eval_report")
+EVALUATION = dg.AssetSelection.assets("checkpoint", "predictions", "eval_metrics", "eval_report")
 
 tables_job = dg.define_asset_job(
     "tables",

@@ -103,8 +103,9 @@ def _has_labels(folder: Path, vocabulary: LabelVocabulary) -> bool:
 
 
 def _require_size(config: EcgFmConfig, size: str, folder: Path) -> None:
+    # JSON has no tuples.
     found = {name: getattr(config, name) for name in SIZES[size]}
-    found["conv_dim"] = tuple(found["conv_dim"])
+    found |= {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
     if config.model_type != EcgFmConfig.model_type or found != SIZES[size]:
         raise CheckpointError(
             f"Pretrained checkpoint {folder} is not of size {size!r}: expected {SIZES[size]}, "

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers.utils.logging import disable_progress_bar
 
-from ecg_assets.errors import SettingsError
+from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.finetune.history import read_history, training_is_over
 from ecg_assets.finetune.progress import Progress, Report
 from ecg_assets.finetune.request import PRETRAINED_INPUT, FinetuneRequest
@@ -69,6 +71,8 @@ def train(
     Trainer
         After training; on several GPUs it knows which process is the main one.
     """
+    # The Trainer shows a progress bar for each file it saves.
+    disable_progress_bar()
     checkpoints = list_checkpoints(work)
     trainer = _build_trainer(request, data, model, work, report)
     history = read_history(checkpoints[-1].state["log_history"]) if checkpoints else []
@@ -104,6 +108,11 @@ def _metrics(data: TrainingData) -> Callable[[Any], dict[str, float]]:
     rows = data.rows("valid")
 
     def measure(outputs: Any) -> dict[str, float]:
+        if not np.isfinite(outputs.predictions).all():
+            raise EcgAssetsError(
+                "Training diverged: the model's outputs are no longer numbers. Lower the learning "
+                "rate, clip gradients (max_gradient_norm), or use bf16 instead of fp16."
+            )
         result = validate_logits(data, rows, outputs.predictions)
         return {"valid_loss": result.loss, "valid_macro_auroc": result.macro_auroc}
 

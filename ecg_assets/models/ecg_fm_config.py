@@ -9,8 +9,6 @@ from transformers import Wav2Vec2Config
 from ecg_assets.models.ecg_fm_sizes import SIZES
 
 _SHARED: dict[str, Any] = {
-    "conv_kernel": (2, 2, 2, 2),
-    "conv_stride": (2, 2, 2, 2),
     "conv_bias": False,
     "feat_extract_norm": "group",
     "do_stable_layer_norm": False,

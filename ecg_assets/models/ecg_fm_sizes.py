@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 SIZES: dict[str, dict[str, Any]] = {
-    # Learns the synthetic cohort on two CPU cores in minutes; the shape of no published model.
+    # The shape of no published model: with six convolutions instead of four a segment of
+    # 5 s is 39 tokens instead of 156. On the synthetic cohort an epoch then takes half as
+    # long, and 12 epochs come to a higher AUROC.
     "tiny": {
         "hidden_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "intermediate_size": 128,
-        "conv_dim": (32, 32, 32, 32),
+        "conv_dim": (16, 16, 32, 32, 64, 64),
+        "conv_kernel": (2, 2, 2, 2, 2, 2),
+        "conv_stride": (2, 2, 2, 2, 2, 2),
         "num_conv_pos_embeddings": 16,
         "num_conv_pos_embedding_groups": 4,
     },
@@ -22,6 +26,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 12,
         "intermediate_size": 3072,
         "conv_dim": (256, 256, 256, 256),
+        "conv_kernel": (2, 2, 2, 2),
+        "conv_stride": (2, 2, 2, 2),
         "num_conv_pos_embeddings": 128,
         "num_conv_pos_embedding_groups": 16,
     },

@@ -78,17 +78,16 @@ def export_mat_records(
             f"{len(lacking)} of {len(record_ids)} recordings of this shard have no row in the "
             f"record list, first {lacking[0]}. Preprocess the shard again."
         )
-    written: list[dict[str, Any]] = []
+    written: list[tuple[str, int, str, int, int]] = []
     with replace_folder(folder) as temporary:
         for block in signal_blocks(signals, spec.leads):
             written += _write_block(block, spec, record_ids, row_of_record, temporary)
         names = [column.name for column in MAT_FILES.columns]
-        files = pd.DataFrame(written, columns=names).sort_values(
-            ["record_id", "segment"], ignore_index=True
-        )
-        pq.write_table(MAT_FILES.from_pandas(files), temporary / _FILES)
+        files = MAT_FILES.from_pandas(pd.DataFrame(sorted(written), columns=names))
+        pq.write_table(files, temporary / _FILES)
         (temporary / _SPEC).write_text(json.dumps(spec.to_json(), indent=1), encoding="utf-8")
-    return files
+    frame: pd.DataFrame = files.to_pandas()
+    return frame
 
 
 def read_mat_files(folder: Path) -> tuple[pd.DataFrame, SignalSpec]:
@@ -103,35 +102,27 @@ def _write_block(
     record_ids: list[str],
     row_of_record: Mapping[str, int],
     folder: Path,
-) -> list[dict[str, Any]]:
+) -> list[tuple[str, int, str, int, int]]:
     """Write the recordings of a block; return a row of `MAT_FILES` for each file."""
-    standardized = standardize(block.samples, block.sample_rate_hz, spec)
-    segments = segment(standardized, spec)  # (record, segment, lead, sample)
+    segments = segment(standardize(block.samples, block.sample_rate_hz, spec), spec)
     is_whole = spec.segment_samples == spec.record_samples
     written = []
-    for at, row in enumerate(block.rows):
+    for row, of_record in zip(block.rows, segments, strict=True):
         record_id = record_ids[row]
-        for number, feats in enumerate(segments[at]):
+        for number, leads in enumerate(of_record):  # (lead, sample)
             name = f"{record_id}.mat" if is_whole else f"{record_id}_{number}.mat"
             content = {
-                "feats": project_channels(feats, spec.n_channels),
+                "feats": project_channels(leads, spec.n_channels),
                 "curr_sample_rate": np.float64(spec.sample_rate_hz),
                 "org_sample_rate": np.float64(block.sample_rate_hz),
-                "curr_sample_size": np.int64(feats.shape[-1]),
+                "curr_sample_size": np.int64(spec.segment_samples),
                 "org_sample_size": np.int64(block.samples.shape[-1]),
                 "idx": np.int64(row_of_record[record_id]),
                 "segment_i": np.int64(number),
             }
             _write_mat(folder / name, content)
-            written.append(
-                {
-                    "record_id": record_id,
-                    "segment": number,
-                    "file": name,
-                    "n_samples": feats.shape[-1],
-                    "row": row_of_record[record_id],
-                }
-            )
+            row_in_y = row_of_record[record_id]
+            written.append((record_id, number, name, spec.segment_samples, row_in_y))
     return written
 
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources import Record, read_record
 
-_INT16 = np.iinfo(np.int16)
 _INT32 = np.iinfo(np.int32)
+
+_MOST_SAMPLES = 2**23 - 1
+"""Samples of a lead, 4.6 h at 500 Hz: 256 such records fill a list column's 32-bit offsets."""
 
 
 @dataclass(frozen=True)
@@ -44,33 +46,24 @@ def read_stored_record(path: str, root: Path, leads: tuple[str, ...]) -> StoredR
     BadRecord
         When it cannot be read, or not be stored without loss.
     """
-    try:
-        record = read_record(root / path, leads, root=root)
-    except OSError as error:
-        # str(error) would name a path of this machine.
-        raise BadRecord("unreadable_file", error.strerror or type(error).__name__) from error
+    record = read_record(root / path, leads, root=root)
     _require_storable(record)
-    return StoredRecord(_as_int16(record), record.gain, record.baseline, record.sample_rate)
-
-
-def _as_int16(record: Record) -> NDArray[np.int16]:
-    if record.signal.dtype == np.int16:
-        return record.signal.astype(np.int16, copy=False)
-    lowest, highest = int(record.signal.min()), int(record.signal.max())
-    if lowest < _INT16.min or highest > _INT16.max:
-        raise BadRecord(
-            "samples_exceed_int16",
-            f"samples run from {lowest} to {highest}; a shard holds {_INT16.min} to {_INT16.max}",
-        )
-    return record.signal.astype(np.int16)
+    signal = record.signal.astype(np.int16, copy=False)
+    return StoredRecord(signal, record.gain, record.baseline, record.sample_rate)
 
 
 def _require_storable(record: Record) -> None:
     """Refuse what a shard, or standardizing (a negative gain flips a lead), would spoil."""
-    if record.signal.shape[1] == 0:
-        raise BadRecord("no_samples", "the recording has no samples")
-    if not (math.isfinite(record.sample_rate) and record.sample_rate > 0):
-        raise BadRecord("bad_sample_rate", f"sample rate is {record.sample_rate} Hz")
+    n_samples = record.signal.shape[1]
+    if not 0 < n_samples <= _MOST_SAMPLES:
+        raise BadRecord("bad_length", f"{n_samples} samples; allowed are 1 to {_MOST_SAMPLES}")
+    if record.signal.dtype != np.int16:
+        present = record.signal[record.signal != np.iinfo(record.signal.dtype).min]
+        raise BadRecord(
+            "samples_exceed_int16", f"samples run from {present.min()} to {present.max()}"
+        )
+    if not 1 <= record.sample_rate < math.inf:
+        raise BadRecord("bad_sample_rate", f"{record.sample_rate} Hz; at least 1 is expected")
     if not all(0 < gain < math.inf for gain in record.gain.tolist()):
         raise BadRecord("bad_gain", f"gains are {record.gain.tolist()}; each must be above 0")
     if any(abs(baseline) > _INT32.max for baseline in record.baseline.tolist()):

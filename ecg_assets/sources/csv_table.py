@@ -2,51 +2,106 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import csv
+import gzip
+import zlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 
 from ecg_assets.errors import SchemaError
 
+_MOST_HEADER_CHARACTERS = 1 << 16
+
 
 def read_csv_table(
-    path: Path, required: Sequence[str], *, text: Sequence[str] = (), optional: str = ""
-) -> pd.DataFrame:
-    """Read the required columns (and those that match `optional`) of a CSV.
+    path: Path, required: Sequence[str], *, optional: Collection[str] = ()
+) -> pa.Table:
+    """Read columns of a CSV as text: stripped of spaces, null where nothing is left.
+
+    Text is taken as written: no "NA" becomes null, no number loses its zeros.
 
     Parameters
     ----------
     path
-        File, plain or ``.gz``; a byte-order mark is accepted.
+        UTF-8 file, plain or ``.gz``; a byte-order mark is accepted.
     required
-        Columns that must be there.
-    text
-        Columns to keep as text, exactly as written.
+        Columns that must be there; they come first, in this order.
     optional
-        Regular expression of further columns to keep.
+        Columns to read where they are there.
 
     Raises
     ------
     SchemaError
-        When the file is empty or a column is missing.
+        When the file is missing, empty or no such table. No message quotes a row: rows
+        hold patients' ids and reports.
     """
-    try:
-        names = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
-    except pd.errors.EmptyDataError as error:
-        raise SchemaError(f"{path} is empty; it must hold the columns {list(required)}.") from error
+    names = _read_column_names(path)
+    if not names:
+        raise SchemaError(f"{path} is empty; expected the columns {list(required)}.")
     missing = [name for name in required if name not in names]
     if missing:
         raise SchemaError(f"{path}: columns {missing} are missing; found {names}.")
-    keep = [n for n in names if n in required or (optional and re.fullmatch(optional, n))]
-    frame = pd.read_csv(
-        path,
-        usecols=keep,
-        dtype={name: str for name in text if name in keep},
-        encoding="utf-8-sig",
-        low_memory=False,
-    )
-    if frame.empty:
+    wanted = [*required, *(name for name in names if name in optional)]
+    table = _read_text_columns(path, wanted, names)
+    if table.num_rows == 0:
         raise SchemaError(f"{path} has a header and no rows.")
-    return frame
+    return pa.table({name: _stripped(table[name]) for name in wanted})
+
+
+def _read_column_names(path: Path) -> list[str]:
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(
+            path, "rt", encoding="utf-8-sig", newline=""
+        ) as stream:
+            line = stream.readline(_MOST_HEADER_CHARACTERS)
+    except FileNotFoundError as error:
+        raise SchemaError(f"{path} does not exist.") from error
+    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{path} cannot be read as CSV in UTF-8: {_kind(error)}.") from error
+    return [name.strip() for name in next(csv.reader([line]), [])]
+
+
+def _read_text_columns(path: Path, wanted: list[str], names: list[str]) -> pa.Table:
+    odd_rows: list[int] = []
+
+    def count(row: pa_csv.InvalidRow) -> str:
+        odd_rows.append(row.actual_columns)
+        return "skip"
+
+    repeated = [name for name in wanted if names.count(name) > 1]
+    if repeated:
+        raise SchemaError(f"{path}: columns {repeated} stand there more than once.")
+    try:
+        table = pa_csv.read_csv(
+            path,
+            # Names are given: pyarrow would keep the byte-order mark and spaces in them.
+            read_options=pa_csv.ReadOptions(column_names=names, skip_rows=1),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=count),
+            convert_options=pa_csv.ConvertOptions(
+                include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
+            ),
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        if "Empty CSV file" in str(error):
+            raise SchemaError(f"{path} has a header and no rows.") from None
+        # Arrow's own message may quote a row.
+        raise SchemaError(f"{path} cannot be read as CSV in UTF-8: {_kind(error)}.") from None
+    if odd_rows:
+        raise SchemaError(
+            f"{path}: {len(odd_rows)} rows have another number of fields than the header's "
+            f"{len(names)}, the first {odd_rows[0]}. A report with a comma needs quotes."
+        )
+    return table
+
+
+def _stripped(column: pa.ChunkedArray) -> pa.Array:
+    plain = pc.utf8_trim_whitespace(column.combine_chunks())
+    return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__

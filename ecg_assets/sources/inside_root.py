@@ -53,10 +53,10 @@ def _is_plainly_inside(path: str, root: str) -> bool:
     start = root.rstrip(os.sep) + os.sep
     if not path.startswith(start) or ".." in path:
         return False
-    end = len(start) - 1
-    while end < len(path):
-        end = path.find(os.sep, end + 1) % (len(path) + 1)
+    place, separator = start[:-1], os.sep
+    for part in path[len(start) :].split(separator):
         # os.path: a Path for each folder would cost ten times as much.
-        if os.path.islink(path[:end]):  # noqa: PTH114
+        place = place + separator + part
+        if os.path.islink(place):  # noqa: PTH114
             return False
     return True

@@ -7,155 +7,127 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from ecg_assets.errors import SchemaError
+from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.sources.csv_table import read_csv_table
-from ecg_assets.sources.schema import MEASUREMENTS, REPORT_TEXT
-from ecg_assets.sources.shard_keys import require_few_shards, shard_of_folder
+from ecg_assets.sources.mimic_patients import read_demographics
+from ecg_assets.sources.mimic_reports import read_mimic_reports
+from ecg_assets.sources.shard_keys import shards_of_numbered_folders
 from ecg_assets.sources.source import SourceTable
+from ecg_assets.sources.unique_rows import drop_repeated_rows
 
-NOT_MEASURED = 29999
-"""What the carts write for an interval or axis that they could not measure."""
-
-_RECORDS = ("subject_id", "study_id", "file_name", "ecg_time", "path")
-_PATIENTS = ("subject_id", "gender", "anchor_age", "anchor_year")
+RECORD_LIST_FILE = "record_list.csv"
+REPORTS_FILE = "machine_measurements.csv"
 
 
 @dataclass(frozen=True)
 class MimicIvEcg:
-    """The dataset below `root`; `name` is stored as each record's source."""
+    """The dataset below `root`.
+
+    Attributes
+    ----------
+    root
+        Folder with record_list.csv, machine_measurements.csv and files/.
+    name
+        Stored as each record's source.
+    folders_per_shard
+        Neighbouring folders pNNNN in one shard; runs start at multiples of it.
+    """
 
     root: Path
     name: str = "mimic-iv-ecg"
     folders_per_shard: int = 20
 
+    def __post_init__(self) -> None:
+        if self.folders_per_shard < 1:
+            raise SettingsError(
+                f"ECG_FOLDERS_PER_SHARD is {self.folders_per_shard}; it must be 1 or more."
+            )
+
     def read_records(self) -> SourceTable:
-        """Read record_list.csv, with age and sex where patients.csv.gz is found."""
-        path = self.root / "record_list.csv"
-        raw = read_csv_table(path, _RECORDS, text=("subject_id", "study_id", "path"))
-        table, n_repeated = _drop_repeated_studies(raw, path)
-        _require_paths_inside(table, path)
-        folder = table["path"].str.extract(r"^files/p(\d{4})/", expand=False)
-        if folder.isna().any():
-            bad = table.loc[folder.isna(), "path"].iloc[0]
-            raise SchemaError(f"{path}: path {bad!r} is not below files/pNNNN/.")
-        shard = folder.astype(int).map(lambda n: shard_of_folder(n, self.folders_per_shard))
-        require_few_shards(shard, advice="Raise ECG_FOLDERS_PER_SHARD.")
+        """Read record_list.csv, and age and sex where MIMIC-IV's patients table is found.
+
+        Raises
+        ------
+        SchemaError
+            When a table cannot be read, a path leaves the root, or two rows of one study differ.
+        SettingsError
+            When there would be 100 shards or more.
+        """
+        path = self.root / RECORD_LIST_FILE
+        raw = read_csv_table(path, ("subject_id", "study_id", "ecg_time", "path"))
+        _require_filled(raw, ("subject_id", "study_id", "path"), path)
+        raw, n_repeated = drop_repeated_rows(raw, "study_id", path)
+        folders = _find_folders(raw["path"], path)
+        table = raw.to_pandas()
         records = pd.DataFrame(
             {
                 "record_id": "mimic_iv_ecg_" + table["study_id"],
                 "source": self.name,
-                "shard": shard,
+                "shard": shards_of_numbered_folders(folders, self.folders_per_shard),
                 "subject_id": table["subject_id"],
                 "study_id": table["study_id"],
-                "ecg_time": pd.to_datetime(table["ecg_time"], errors="coerce"),
-                "path": table["path"],
+                "ecg_time": _parse_times(table["ecg_time"]),
+                "path": table["path"].str.replace(r"\.(?:hea|dat)$", "", regex=True),
             }
         )
-        records = self._add_demographics(records)
-        records = records.sort_values(["shard", "record_id"], ignore_index=True)
+        demographics, found = read_demographics(
+            self.root, records["subject_id"], records["ecg_time"]
+        )
+        records = records.assign(age=demographics["age"], sex=demographics["sex"])
         return SourceTable(
-            records,
+            records.sort_values(["shard", "record_id"], ignore_index=True),
             {
                 "records": len(records),
                 "patients": int(records["subject_id"].nunique()),
-                "repeated_rows_dropped": n_repeated,
-                "records_without_age": int(records["age"].isna().sum()),
+                "duplicate_study_ids": n_repeated,
                 "records_without_time": int(records["ecg_time"].isna().sum()),
+                **found,
             },
         )
 
     def read_reports(self, records: pd.DataFrame) -> SourceTable:
-        """Read machine_measurements.csv, joined by study_id."""
-        path = self.root / "machine_measurements.csv"
-        raw = read_csv_table(
-            path,
-            ("study_id",),
-            text=("study_id", *(f"report_{i}" for i in range(18))),
-            optional="report_\\d+|" + "|".join(MEASUREMENTS),
-        )
-        raw, n_repeated = _drop_repeated_studies(raw, path)
-        joined = records[["record_id", "study_id"]].merge(
-            raw, on="study_id", how="left", validate="one_to_one", indicator=True
-        )
-        reports = pd.DataFrame(
-            {
-                "record_id": joined["record_id"],
-                "coding": REPORT_TEXT,
-                "lines": _collect_lines(joined),
-                **{name: _measured(joined, name) for name in MEASUREMENTS},
-            }
-        )
-        without_row = int((joined["_merge"] == "left_only").sum())
-        return SourceTable(
-            reports,
-            {
-                "records": len(reports),
-                "records_without_report_row": without_row,
-                "records_without_text": int((reports["lines"].str.len() == 0).sum()) - without_row,
-                "reports_without_record": int((~raw["study_id"].isin(records["study_id"])).sum()),
-                "repeated_rows_dropped": n_repeated,
-            },
-        )
+        """Read machine_measurements.csv, joined by study_id.
 
-    def _add_demographics(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Age = anchor_age + (year of the ECG − anchor_year); both are in shifted time."""
-        path = self._find_patients()
-        if path is None:
-            return records.assign(age=np.nan, sex=None)
-        patients = read_csv_table(path, _PATIENTS, text=("subject_id",))
-        joined = records[["subject_id"]].merge(
-            patients.drop_duplicates(), on="subject_id", how="left", validate="many_to_one"
-        )
-        year = records["ecg_time"].dt.year
-        age = joined["anchor_age"] + (year - joined["anchor_year"])
-        return records.assign(
-            age=age.to_numpy(dtype=float),
-            sex=joined["gender"].where(joined["gender"].isin(["F", "M"]), None),
-        )
-
-    def _find_patients(self) -> Path | None:
-        """MIMIC-IV's own hosp/patients.csv.gz: in the root, or in a hosp folder beside it."""
-        places = (self.root, self.root / "hosp", self.root.parent / "hosp")
-        found = (place / "patients.csv.gz" for place in places)
-        return next((path for path in found if path.is_file()), None)
+        Raises
+        ------
+        SchemaError
+            When the table cannot be read, or two rows of one study differ.
+        """
+        return read_mimic_reports(self.root / REPORTS_FILE, records)
 
 
-def _drop_repeated_studies(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
-    """Drop rows that repeat another one exactly; refuse two different rows of one study."""
-    unique = table.drop_duplicates()
-    twice = unique["study_id"][unique["study_id"].duplicated()]
-    if len(twice):
+def _require_filled(table: pa.Table, names: tuple[str, ...], path: Path) -> None:
+    for name in names:
+        if table[name].null_count:
+            row = pc.index(pc.is_null(table[name]), True).as_py() + 1
+            count = table[name].null_count
+            raise SchemaError(f"{path}: {name} is empty in {count} rows, first in data row {row}.")
+
+
+def _find_folders(paths: pa.ChunkedArray, path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Read the number of each path's folder pNNNN, and refuse a path that leaves the root."""
+    # The message names rows only: a path holds the patient's id.
+    outside = pc.match_substring_regex(paths, r"^/|^[A-Za-z]:|\\|(?:^|/)\.\.(?:/|$)|\x00")
+    if pc.any(outside).as_py():
         raise SchemaError(
-            f"{path}: {twice.nunique()} study_ids have rows that differ, first {twice.iloc[0]}. "
-            "A study must have one row; remove the wrong ones."
+            f"{path}: {pc.sum(outside).as_py()} paths leave the dataset's root (absolute, '..' or "
+            f"a backslash), first in data row {pc.index(outside, True).as_py() + 1}."
         )
-    return unique.reset_index(drop=True), len(table) - len(unique)
-
-
-def _require_paths_inside(table: pd.DataFrame, path: Path) -> None:
-    outside = table["path"].isna() | table["path"].str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\\")
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
+    found = pc.struct_field(pc.extract_regex(paths, r"(?:^|/)p(?P<n>\d{4})/"), "n")
+    if found.null_count:
+        row = pc.index(pc.is_null(found), True).as_py() + 1
         raise SchemaError(
-            f"{path}: {int(outside.sum())} paths leave the dataset's root or are empty, first in "
-            f"data row {row + 1}: {table['path'].iloc[row]!r}."
+            f"{path}: {found.null_count} paths are in no folder pNNNN, first in data row {row}; "
+            "expected files/pNNNN/pNNNNNNNN/sNNNNNNNN/NNNNNNNN."
         )
+    numbers: np.ndarray[tuple[int], np.dtype[np.int64]] = found.cast(pa.int64()).to_numpy()
+    return numbers
 
 
-def _collect_lines(joined: pd.DataFrame) -> pd.Series:
-    """Collect the filled report_0 … report_17 of each row as lists."""
-    names = sorted(
-        (name for name in joined.columns if str(name).startswith("report_")),
-        key=lambda name: int(str(name).split("_")[1]),
-    )
-    cells = joined[names].fillna("").to_numpy(dtype=object)
-    lines = [[text for cell in row if (text := cell.strip())] for row in cells]
-    return pd.Series(lines, index=joined.index, dtype=object)
-
-
-def _measured(joined: pd.DataFrame, name: str) -> pd.Series:
-    if name not in joined.columns:
-        return pd.Series(np.nan, index=joined.index)
-    values = pd.to_numeric(joined[name], errors="coerce")
-    return values.where(values != NOT_MEASURED)
+def _parse_times(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
+    """Parse times, which MIMIC shifts for each patient; an unreadable one is NaT."""
+    times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    return times.dt.tz_localize(None).astype("datetime64[us]")

@@ -1,70 +1,96 @@
 """PhysioNet/CinC Challenge 2021: a tree of WFDB headers with diagnosis codes.
 
-https://doi.org/10.13026/34va-7q14. The dataset names no patients: each record counts as its own.
+https://doi.org/10.13026/34va-7q14. The dataset names no patients, so each record counts as a
+patient of its own: a split by patient cannot keep two recordings of one person together.
 """
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ecg_assets.errors import BadRecord, SchemaError
+from ecg_assets.errors import BadRecord, SchemaError, SettingsError
 from ecg_assets.sources.schema import MEASUREMENTS, SNOMED_CT
-from ecg_assets.sources.shard_keys import require_few_shards
+from ecg_assets.sources.shard_keys import shards_of_paths
 from ecg_assets.sources.source import SourceTable
-from ecg_assets.sources.wfdb_header import Header, read_header
+from ecg_assets.sources.wfdb_header import read_header
 
 _SEX = {"male": "M", "m": "M", "female": "F", "f": "F"}
+_OLDEST = 120
 
 
 @dataclass(frozen=True)
 class PhysioNet2021:
-    """All .hea files below `root`, in any sub-folders."""
+    """All .hea files below `root`, in any sub-folders; each is a record."""
 
     root: Path
     name: str = "physionet-2021"
 
     def read_records(self) -> SourceTable:
-        """Read every header; an unreadable one is counted, and stays to be rejected."""
-        paths = sorted(self.root.rglob("*.hea"))
-        _require_unique_names(paths)
-        rows, n_unreadable = [], 0
-        for path in paths:
-            comments: dict[str, str] = {}
-            try:
-                comments = _comments(read_header(path))
-            except BadRecord:
-                n_unreadable += 1
-            rows.append(self._row(path, comments))
-        records = pd.DataFrame(rows).sort_values(["shard", "record_id"], ignore_index=True)
-        require_few_shards(records["shard"], advice="Set ECG_RAW_ROOT to fewer folders.")
+        """Read age and sex of every header.
+
+        A header that cannot be read is counted and listed; its record stays in the table,
+        so that preprocessing rejects it by name.
+
+        Raises
+        ------
+        SettingsError
+            When there is no header below the root.
+        SchemaError
+            When two headers have one name.
+        """
+        paths = pd.Series(_find_records(self.root), dtype=str)
+        if paths.empty:
+            raise SettingsError(
+                f"ECG_RAW_ROOT is {self.root}, which holds no .hea file in any sub-folder; "
+                "set it to the folder of the PhysioNet 2021 training data."
+            )
+        names = paths.str.rpartition("/")[2]
+        _require_unique(names, paths)
+        fields, unreadable = self._read_comments(paths)
+        stated = [_parse_age(comments.get("age", "")) for comments in fields]
+        ages = np.array([age if 0 <= age <= _OLDEST else math.nan for age in stated])
+        records = pd.DataFrame(
+            {
+                "record_id": names,
+                "source": self.name,
+                "shard": shards_of_paths(paths),
+                "subject_id": names,
+                "study_id": names,
+                "ecg_time": np.datetime64("NaT", "us"),
+                "path": paths,
+                "age": ages,
+                "sex": [_SEX.get(comments.get("sex", "").lower()) for comments in fields],
+            }
+        )
         return SourceTable(
-            records,
+            records.sort_values(["shard", "record_id"], ignore_index=True),
             {
                 "records": len(records),
-                "unreadable_headers": n_unreadable,
-                "records_without_age": int(records["age"].isna().sum()),
+                "unreadable_headers": len(unreadable),
+                "ages_out_of_range": int(np.isnan(ages).sum() - np.isnan(stated).sum()),
+                "records_without_age": int(np.isnan(ages).sum()),
                 "records_without_sex": int(records["sex"].isna().sum()),
             },
+            unreadable,
         )
 
     def read_reports(self, records: pd.DataFrame) -> SourceTable:
-        """Read the ``# Dx:`` codes of these records."""
-        lines = []
-        for path in records["path"]:
-            try:
-                codes = _comments(read_header(self.root / path)).get("dx", "")
-            except BadRecord:
-                codes = ""
-            lines.append([code.strip() for code in codes.split(",") if code.strip()])
+        """Read the SNOMED CT codes of these records, out of the headers' ``# Dx:``."""
+        fields, unreadable = self._read_comments(records["path"])
+        entries = [[e.strip() for e in f.get("dx", "").split(",") if e.strip()] for f in fields]
+        codes = [[entry for entry in line if entry.isdecimal()] for line in entries]
         reports = pd.DataFrame(
             {
                 "record_id": records["record_id"].to_numpy(),
                 "coding": SNOMED_CT,
-                "lines": pd.Series(lines, dtype=object),
+                "lines": pd.Series(codes, dtype=object),
                 **dict.fromkeys(MEASUREMENTS, np.nan),
             }
         )
@@ -72,38 +98,54 @@ class PhysioNet2021:
             reports,
             {
                 "records": len(reports),
-                "records_without_codes": sum(not codes for codes in lines),
-                "codes": sum(map(len, lines)),
+                "records_without_report": sum(not line for line in codes),
+                "codes": sum(map(len, codes)),
+                "entries_that_are_no_code": sum(map(len, entries)) - sum(map(len, codes)),
+                "unreadable_headers": len(unreadable),
             },
+            unreadable,
         )
 
-    def _row(self, path: Path, comments: dict[str, str]) -> dict[str, object]:
-        folder = path.parent.relative_to(self.root)
-        return {
-            "record_id": path.stem,
-            "source": self.name,
-            "shard": "-".join(folder.parts) or "root",
-            "subject_id": path.stem,
-            "study_id": path.stem,
-            "ecg_time": pd.NaT,
-            "path": (folder / path.stem).as_posix(),
-            "age": pd.to_numeric(comments.get("age", "nan"), errors="coerce"),
-            "sex": _SEX.get(comments.get("sex", "").lower()),
-        }
+    def _read_comments(self, paths: Iterable[str]) -> tuple[list[dict[str, str]], tuple[str, ...]]:
+        """Comments of each header by name, none of an unreadable one; and which those are."""
+        found = {path: self._try_to_read(path) for path in paths}
+        unreadable = tuple(f"{path}.hea" for path, fields in found.items() if fields is None)
+        return [fields or {} for fields in found.values()], unreadable
+
+    def _try_to_read(self, path: str) -> dict[str, str] | None:
+        try:
+            return read_header(self.root / path, root=self.root).comment_fields()
+        except BadRecord:
+            return None
 
 
-def _comments(header: Header) -> dict[str, str]:
-    """Comments of the form ``name: value``, by lower-case name."""
-    pairs = (line.partition(":") for line in header.comments)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+def _find_records(root: Path) -> list[str]:
+    """Paths below the root of all headers, without extension, sorted."""
+    found = []
+    for folder, _, files in os.walk(root):
+        below = Path(folder).relative_to(root)
+        # "._name.hea" is what macOS leaves beside a file, not a header.
+        found += [
+            (below / name[: -len(".hea")]).as_posix()
+            for name in files
+            if name.endswith(".hea") and not name.startswith(".")
+        ]
+    return sorted(found)
 
 
-def _require_unique_names(paths: list[Path]) -> None:
-    seen: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in seen:
-            raise SchemaError(
-                f"Two records are named {path.stem}: {seen[path.stem]} and {path}. "
-                "A record's name must be unique below ECG_RAW_ROOT."
-            )
-        seen[path.stem] = path
+def _require_unique(names: pd.Series[str], paths: pd.Series[str]) -> None:
+    twice = names[names.duplicated(keep=False)]
+    if len(twice):
+        same = paths[names == twice.iloc[0]].tolist()
+        raise SchemaError(
+            f"{twice.nunique()} record names occur more than once, first {same[0]}.hea and "
+            f"{same[1]}.hea. Names must be unique below ECG_RAW_ROOT: remove the copies."
+        )
+
+
+def _parse_age(text: str) -> float:
+    """Age in years; NaN for ``NaN``, ``Unknown`` and all else that is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -11,10 +11,21 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table of a source, and counts of what was found while reading it."""
+    """A table of a source, and what was found while reading it.
+
+    Attributes
+    ----------
+    table
+        Rows in a declared schema.
+    findings
+        Counts to show, by name in snake case.
+    unreadable_headers
+        Paths below the root of headers that could not be read.
+    """
 
     table: pd.DataFrame
     findings: dict[str, int]
+    unreadable_headers: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -32,4 +43,7 @@ class Source(Protocol):
         """Read the record list, as `RECORD_LIST` declares, sorted by shard and record."""
 
     def read_reports(self, records: pd.DataFrame) -> SourceTable:
-        """Read the reports of these records, as `MACHINE_REPORTS` declares."""
+        """Read the reports of these records, as `MACHINE_REPORTS` declares, in their order.
+
+        A record without a report has a row without lines.
+        """

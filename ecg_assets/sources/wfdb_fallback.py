@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.wfdb_files import require_files
-from ecg_assets.sources.wfdb_header import Header, SignalLine
+from ecg_assets.sources.wfdb_header import Header
 from ecg_assets.sources.wfdb_leads import find_leads, make_record, require_checksum
 from ecg_assets.sources.wfdb_segments import read_segment_headers, unite_segments
+from ecg_assets.sources.wfdb_signal_line import SignalLine
 
 _MOST_SAMPLES = 1 << 28
 # The most negative value of a format marks a missing sample; format 8 holds differences.

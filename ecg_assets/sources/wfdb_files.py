@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.inside_root import require_inside_root, require_plain_name
-from ecg_assets.sources.wfdb_header import Header, SignalLine
+from ecg_assets.sources.wfdb_header import Header
+from ecg_assets.sources.wfdb_signal_line import SignalLine
 
 NO_FILE = "~"
 """The file name of a signal that a multi-segment record announces in its layout."""

@@ -6,45 +6,17 @@ Source of the format: https://physionet.org/physiotools/wag/header-5.htm
 from __future__ import annotations
 
 import math
-import re
+import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.inside_root import require_inside_root
-from ecg_assets.sources.lead_names import normalize_lead_name
+from ecg_assets.sources.wfdb_signal_line import SignalLine, parse_signal_line
 
 _MOST_BYTES = 1 << 20
-_FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
-_GAIN = re.compile(
-    r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)?(?:\(([-+]?\d+)\))?(?:/(\S+))?",
-    re.ASCII | re.IGNORECASE,
-)
-_DEFAULT_GAIN = 200.0
 _DEFAULT_SAMPLE_RATE = 250.0
-# Units in one mV. The micro sign has two code points, U+00B5 and U+03BC.
-_PER_MV = {"mv": 1.0, "uv": 1e3, "\u00b5v": 1e3, "\u03bcv": 1e3, "v": 1e-3, "nv": 1e6}
-
-
-class SignalLine(NamedTuple):
-    """One lead's line of a header.
-
-    `gain` is in ADC units per mV, NaN where `units` is no voltage; `baseline` is the ADC
-    value of 0 mV; `checksum` is None where the header has none; `lead` is a standard name.
-    """
-
-    file_name: str
-    format: str
-    samples_per_frame: int
-    skew: int
-    byte_offset: int
-    gain: float
-    baseline: int
-    units: str
-    checksum: int | None
-    lead: str
 
 
 class SegmentLine(NamedTuple):
@@ -99,20 +71,21 @@ def read_header(path: Path, *, root: Path | None = None) -> Header:
     require_inside_root(file, root)
     try:
         with file.open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
+            is_small = os.fstat(stream.fileno()).st_size <= _MOST_BYTES
+            content = stream.read() if is_small else b""
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadRecord("missing_file", f"{file.name} does not exist") from error
     except OSError as error:
         raise BadRecord("unreadable", f"{file.name}: {error.strerror}") from error
+    if not is_small:
+        raise BadRecord("bad_header", f"{file.name} is larger than {_MOST_BYTES} bytes")
     try:
         return _parse(content)
-    except (ValueError, IndexError, OverflowError) as error:
+    except ValueError as error:
         raise BadRecord("bad_header", f"{file.name}: {error}") from error
 
 
 def _parse(content: bytes) -> Header:
-    if len(content) > _MOST_BYTES:
-        raise ValueError("it is larger than 1 MiB")
     lines = [line.strip() for line in _decode(content).splitlines()]
     body = [line for line in lines if line and line[0] != "#"]
     first = body[0].split() if body else []
@@ -129,7 +102,7 @@ def _parse(content: bytes) -> Header:
         n_signals=n_signals,
         sample_rate=_sample_rate(first[2]) if len(first) > 2 else _DEFAULT_SAMPLE_RATE,
         n_samples=(_count(first[3]) or None) if len(first) > 3 else None,
-        signals=() if slash else tuple(_parse_signal(line) for line in following),
+        signals=() if slash else tuple(parse_signal_line(line) for line in following),
         segments=tuple(_parse_segment(line) for line in following) if slash else (),
         comments=tuple(line[1:].strip() for line in lines if line[:1] == "#"),
     )
@@ -145,57 +118,11 @@ def _decode(content: bytes) -> str:
         return content.decode("latin-1")
 
 
-def _parse_signal(line: str) -> SignalLine:
-    # The lead's name is the rest of the line, spaces included.
-    fields = line.split(maxsplit=8)
-    if len(fields) < 2:
-        raise ValueError("a signal's line has no format")
-    file_format, samples_per_frame, skew, byte_offset = _parse_format(fields[1])
-    gain, baseline, units = _parse_gain(fields[2]) if len(fields) > 2 else _parse_gain("")
-    if baseline is None:
-        baseline = _integer(fields[4]) if len(fields) > 4 else 0
-    return SignalLine(
-        file_name=fields[0],
-        format=file_format,
-        samples_per_frame=samples_per_frame,
-        skew=skew,
-        byte_offset=byte_offset,
-        gain=gain,
-        baseline=baseline,
-        units=units,
-        checksum=_integer(fields[6]) if len(fields) > 6 else None,
-        lead=normalize_lead_name(fields[8]) if len(fields) > 8 else "",
-    )
-
-
 def _parse_segment(line: str) -> SegmentLine:
     fields = line.split()
     if len(fields) < 2:
         raise ValueError("a segment's line has no length")
     return SegmentLine(fields[0], _count(fields[1]))
-
-
-@lru_cache(maxsize=256)
-def _parse_format(text: str) -> tuple[str, int, int, int]:
-    """Format, samples a frame, skew and byte offset: ``16x1+24``."""
-    found = _FORMAT.fullmatch(text)
-    if not found:
-        raise ValueError(f"format {text[:40]!r} is not one of WFDB's")
-    return found[1], int(found[2] or 1) or 1, int(found[3] or 0), int(found[4] or 0)
-
-
-@lru_cache(maxsize=256)
-def _parse_gain(text: str) -> tuple[float, int | None, str]:
-    """Gain in ADC units per mV, baseline where stated, and unit: ``200.0(0)/mV``."""
-    found = _GAIN.fullmatch(text)
-    if not found:
-        raise ValueError(f"gain {text[:40]!r} is not a number")
-    units = found[3] or "mV"
-    # 0 stands for "not calibrated", which WFDB reads as its default.
-    gain = (float(found[1] or 0) or _DEFAULT_GAIN) * _PER_MV.get(units.lower(), math.nan)
-    if math.isinf(gain):
-        raise ValueError(f"gain {text[:40]!r} is not finite")
-    return gain, _integer(found[2]) if found[2] else None, units
 
 
 def _sample_rate(text: str) -> float:
@@ -210,10 +137,3 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise ValueError(f"{text[:40]!r} is no number of signals, segments or samples")
     return int(text)
-
-
-def _integer(text: str) -> int:
-    value = int(text)
-    if abs(value) >= 1 << 31:
-        raise ValueError(f"{text[:40]!r} does not fit 32 bits")
-    return value

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.lead_names import normalize_lead_name
 from ecg_assets.sources.record import Record
-from ecg_assets.sources.wfdb_header import SignalLine
+from ecg_assets.sources.wfdb_signal_line import SignalLine
 
 
 def find_leads(lines: Sequence[SignalLine], leads: Sequence[str] | None) -> list[int]:

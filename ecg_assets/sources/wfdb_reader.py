@@ -71,23 +71,31 @@ def _read_frames(path: Path, header: Header, root: Path | None) -> NDArray[np.in
     # Its folder was checked with the header's.
     if file.is_symlink():
         require_inside_root(file, root)
-    n_leads = len(header.signals)
     try:
         with file.open("rb") as stream:
             n_bytes = os.fstat(stream.fileno()).st_size - first.byte_offset
-            n_held, n_left_over = divmod(n_bytes, n_leads * _BYTES_PER_SAMPLE)
-            n_samples = header.n_samples or n_held
-            if n_held < n_samples or n_samples <= 0 or (header.n_samples is None and n_left_over):
-                raise BadRecord(
-                    "truncated_file",
-                    f"{file.name} holds {max(n_held, 0)} whole samples a lead; "
-                    f"its header says {header.n_samples or 'nothing'}",
-                )
-            samples = np.fromfile(
-                stream, dtype="<i2", count=n_samples * n_leads, offset=first.byte_offset
-            )
+            n_samples = _count_samples(header, n_bytes)
+            # np.fromfile takes twice as long: it opens the file once more.
+            samples = np.empty((n_samples, len(header.signals)), dtype="<i2")
+            stream.seek(first.byte_offset)
+            n_read = stream.readinto(samples.data)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadRecord("missing_file", f"{file.name} does not exist") from error
     except OSError as error:
         raise BadRecord("unreadable", f"{file.name}: {error.strerror}") from error
-    return samples.reshape(n_samples, n_leads)
+    if n_read != samples.nbytes:
+        raise BadRecord("truncated_file", f"{file.name} shrank while it was read")
+    return samples
+
+
+def _count_samples(header: Header, n_bytes: int) -> int:
+    """Count the samples of a lead to read, out of the bytes there are."""
+    n_held, n_left_over = divmod(n_bytes, len(header.signals) * _BYTES_PER_SAMPLE)
+    n_samples = header.n_samples or n_held
+    if n_samples > n_held or n_held <= 0 or (header.n_samples is None and n_left_over):
+        raise BadRecord(
+            "truncated_file",
+            f"the signal file holds {max(n_held, 0)} whole samples a lead; "
+            f"its header says {header.n_samples or 'nothing'}",
+        )
+    return n_samples

@@ -7,7 +7,8 @@ from pathlib import Path
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.inside_root import require_plain_name
 from ecg_assets.sources.wfdb_files import NO_FILE
-from ecg_assets.sources.wfdb_header import Header, SignalLine, read_header
+from ecg_assets.sources.wfdb_header import Header, read_header
+from ecg_assets.sources.wfdb_signal_line import SignalLine
 
 
 def read_segment_headers(folder: Path, header: Header, root: Path | None) -> list[Header]:

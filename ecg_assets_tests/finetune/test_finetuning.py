@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,13 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from ecg_assets.errors import CheckpointError
+from ecg_assets.errors import CheckpointError, EcgAssetsError
 from ecg_assets.finetune import FinetuneRequest, finetune
 from ecg_assets.finetune.training_data import TrainingData
-from ecg_assets.finetune.validate import reproduce_validation_loss
+from ecg_assets.finetune.validate import Validation, reproduce_validation_loss, validate_logits
+from ecg_assets.finetune.work_folder import list_checkpoints
 from ecg_assets.models.checkpoint import load_trained
-from ecg_assets.models.checkpoint_files import read_card, read_validation_predictions
+from ecg_assets.models.checkpoint_files import WEIGHTS, read_card, read_validation_predictions
 from ecg_assets.models.inference import predict_records
 from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
 
@@ -30,7 +33,7 @@ class Killed(Exception):
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    manifest = toy_manifest(60)
+    manifest = toy_manifest(40)
     return TrainingData(manifest, toy_signals(manifest))
 
 
@@ -96,9 +99,9 @@ def test_the_folder_has_every_file_and_says_what_it_came_from(
     run = json.loads((undisturbed / "run.json").read_text())
     history = _history(undisturbed)
     assert run["valid_loss"] == history["valid_loss"].min()
-    assert run["best_epoch"] == history["epoch"][history["valid_loss"].idxmin()]
+    assert run["best_epoch"] == history["epoch"].iloc[int(history["valid_loss"].argmin())]
     assert run["inputs"] == {"manifests": "toy"}
-    assert run["splits"]["train"] == {"n_records": 48, "n_patients": 48, "n_segments": 96}
+    assert run["splits"]["train"] == {"n_records": 32, "n_patients": 32, "n_segments": 64}
     n_fast = int(data.manifest.targets[data.rows("train"), 0].sum())
     assert run["labels"]["fast"]["n_positive_train"] == n_fast
     assert str(undisturbed.parent) not in json.dumps(run)
@@ -119,24 +122,41 @@ def test_the_loaded_checkpoint_reproduces_its_validation(
     np.testing.assert_allclose(stored.score, again.score, atol=1e-6)
 
 
-def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
-    undisturbed: Path, data: TrainingData, tmp_path: Path
-) -> None:
-    request = _request(tmp_path)
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory, data: TrainingData) -> Path:
+    """Training folder of a run that ended in its third epoch."""
+    request = _request(tmp_path_factory.mktemp("interrupted"))
     with pytest.raises(Killed):
         _run(request, data, killed_in_epoch=3)
-    assert [path.name for path in tmp_path.iterdir()] == [f".training-{request.fingerprint}"]
+    (work,) = request.output_folder.iterdir()
+    assert work.name == f".training-{request.fingerprint}"
+    return work
+
+
+def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
+    undisturbed: Path, interrupted: Path, data: TrainingData, tmp_path: Path
+) -> None:
+    request = _request(tmp_path)
+    shutil.copytree(interrupted, tmp_path / interrupted.name)
     folder, events = _run(request, data)
     assert events[0]["epochs_already_trained"] == 2
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == [3, 4]
-    name = "model.safetensors"
-    assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert (folder / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
     pd.testing.assert_frame_equal(_history(folder), _history(undisturbed), check_exact=True)
     assert [path.name for path in tmp_path.iterdir()] == [request.checkpoint_id]
 
 
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def test_a_half_written_epoch_is_skipped(
+    undisturbed: Path, interrupted: Path, data: TrainingData, tmp_path: Path
+) -> None:
+    request = _request(tmp_path)
+    work = tmp_path / f".training-{request.fingerprint}"
+    shutil.copytree(interrupted, work)
+    _cut(list_checkpoints(work)[-1].folder / WEIGHTS)
+    folder, events = _run(request, data)
+    assert events[0]["half_written_checkpoints_removed"] == 1
+    assert events[0]["epochs_already_trained"] == 1
+    assert (folder / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -147,23 +167,22 @@ def _cut(path: Path) -> None:
         lambda folder: _cut(folder / "model.safetensors"),
         lambda folder: _cut(folder / "optimizer.pt"),
         lambda folder: (folder / "rng_state.pth").unlink(),
+        lambda folder: folder.rename(folder.with_name("checkpoint-999")),
     ],
-    ids=["no state", "half a state", "half the weights", "half an optimizer", "no generator"],
+    ids=["no state", "half a state", "half weights", "half optimizer", "no generator", "name"],
 )
-def test_a_half_written_epoch_is_skipped(
-    damage: Callable[[Path], None], undisturbed: Path, data: TrainingData, tmp_path: Path
+def test_each_kind_of_half_written_checkpoint_is_found(
+    damage: Callable[[Path], object], interrupted: Path, tmp_path: Path
 ) -> None:
-    request = _request(tmp_path)
-    with pytest.raises(Killed):
-        _run(request, data, killed_in_epoch=3)
-    work = tmp_path / f".training-{request.fingerprint}"
-    newest = max(work.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    damage(newest)
-    folder, events = _run(request, data)
-    assert events[0]["half_written_checkpoints_removed"] == 1
-    assert events[0]["epochs_already_trained"] == 1
-    name = "model.safetensors"
-    assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+    work = tmp_path / "work"
+    shutil.copytree(interrupted, work)
+    first, second = list_checkpoints(work)
+    damage(second.folder)
+    assert list_checkpoints(work) == [first]
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def test_a_finished_checkpoint_is_not_trained_again(undisturbed: Path) -> None:
@@ -186,35 +205,45 @@ def test_an_incomplete_folder_under_the_checkpoints_name_is_reported(
         _run(request, data)
 
 
+def _script_losses(patch: pytest.MonkeyPatch, *losses: float) -> None:
+    """Let validation in training find these losses, epoch by epoch."""
+    remaining = iter(losses)
+
+    def validate(*args: Any) -> Validation:
+        return replace(validate_logits(*args), loss=next(remaining))
+
+    patch.setattr("ecg_assets.finetune.train.validate_logits", validate)
+
+
+# Without warm-up and decay, an epoch does not depend on how many follow.
+PLAIN = {"schedule": "constant", "warmup_fraction": 0.0}
+
+
 def test_the_best_epoch_is_kept_and_patience_ends_training(
-    data: TrainingData, tmp_path: Path
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A huge learning rate spoils the model after a good start."""
-    changes = {"epochs": 9, "patience": 2, "learning_rate": 0.05, "schedule": "constant"}
-    request = _request(tmp_path / "whole", **changes)
-    folder, _ = _run(request, data)
-    history, run = _history(folder), read_card(folder).run
-    best = int(history["valid_loss"].argmin())
-    assert len(history) == best + 3 < 9
-    loss = reproduce_validation_loss(
-        load_trained(folder), data.manifest, data.signals, device="cpu"
-    )
-    assert loss == pytest.approx(history["valid_loss"][best], rel=1e-5)
-    assert run["epochs_trained"] == len(history)
+    _script_losses(monkeypatch, 0.9, 0.5, 0.7, 0.6, 0.1)
+    folder, _ = _run(_request(tmp_path / "patient", epochs=9, patience=2, **PLAIN), data)
+    assert _history(folder)["valid_loss"].tolist() == [0.9, 0.5, 0.7, 0.6]
+    run = read_card(folder).run
+    assert (run["best_epoch"], run["epochs_trained"], run["valid_loss"]) == (2, 4, 0.5)
+    _script_losses(monkeypatch, 0.9, 0.5)
+    two_epochs, _ = _run(_request(tmp_path / "short", epochs=2, **PLAIN), data)
+    assert (folder / WEIGHTS).read_bytes() == (two_epochs / WEIGHTS).read_bytes()
 
 
 def test_a_run_killed_after_its_early_end_is_not_trained_further(
     data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"epochs": 9, "patience": 1, "learning_rate": 0.05, "schedule": "constant"}
-    request = _request(tmp_path, **changes)
+    request = _request(tmp_path, epochs=9, patience=1, **PLAIN)
+    _script_losses(monkeypatch, 0.5, 0.7)
     with monkeypatch.context() as patch:
         patch.setattr("ecg_assets.finetune.result.write_result", _kill)
         with pytest.raises(Killed):
             _run(request, data)
     folder, events = _run(request, data)
     assert [event["event"] for event in events] == ["start", "finished"]
-    assert events[0]["epochs_already_trained"] == len(_history(folder)) < 9
+    assert events[0]["epochs_already_trained"] == len(_history(folder)) == 2
 
 
 def _kill(*_: object) -> None:
@@ -225,15 +254,15 @@ def test_another_seed_gives_another_model(
     undisturbed: Path, data: TrainingData, tmp_path: Path
 ) -> None:
     folder, _ = _run(_request(tmp_path, seed=1, epochs=1), data)
-    found = load_file(folder / "model.safetensors")["head.weight"]
-    assert not found.equal(load_file(undisturbed / "model.safetensors")["head.weight"])
+    found = load_file(folder / WEIGHTS)["head.weight"]
+    assert not found.equal(load_file(undisturbed / WEIGHTS)["head.weight"])
 
 
 def test_training_that_diverges_stops_and_says_so(data: TrainingData, tmp_path: Path) -> None:
     weight = data.manifest.pos_weight.copy()
     data.manifest.pos_weight[:] = np.nan
     try:
-        with pytest.raises(Exception, match="Training diverged in epoch 1"):
+        with pytest.raises(EcgAssetsError, match="Training diverged"):
             _run(_request(tmp_path), data)
     finally:
         data.manifest.pos_weight[:] = weight

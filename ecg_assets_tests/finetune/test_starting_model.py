@@ -112,7 +112,7 @@ def test_frozen_convolutions_stay_and_all_else_moves(folder: Path, tmp_path: Pat
         pretrained=folder,
         device="cpu",
         freeze_convolutions=True,
-        epochs=1,
+        epochs=3,
     )
     trained = load_file(
         finetune(request, lambda _: None, open_data=lambda _: data) / "model.safetensors"

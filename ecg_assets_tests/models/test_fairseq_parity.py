@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm_config import EcgFmConfig, ecg_fm_config
 from ecg_assets.models.fairseq_names import rename_finetuned
 from ecg_assets.models.fold import fold_lead_one
 
@@ -37,7 +37,11 @@ def golden(reference_data: Path) -> Path:
 def model(golden: Path) -> EcgFmForClassification:
     with torch.serialization.safe_globals(NUMPY_TYPES):
         checkpoint = torch.load(golden / "finetuned_tiny.pt", weights_only=True)
-    model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=12, n_labels=17))
+    config = ecg_fm_config("tiny", n_channels=12, n_labels=17).to_dict()
+    # The golden model has four convolutions, as ECG-FM.
+    config |= {"conv_dim": [32] * 4, "conv_kernel": [2] * 4, "conv_stride": [2] * 4}
+    config["num_feat_extract_layers"] = 4
+    model = EcgFmForClassification(EcgFmConfig.from_dict(config))
     model.load_state_dict(rename_finetuned(checkpoint["model"]), strict=True)
     model.eval()
     return model

@@ -28,6 +28,7 @@ FAULTS = {
     "cut": "truncated_file",
     "chest_only": "missing_lead",
     "upside_down": "bad_gain",
+    "folder": "unreadable",
 }
 
 
@@ -49,6 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "cut.dat").write_bytes((root / "cut.dat").read_bytes()[:99])
     write_record(root / "chest_only", make_signal(1, 500, seed=5), leads=("V1",))
     write_record(root / "upside_down", make_signal(2, 500, seed=6), leads=LEADS)
+    (root / "folder.hea").mkdir()
     header = root / "upside_down.hea"
     header.write_text(header.read_text().replace(" 200", " -200"))
     return root
@@ -92,7 +94,7 @@ def test_statistics_are_of_each_lead(tables: ShardTables) -> None:
 def test_summary_counts_flags_and_reasons(tables: ShardTables) -> None:
     summary = shard_summary(tables)
     assert summary["records"] == 3
-    assert summary["rejected_share"] == 5 / 8
+    assert summary["rejected_share"] == 6 / 9
     assert summary["rejected_missing_lead"] == 1
     assert summary["records_with_flat_lead"] == 1
     assert summary["records_with_missing_samples"] == 1

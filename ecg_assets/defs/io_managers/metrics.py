@@ -21,6 +21,19 @@ class _Metrics(dg.UPathIOManager):
         with replace_file(Path(path)) as temporary:
             temporary.write_text(json.dumps(obj.to_json(), indent=1, allow_nan=False) + "\n")
 
+    def load_input(self, context: InputContext) -> EvaluationResult | dict[str, EvaluationResult]:
+        if context.has_partition_key:
+            result: EvaluationResult = super().load_input(context)
+            return result
+        # An asset without partitions gets all that are stored, be it one.
+        folder = Path(self._get_path_without_extension(context))
+        paths = {key: folder / f"{key}.json" for key in context.asset_partition_keys}
+        return {
+            key: EvaluationResult.from_json(json.loads(path.read_text()))
+            for key, path in sorted(paths.items())
+            if path.is_file()
+        }
+
     def load_from_path(self, context: InputContext, path: UPath) -> EvaluationResult:
         return EvaluationResult.from_json(json.loads(Path(path).read_text()))
 

@@ -1,0 +1,128 @@
+"""The whole job on a small cohort, materialized once for all tests that look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+
+from ecg_assets.defs.build import build_definitions
+from ecg_assets.defs.resources import Settings
+
+TABLES = (
+    "record_list",
+    "machine_reports",
+    "labels",
+    "label_evidence",
+    "unmatched_statements",
+    "split",
+)
+N_RECORDS = 160
+
+
+@dataclass
+class SmallJob:
+    """An instance, its settings, and a way to materialize assets on them."""
+
+    instance: dg.DagsterInstance
+    settings: Settings
+
+    @classmethod
+    def at(cls, folder: Path, instance: dg.DagsterInstance, **settings: Any) -> SmallJob:
+        """Start with nothing materialized and results below a folder."""
+        values = {
+            "source": "synthetic",
+            "raw_root": "",
+            "data_dir": str(folder / "data"),
+            "n_synthetic_records": N_RECORDS,
+            "n_resamples": 50,
+            "device": "cpu",
+            "preset": "tiny",
+        }
+        return cls(instance, Settings(**{**values, **settings}))
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        return build_definitions({"settings": self.settings})
+
+    @property
+    def shards(self) -> list[str]:
+        return list(self.instance.get_dynamic_partitions("shard"))
+
+    @property
+    def checkpoints(self) -> list[str]:
+        return list(self.instance.get_dynamic_partitions("checkpoint"))
+
+    def materialize(
+        self,
+        *assets: str,
+        partition: str | None = None,
+        shards: Sequence[str] = (),
+        config: dict[str, Any] | None = None,
+        raise_on_error: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize assets with their checks, for one partition or a range of shards."""
+        tags = {}
+        if shards:
+            tags = {
+                ASSET_PARTITION_RANGE_START_TAG: shards[0],
+                ASSET_PARTITION_RANGE_END_TAG: shards[-1],
+            }
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            partition_key=partition,
+            tags=tags,
+            run_config={"ops": config} if config else None,
+            raise_on_error=raise_on_error,
+        )
+
+    def run_to_manifests(self) -> None:
+        """Materialize everything before training."""
+        self.materialize(*TABLES)
+        self.materialize("signal_shards", "mat_records", shards=self.shards)
+        self.materialize("computed_labels", "manifests", "fairseq_manifests")
+
+    def train(self, epochs: int = 2) -> None:
+        """Fine-tune the tiny model."""
+        self.materialize(
+            "finetuned_checkpoint",
+            config={"finetuned_checkpoint": {"config": {"epochs": epochs}}},
+        )
+
+    def evaluate(self, checkpoint: str) -> None:
+        """Evaluate one checkpoint and rebuild the leaderboard."""
+        self.materialize(
+            "checkpoint", "predictions", "eval_metrics", "eval_report", partition=checkpoint
+        )
+        self.materialize("leaderboard")
+
+    def metadata(self, asset: str, partition: str | None = None) -> dict[str, Any]:
+        """Metadata values of an asset's latest materialization."""
+        return {
+            name: value.value for name, value in self._latest(asset, partition).metadata.items()
+        }
+
+    def version(self, asset: str, partition: str | None = None) -> str:
+        """Data version of an asset's latest materialization."""
+        return str((self._latest(asset, partition).tags or {})["dagster/data_version"])
+
+    def _latest(self, asset: str, partition: str | None) -> dg.AssetMaterialization:
+        records = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=dg.AssetKey(asset),
+                asset_partitions=None if partition is None else [partition],
+            ),
+            limit=1,
+        ).records
+        event = records[0].asset_materialization
+        assert event is not None
+        return event
