@@ -26,9 +26,7 @@ def main() -> None:
 def _run(folder: Path) -> None:
     source = open_source("synthetic", folder / "cohort", n_records=N_RECORDS)
     records = source.read_records().table
-    good = [
-        source.root / path for path in records["path"] if _is_readable(source.root / path)
-    ]
+    good = [source.root / path for path in records["path"] if _is_readable(source.root / path)]
 
     def each(read: Callable[[Path], object]) -> Callable[[], None]:
         def run() -> None:

@@ -39,7 +39,7 @@ def complete_checkpoints(folder: Path) -> list[StoredCheckpoint]:
 def needs_evaluation(
     instance: dg.DagsterInstance, settings: Settings, checkpoint: StoredCheckpoint
 ) -> bool:
-    """True unless `eval_report` holds this source's evaluation of exactly these weights."""
+    """Tell whether this source's evaluation of exactly these weights is still to be made."""
     found = instance.fetch_materializations(
         dg.AssetRecordsFilter(
             asset_key=dg.AssetKey("eval_metrics"), asset_partitions=[checkpoint.checkpoint_id]

@@ -40,7 +40,7 @@ def give_partitions_their_versions(
 def stored_versions(
     instance: dg.DagsterInstance, assets: Iterable[str], *, partitioned: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Data versions of the latest materializations, by asset name or ``asset[shard]``.
+    """Collect data versions of the latest materializations, by asset name or ``asset[shard]``.
 
     Assets that were never materialized are absent.
     """
@@ -56,7 +56,7 @@ def stored_versions(
 def version_of(
     instance: dg.DagsterInstance, asset: str, partition: str | None = None
 ) -> str | None:
-    """Data version of an asset's latest materialization, or None."""
+    """Find the data version of an asset's latest materialization, or None."""
     return _version(instance, dg.AssetKey(asset), partition)
 
 

@@ -80,6 +80,7 @@ class Demo:
             asset_selection=keys,
             partition_key=partition,
             tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}},
             raise_on_error=True,
         )
         print(f"  done in {time.monotonic() - started:.0f} s (run {result.run_id})", flush=True)

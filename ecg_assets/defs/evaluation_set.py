@@ -25,7 +25,7 @@ class EvaluationSet:
 def choose_rows(
     manifest: Manifest, settings: Settings, trained_on: Mapping[str, Any]
 ) -> EvaluationSet:
-    """The test split of the source that a checkpoint was trained on; all of any other source.
+    """Select the test split of the source that a checkpoint knows, or all of another source.
 
     Parameters
     ----------

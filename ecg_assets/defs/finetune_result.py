@@ -17,7 +17,7 @@ def checkpoint_metadata(folder: Path) -> dict[str, Any]:
     """Read a checkpoint folder's run.json, history.csv and curves.png."""
     run = json.loads((folder / "run.json").read_text())
     history = pd.read_csv(folder / "history.csv")
-    best = history.loc[history["valid_loss"].idxmin()]
+    best = history.iloc[int(history["valid_loss"].argmin())]
     return {
         "checkpoint_id": folder.name,
         "folder": dg.MetadataValue.path(folder),

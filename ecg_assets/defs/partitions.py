@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import dagster as dg
 
 SHARDS = dg.DynamicPartitionsDefinition(name="shard")
@@ -10,8 +12,18 @@ SHARDS = dg.DynamicPartitionsDefinition(name="shard")
 CHECKPOINTS = dg.DynamicPartitionsDefinition(name="checkpoint")
 """Checkpoint folders; `finetuned_checkpoint` and the `new_checkpoints` sensor register them."""
 
-SHARDS_PER_RUN = 25
-"""Shards that one backfill run handles: a run costs seconds of process start, a shard does not."""
+
+def shard_backfill_policy() -> dg.BackfillPolicy:
+    """Choose how many shards one run of a backfill handles, by ECG_SHARDS_PER_RUN.
+
+    All by default: a run costs seconds of process start, a shard does not, and Dagster's
+    command line takes ranges of partitions only so. A number cuts backfills into runs of
+    that many shards, which then run side by side.
+    """
+    per_run = int(os.environ.get("ECG_SHARDS_PER_RUN", "0"))
+    if per_run <= 0:
+        return dg.BackfillPolicy.single_run()
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=per_run)
 
 
 def register_exactly(

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from dagster import AssetExecutionContext
 
+from ecg_assets.defs.data_versions import DATA_VERSION_TAG
 from ecg_assets.defs.resources import Settings
 from ecg_assets.errors import EcgAssetsError
 from ecg_assets.lineage import fingerprint_bytes, fingerprint_json, fingerprint_table
@@ -45,10 +46,10 @@ class ShardStream:
                 fingerprint_table(tables.signals).encode(), fingerprint_table(rejects).encode()
             )
             summary = shard_summary(tables)
-            _record_version(self._context, self.versions, shard, version)
-            self._context.add_asset_metadata(dict(summary), partition_key=shard)
             self._context.log.info(f"shard {number} of {len(keys)}: {shard}: {summary}")
             yield shard, tables
+            self.versions[shard] = version
+            _log_stored(self._context, shard, version, summary)
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,29 @@ class MatStream:
                 self._spec.fingerprint.encode(),
                 fingerprint_json(rows).encode(),
             )
-            _record_version(self._context, self.versions, shard, version)
-            self._context.add_asset_metadata({"records": len(rows)}, partition_key=shard)
             self._context.log.info(f"shard {number} of {len(self._shards)}: {shard}")
             yield shard, MatBatch(signals, self._spec, rows)
+            self.versions[shard] = version
+            _log_stored(self._context, shard, version, {"records": len(rows)})
 
 
-def _record_version(
-    context: AssetExecutionContext, versions: dict[str, str], shard: str, version: str
+def _log_stored(
+    context: AssetExecutionContext, shard: str, version: str, summary: Mapping[str, float]
 ) -> None:
-    versions[shard] = version
+    """Tell Dagster of a shard as soon as it is stored.
+
+    Of a run over many shards Dagster itself would log none before the last is written, and
+    a run that ends early would leave finished shards that count as missing.
+    """
+    context.add_asset_metadata(dict(summary), partition_key=shard)
     if len(context.partition_keys) == 1:
         context.set_data_version(context.asset_key, dg.DataVersion(version))
+        return
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=context.asset_key,
+            partition=shard,
+            metadata=dict(summary),
+            tags={DATA_VERSION_TAG: version},
+        )
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ TABLES: dict[str, TableSchema] = {
 def table_result(
     asset: str, frame: pd.DataFrame, metadata: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """Result of a table asset: the frame, its content as data version, its size and schema."""
+    """Wrap a table asset's frame with its content as data version, its size and schema."""
     schema = TABLES[asset]
     return dg.MaterializeResult(
         asset_key=asset,
@@ -59,7 +60,11 @@ def table_metadata(frame: pd.DataFrame) -> dg.TableMetadataValue:
         [
             dg.TableRecord({str(name): _plain(value) for name, value in row.items()})
             for row in frame.to_dict("records")
-        ]
+        ],
+        # Dagster infers it from the rows, and there may be none.
+        schema=None
+        if len(frame)
+        else dg.TableSchema([dg.TableColumn(str(name)) for name in frame.columns]),
     )
 
 
@@ -67,5 +72,5 @@ def _plain(value: Any) -> str | int | float | bool | None:
     """Turn a numpy scalar into the Python value that Dagster's tables take."""
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, float):
-        return None if plain != plain else round(plain, 4)
+        return None if math.isnan(plain) else round(plain, 4)
     return plain if isinstance(plain, str | int | bool) or plain is None else str(plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ History = list[dict[str, Any]]
 
 
 def read_history(log: Sequence[Mapping[str, Any]]) -> History:
-    """Rows of `COLUMNS`, one for each validated epoch.
+    """Rows of `COLUMNS`, one for each validated epoch; an undefined AUROC is None.
 
     Parameters
     ----------
@@ -34,12 +35,13 @@ def read_history(log: Sequence[Mapping[str, Any]]) -> History:
         if "loss" in entry:
             training = entry
         if "eval_valid_loss" in entry:
+            auroc = entry["eval_valid_macro_auroc"]
             history.append(
                 {
                     "epoch": round(entry["epoch"]),
                     "train_loss": training["loss"],
                     "valid_loss": entry["eval_valid_loss"],
-                    "valid_macro_auroc": entry["eval_valid_macro_auroc"],
+                    "valid_macro_auroc": None if math.isnan(auroc) else auroc,
                     "learning_rate": training["learning_rate"],
                     "seconds": entry.get("seconds"),
                 }
@@ -66,4 +68,5 @@ def training_is_over(history: History, *, epochs: int, patience: int) -> bool:
 
 def history_frame(history: History) -> pd.DataFrame:
     """Turn the history into a table; an undefined AUROC is empty."""
-    return pd.DataFrame(history, columns=list(COLUMNS))
+    frame = pd.DataFrame(history, columns=list(COLUMNS))
+    return frame.astype(dict.fromkeys(COLUMNS[1:], float))

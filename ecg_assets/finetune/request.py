@@ -11,7 +11,7 @@ from typing import Any
 from ecg_assets.finetune.presets import PRESETS
 from ecg_assets.finetune.recipe import Recipe
 from ecg_assets.lineage import fingerprint_file, fingerprint_json
-from ecg_assets.models.checkpoint_files import WEIGHTS
+from ecg_assets.models.checkpoint_files import WEIGHTS, require_files
 
 PRETRAINED_INPUT = "pretrained"
 _PATHS = ("manifest_folder", "shard_folder", "cache_folder", "output_folder")
@@ -86,8 +86,8 @@ class FinetuneRequest:
         if self.recipe.freeze_convolutions and self.pretrained is None:
             raise ValueError(
                 f"Preset {self.preset!r} freezes the convolutions but pretrained is None; random "
-                "convolutions would stay random. Give a pretrained checkpoint folder, or use "
-                "preset 'tiny' to train from scratch."
+                "convolutions would stay random. Give a pretrained checkpoint folder "
+                "(ECG_PRETRAINED), or use preset 'tiny' to train from scratch."
             )
         if (self.pretrained is None) == (PRETRAINED_INPUT in self.inputs):
             raise ValueError(
@@ -132,6 +132,7 @@ class FinetuneRequest:
             )
         inputs = dict(inputs)
         if pretrained is not None:
+            require_files(Path(pretrained), (WEIGHTS,))
             inputs[PRETRAINED_INPUT] = fingerprint_file(Path(pretrained) / WEIGHTS)
         return cls(
             preset=preset,

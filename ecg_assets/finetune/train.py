@@ -154,6 +154,7 @@ def _arguments(request: FinetuneRequest, work: Path) -> TrainingArguments:
         dataloader_num_workers=request.n_workers,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
         disable_tqdm=True,
         report_to="none",
         log_level="error",
@@ -170,7 +171,7 @@ def _use_one_gpu(arguments: TrainingArguments, device: torch.device) -> None:
     """
     if device.type != "cuda" or arguments.world_size > 1:
         return
-    if arguments.device != torch.device("cuda", device.index or 0):
+    if (arguments.device.index or 0) != (device.index or 0):
         raise SettingsError(
             f"device is {device}; training uses the first visible GPU. Set "
             f"CUDA_VISIBLE_DEVICES={device.index} and device=cuda instead."

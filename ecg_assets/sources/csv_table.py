@@ -39,30 +39,30 @@ def read_csv_table(
         When the file is missing, empty or no such table. No message quotes a row: rows
         hold patients' ids and reports.
     """
-    names = _read_column_names(path)
+    line = _read_first_line(path)
+    names = [name.strip() for name in next(csv.reader([line]), [])]
     if not names:
         raise SchemaError(f"{path} is empty; expected the columns {list(required)}.")
     missing = [name for name in required if name not in names]
     if missing:
         raise SchemaError(f"{path}: columns {missing} are missing; found {names}.")
     wanted = [*required, *(name for name in names if name in optional)]
-    table = _read_text_columns(path, wanted, names)
-    if table.num_rows == 0:
+    table = _read_text_columns(path, wanted, names) if line.endswith(("\n", "\r")) else None
+    if not table:
         raise SchemaError(f"{path} has a header and no rows.")
     return pa.table({name: _stripped(table[name]) for name in wanted})
 
 
-def _read_column_names(path: Path) -> list[str]:
+def _read_first_line(path: Path) -> str:
     try:
         with (gzip.open if path.suffix == ".gz" else open)(
             path, "rt", encoding="utf-8-sig", newline=""
         ) as stream:
-            line = stream.readline(_MOST_HEADER_CHARACTERS)
+            return str(stream.readline(_MOST_HEADER_CHARACTERS))
     except FileNotFoundError as error:
         raise SchemaError(f"{path} does not exist.") from error
     except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path} cannot be read as CSV in UTF-8: {_kind(error)}.") from error
-    return [name.strip() for name in next(csv.reader([line]), [])]
 
 
 def _read_text_columns(path: Path, wanted: list[str], names: list[str]) -> pa.Table:
@@ -86,8 +86,6 @@ def _read_text_columns(path: Path, wanted: list[str], names: list[str]) -> pa.Ta
             ),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        if "Empty CSV file" in str(error):
-            raise SchemaError(f"{path} has a header and no rows.") from None
         # Arrow's own message may quote a row.
         raise SchemaError(f"{path} cannot be read as CSV in UTF-8: {_kind(error)}.") from None
     if odd_rows:

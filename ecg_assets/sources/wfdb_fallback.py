@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.record import Record
-from ecg_assets.sources.wfdb_files import require_files
+from ecg_assets.sources.wfdb_files import FLAC, require_files
 from ecg_assets.sources.wfdb_header import Header
 from ecg_assets.sources.wfdb_leads import find_leads, make_record, require_checksum
 from ecg_assets.sources.wfdb_segments import read_segment_headers, unite_segments
@@ -37,11 +37,11 @@ def read_with_wfdb(
     """
     if header.segments:
         return _read_segments(path, header, leads, root)
-    _require_bounded(header)
     columns = find_leads(header.signals, leads)
     lines = [header.signals[column] for column in columns]
     require_files(path.parent, header, {line.file_name for line in lines}, root)
-    samples = _rdrecord(path, columns)
+    _require_bounded(header)
+    samples = _rdrecord(path, columns, lines)
     if not any(line.skew for line in header.signals):
         for line, values in zip(lines, samples, strict=True):
             require_checksum(line, values)
@@ -58,7 +58,7 @@ def _read_segments(
         require_files(path.parent, segment, {s.file_name for s in segment.signals}, root)
     lines = unite_segments(segments)
     columns = find_leads(lines, leads)
-    samples = _rdrecord(path, None)
+    samples = _rdrecord(path, None, lines)
     return _to_record([samples[c] for c in columns], [lines[c] for c in columns], header)
 
 
@@ -71,6 +71,8 @@ def _to_record(
 
 def _require_bounded(header: Header) -> None:
     """Refuse lengths that no file's size bounds: gaps between segments, FLAC's ratio."""
+    if header.signals and not any(line.format in FLAC for line in header.signals):
+        return
     frame = sum(line.samples_per_frame for line in header.signals) or header.n_signals
     announced = [header.n_samples or 0, sum(segment.n_samples for segment in header.segments)]
     if max(announced) * frame > _MOST_SAMPLES:
@@ -80,20 +82,25 @@ def _require_bounded(header: Header) -> None:
         )
 
 
-def _rdrecord(path: Path, columns: list[int] | None) -> list[NDArray[np.int32]]:
+def _rdrecord(
+    path: Path, columns: list[int] | None, lines: Sequence[SignalLine]
+) -> list[NDArray[np.int32]]:
     """Read the samples of each lead, several a frame where the lead has them."""
     # wfdb takes 0.7 s to import, and most datasets never need it.
     import wfdb
 
-    name = str((path.with_suffix("") if path.suffix == ".hea" else path).absolute())
+    name = (path.with_suffix("") if path.suffix == ".hea" else path).absolute()
+    # Only where needed: wfdb 4.3 fails on format 61 when it keeps the samples of a frame apart.
+    is_plain = all(line.samples_per_frame == 1 for line in lines)
     try:
         found: Any = wfdb.rdrecord(
-            name, channels=columns, physical=False, smooth_frames=False, return_res=32
+            str(name), channels=columns, physical=False, smooth_frames=is_plain, return_res=32
         )
-        return [np.asarray(values, dtype=np.int32) for values in found.e_d_signal]
+        samples = found.d_signal.T if is_plain else found.e_d_signal
+        return [np.asarray(values, dtype=np.int32) for values in samples]
     except Exception as error:  # it raises whatever its parsing meets
         # Its message may name a path of this machine.
-        reason = str(error).replace(str(Path(name).parent), "")[:200]
+        reason = str(error).replace(str(name.parent), "")[:200]
         raise BadRecord("unreadable", f"wfdb: {type(error).__name__}: {reason}") from error
 
 

@@ -15,12 +15,15 @@ from ecg_assets.sources.wfdb_signal_line import SignalLine
 NO_FILE = "~"
 """The file name of a signal that a multi-segment record announces in its layout."""
 
-# https://physionet.org/physiotools/wag/signal-5.htm; formats above 500 are FLAC streams.
+FLAC = frozenset({"508", "516", "524"})
+"""Formats whose files are compressed: their size says nothing about the number of samples."""
+
+# https://physionet.org/physiotools/wag/signal-5.htm
 _BYTES_PER_SAMPLE = {
     **{"8": Fraction(1), "80": Fraction(1), "16": Fraction(2), "61": Fraction(2)},
     **{"160": Fraction(2), "24": Fraction(3), "32": Fraction(4), "212": Fraction(3, 2)},
     **{"310": Fraction(4, 3), "311": Fraction(4, 3)},
-    **{"508": Fraction(0), "516": Fraction(0), "524": Fraction(0)},
+    **dict.fromkeys(FLAC, Fraction(0)),
 }
 
 
@@ -48,11 +51,11 @@ def require_files(folder: Path, header: Header, names: Collection[str], root: Pa
 
 
 def _bytes_needed(header: Header, lines: list[SignalLine]) -> int:
-    """Count the bytes of a file; of a FLAC stream only the number of samples is known."""
+    """Count the bytes that a file must have at least."""
     unknown = {line.format for line in lines} - set(_BYTES_PER_SAMPLE)
     if unknown:
         raise BadRecord("unreadable", f"signal format {min(unknown)[:40]} is not known")
     frame = sum(line.samples_per_frame * _BYTES_PER_SAMPLE[line.format] for line in lines)
-    is_flac = not frame
-    offset = 0 if is_flac else lines[0].byte_offset
+    # In a FLAC stream the offset counts samples.
+    offset = lines[0].byte_offset if frame else 0
     return offset + math.ceil((header.n_samples or 1) * frame)

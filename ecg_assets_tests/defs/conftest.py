@@ -13,8 +13,9 @@ from ecg_assets_tests.defs.small_job import SmallJob
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
     """Materialize the whole job on a small cohort; tests only look at it."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        job = SmallJob.at(tmp_path_factory.mktemp("finished"), instance)
+    folder = tmp_path_factory.mktemp("finished")
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        job = SmallJob.at(folder, instance)
         job.run_to_manifests()
         job.train()
         job.evaluate(job.checkpoints[0])

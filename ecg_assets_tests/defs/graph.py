@@ -1,4 +1,7 @@
-"""The asset graph as plain values: ``python -m ecg_assets_tests.defs.graph`` rewrites the snapshot."""
+"""The asset graph as plain values.
+
+``python -m ecg_assets_tests.defs.graph`` rewrites the snapshot.
+"""
 
 from __future__ import annotations
 

@@ -48,6 +48,10 @@ class SmallJob:
         }
         return cls(instance, Settings(**{**values, **settings}))
 
+    def settings_with(self, **changes: Any) -> Settings:
+        """The same settings but for some."""
+        return Settings(**{**self.settings.model_dump(), **changes})
+
     @property
     def definitions(self) -> dg.Definitions:
         return build_definitions({"settings": self.settings})

@@ -39,7 +39,7 @@ def test_leads_that_are_not_stored_are_refused(tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_spec_stops_with_both_printed(finished: SmallJob) -> None:
     """A 5 s checkpoint on manifests of 10 s segments."""
-    other = SmallJob(finished.instance, finished.settings.model_copy(update={"segment_s": 10.0}))
+    other = SmallJob(finished.instance, finished.settings_with(segment_s=10.0))
     try:
         other.materialize("manifests")
         with pytest.raises(SpecMismatch) as error:
@@ -56,7 +56,7 @@ def test_test_split_of_another_rule_is_refused(finished: SmallJob) -> None:
 
     manifest = read_manifest(finished.settings.folder("manifests"))
     trained_on = {"source": "synthetic", "split_rule": finished.settings.split_rule}
-    other = finished.settings.model_copy(update={"seed": 99})
+    other = finished.settings_with(seed=99)
     with pytest.raises(LeakageError, match="seed 99"):
         choose_rows(manifest, other, trained_on)
     external = choose_rows(manifest, other, {"source": "mimic-iv-ecg"})
@@ -108,7 +108,7 @@ def test_manifest_rows_without_their_sample_fail_exactly_one_check(
     )
 
     manifest = read_manifest(finished.settings.folder("manifests"))
-    settings = finished.settings.model_copy(update={"data_dir": str(tmp_path)})
+    settings = finished.settings_with(data_dir=str(tmp_path))
     shards = finished.settings.folder("signal_shards")
     shutil.copytree(shards, settings.folder("signal_shards"))
     shutil.copy(shards / "p1001.parquet", settings.folder("signal_shards") / "p1000.parquet")
@@ -123,7 +123,7 @@ def test_manifest_rows_without_their_sample_fail_exactly_one_check(
 def test_shard_full_of_rejects_fails_the_check(finished: SmallJob) -> None:
     from ecg_assets.defs.checks.preprocess import rejected_share_is_below_limit
 
-    strict = finished.settings.model_copy(update={"max_rejected_share": 0.0})
+    strict = finished.settings_with(max_rejected_share=0.0)
     result = rejected_share_is_below_limit(strict)
     assert isinstance(result, dg.AssetCheckResult)
     assert not result.passed

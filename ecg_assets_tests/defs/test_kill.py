@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from ecg_assets.lineage import fingerprint_file, fingerprint_folder
@@ -56,11 +57,15 @@ def test_shards_are_completed_after_a_kill(tmp_path: Path) -> None:
     disturbed, calm = tmp_path / "disturbed", tmp_path / "calm"
     results = disturbed / "data" / "synthetic"
     process = _start(disturbed, "shards")
-    _kill_when(process, (results / "mat_records" / "p1000").is_dir)
+    _kill_when(process, (results / "mat_records" / "p1001").is_dir)
     assert not (results / "mat_records" / "p1003").exists()
     for path in results.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
             assert path.stat().st_size > 0
+    with dg.DagsterInstance.local_temp(str(disturbed / "home")) as instance:
+        known = instance.get_materialized_partitions(dg.AssetKey("mat_records"))
+    assert "p1000" in known
+    assert "p1003" not in known
     _run(disturbed, "shards")
     _run(calm, "shards")
     for asset in ("signal_shards", "rejects", "mat_records"):

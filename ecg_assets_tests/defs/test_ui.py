@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -118,10 +117,11 @@ def test_split_is_materialized_by_clicking(address: str, home: Path) -> None:
             ),
         )
         page.goto(f"{address}/asset-groups")
-        expect(page.get_by_text("finetuned_checkpoint").first).to_be_visible(timeout=60_000)
+        for group in ("sources", "preprocess", "finetune", "evaluation"):
+            expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=60_000)
         for asset in ("record_list", "split"):
             page.goto(f"{address}/assets/{asset}")
-            page.get_by_role("button", name=re.compile("^Materialize")).first.click()
+            page.get_by_role("button", name="Materialize").first.click()
             page.get_by_text("Launched run").first.wait_for(timeout=60_000)
             deadline = time.monotonic() + 120
             while not _succeeded(home, asset) and time.monotonic() < deadline:

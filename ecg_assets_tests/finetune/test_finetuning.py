@@ -14,14 +14,17 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+from ecg_assets.build import write_manifest
 from ecg_assets.errors import CheckpointError, EcgAssetsError
 from ecg_assets.finetune import FinetuneRequest, finetune
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.validate import Validation, reproduce_validation_loss, validate_logits
 from ecg_assets.finetune.work_folder import list_checkpoints
+from ecg_assets.lineage import fingerprint_folder
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_files import WEIGHTS, read_card, read_validation_predictions
 from ecg_assets.models.inference import predict_records
+from ecg_assets_tests.build.cohort import make_cohort
 from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
 
 Events = list[dict[str, Any]]
@@ -244,6 +247,29 @@ def test_a_run_killed_after_its_early_end_is_not_trained_further(
     folder, events = _run(request, data)
     assert [event["event"] for event in events] == ["start", "finished"]
     assert events[0]["epochs_already_trained"] == len(_history(folder)) == 2
+
+
+def test_a_request_trains_from_the_stored_manifest_and_shards(tmp_path: Path) -> None:
+    """Its one validation recording leaves every AUROC undefined."""
+    cohort = make_cohort(tmp_path)
+    write_manifest(cohort.manifest(), tmp_path / "manifests")
+    request = FinetuneRequest.from_preset(
+        "tiny",
+        manifest_folder=tmp_path / "manifests",
+        shard_folder=cohort.shards,
+        cache_folder=tmp_path / "cache",
+        output_folder=tmp_path / "checkpoints",
+        inputs={"manifests": fingerprint_folder(tmp_path / "manifests")},
+        device="cpu",
+        epochs=1,
+    )
+    folder = finetune(request, lambda event: None)
+    run = read_card(folder).run
+    # a0 is too short for a second segment.
+    assert run["splits"]["train"] == {"n_records": 4, "n_patients": 4, "n_segments": 7}
+    assert run["valid_macro_auroc"] is None
+    assert run["labels_without_auroc"] == ["Sinus rhythm", "Atrial flutter"]
+    assert pd.read_csv(folder / "history.csv")["valid_macro_auroc"].isna().all()
 
 
 def _kill(*_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import wfdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +33,7 @@ def _require_same(record: Record, path: Path) -> None:
     assert np.array_equal(record.physical().T, physical, equal_nan=True)
 
 
-@pytest.mark.parametrize("fmt", ["16", "61", "80", "160", "212", "310", "311", "24", "32", "516"])
+@pytest.mark.parametrize("fmt", ["16", "80", "212", "24", "32", "508", "516", "524"])
 def test_each_format_gives_the_integers_and_millivolts_of_wfdb(tmp_path: Path, fmt: str) -> None:
     path = write_recording(
         tmp_path, signal=digital(n_samples=201, bits=8), fmt=fmt, gain=123.4, baseline=-17
@@ -43,6 +43,16 @@ def test_each_format_gives_the_integers_and_millivolts_of_wfdb(tmp_path: Path, f
     assert record.lead_names == LEADS
     assert record.sample_rate == 500
     _require_same(record, path)
+
+
+@pytest.mark.parametrize("fmt", ["61", "160"])
+def test_big_endian_and_offset_binary_files_are_read(tmp_path: Path, fmt: str) -> None:
+    path = write_recording(tmp_path)
+    stored = digital().astype(">i2") if fmt == "61" else (digital() + 32768).astype("<u2")
+    (tmp_path / "100.dat").write_bytes(stored.tobytes())
+    edit_header(path, "dat 16", f"dat {fmt}")
+    assert np.array_equal(read_record(path).signal.T, digital())
+    _require_same(read_record(path), path)
 
 
 def test_plain_file_is_read_without_wfdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,8 +175,6 @@ def test_frame_of_several_samples_becomes_their_mean_unless_one_is_missing(tmp_p
     path = write_recording(tmp_path, signal=digital(400), leads=("I", "II", "V1"))
     edit_header(path, "100 3 500 400", "100 3 250 200")
     edit_header(path, "100.dat 16 ", "100.dat 16x2 ")
-    header = path.with_suffix(".hea")
-    header.write_text("\n".join(header.read_text().splitlines()).replace(" 0 I\n", " 0 I\n"))
     samples = np.fromfile(tmp_path / "100.dat", dtype="<i2")
     samples[7] = -32768
     samples.tofile(tmp_path / "100.dat")
@@ -216,6 +224,14 @@ def _edit(old: str, new: str) -> Callable[[Path], None]:
     return lambda path: edit_header(path, old, new)
 
 
+def _set_format(fmt: str) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        header = path.with_suffix(".hea")
+        header.write_text(re.sub(r"dat \d+", f"dat {fmt}", header.read_text()))
+
+    return edit
+
+
 def _cut(path: Path) -> None:
     file = path.with_suffix(".dat")
     file.write_bytes(file.read_bytes()[:-1])
@@ -243,8 +259,7 @@ FAULTS = [
     (_edit(" II\n", " I\n"), "bad_header"),
     (_edit("/mV", "/NU"), "unknown_unit"),
     (_edit("500 200", "500 1000000000000"), "truncated_file"),
-    (_edit("dat 16", "dat 16+999999999999"), "truncated_file"),
-    (_edit("dat 212", "dat 212+999999999999"), "truncated_file"),
+    (_edit(" 200.0(0)", "+999999999999 200.0(0)"), "truncated_file"),
     (_cut, "truncated_file"),
     (_flip, "checksum_mismatch"),
     (_edit("100.dat", "../root/100.dat"), "outside_root"),
@@ -253,8 +268,8 @@ FAULTS = [
     (_edit("100.dat", ".."), "outside_root"),
     (_link_out("100.hea"), "outside_root"),
     (_link_out("100.dat"), "outside_root"),
-    (_edit("dat 16", "dat 17"), "unreadable"),
-    (_edit("dat 212", "dat 516"), "unreadable"),
+    (_set_format("17"), "unreadable"),
+    (_set_format("516"), "unreadable"),
 ]
 
 
@@ -264,13 +279,9 @@ def test_each_fault_has_its_own_reason(
     tmp_path: Path, fmt: str, damage: Callable[[Path], None], reason: str
 ) -> None:
     root = tmp_path / "root"
-    # Half a byte more than needed would hide a cut: 12 leads of 200 samples fill both formats.
     path = write_recording(root, fmt=fmt)
     assert read_record(path, ["I"], root=root).signal.shape == (1, 200)
-    try:
-        damage(path)
-    except AssertionError:
-        pytest.skip("the fault is one of the other format")
+    damage(path)
     with pytest.raises(BadRecord) as found:
         read_record(path, ["I"], root=root)
     assert found.value.reason == reason
@@ -340,8 +351,3 @@ def test_damaged_header_gives_a_record_or_a_bad_record(
     except BadRecord:
         return
     assert record.signal.shape[0] == len(record.lead_names) == len(record.gain)
-
-
-def test_wfdb_still_reads_what_is_compared_here(tmp_path: Path) -> None:
-    path = write_recording(tmp_path)
-    assert wfdb.rdheader(str(path)).sig_name == list(LEADS)

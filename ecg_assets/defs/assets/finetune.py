@@ -23,7 +23,9 @@ class FinetuneConfig(dg.Config):
     epochs: int | None = Field(default=None, description="Passes over the training split.")
     batch_size: int | None = Field(default=None, description="Segments in one step.")
     learning_rate: float | None = Field(default=None, description="Peak learning rate.")
-    pretrained: str = Field(default="", description="Checkpoint folder to start from.")
+    pretrained: str = Field(
+        default="", description="Checkpoint folder to start from; empty: ECG_PRETRAINED."
+    )
 
 
 @dg.asset(
@@ -56,7 +58,8 @@ def finetuned_checkpoint(
         precision=settings.precision,
         inputs=manifest_inputs(context.instance),
         trained_on={"source": settings.source, "split_rule": settings.split_rule},
-        **config.model_dump(exclude={"preset"}, exclude_none=True, exclude_defaults=True),
+        pretrained=config.pretrained or settings.pretrained or None,
+        **config.model_dump(exclude={"preset", "pretrained"}, exclude_none=True),
     )
     path = settings.data_path / "requests" / f"{request.checkpoint_id}.json"
     with replace_file(path) as temporary:

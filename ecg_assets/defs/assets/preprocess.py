@@ -8,17 +8,15 @@ import pandas as pd
 from dagster import AssetExecutionContext
 
 from ecg_assets.defs.data_versions import give_partitions_their_versions
-from ecg_assets.defs.partitions import SHARDS, SHARDS_PER_RUN
+from ecg_assets.defs.partitions import SHARDS, shard_backfill_policy
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.shard_stream import MatStream, ShardStream
-
-MANY_SHARDS_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=SHARDS_PER_RUN)
 
 
 @dg.asset(
     group_name="preprocess",
     partitions_def=SHARDS,
-    backfill_policy=MANY_SHARDS_A_RUN,
+    backfill_policy=shard_backfill_policy(),
     io_manager_key="shard",
     code_version="1",
     kinds={"parquet"},
@@ -37,7 +35,7 @@ def signal_shards(
 @dg.asset(
     group_name="preprocess",
     partitions_def=SHARDS,
-    backfill_policy=MANY_SHARDS_A_RUN,
+    backfill_policy=shard_backfill_policy(),
     io_manager_key="mat",
     code_version="1",
     kinds={"matlab"},

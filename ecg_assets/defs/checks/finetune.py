@@ -32,7 +32,7 @@ def reproduces_its_validation_loss(
     found = reproduce_validation_loss(
         load_trained(folder), manifests, signals, device=settings.device
     )
-    expected = float(stored["valid_loss"].value)  # type: ignore[arg-type]
+    expected = float(stored["valid_loss"].value)
     return dg.AssetCheckResult(
         passed=bool(np.isclose(found, expected, rtol=1e-3, atol=1e-5)),
         metadata={"valid_loss_recorded": expected, "valid_loss_recomputed": found},

@@ -16,10 +16,10 @@ class _Manifests(dg.UPathIOManager):
     extension = ""
 
     def dump_to_path(self, context: OutputContext, obj: Manifest, path: UPath) -> None:
-        write_manifest(obj, Path(path))
+        write_manifest(obj, Path(str(path)))
 
     def load_from_path(self, context: InputContext, path: UPath) -> Manifest:
-        return read_manifest(Path(path))
+        return read_manifest(Path(str(path)))
 
 
 class ManifestIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]

@@ -18,15 +18,16 @@ class _Metrics(dg.UPathIOManager):
     extension = ".json"
 
     def dump_to_path(self, context: OutputContext, obj: EvaluationResult, path: UPath) -> None:
-        with replace_file(Path(path)) as temporary:
+        with replace_file(Path(str(path))) as temporary:
             temporary.write_text(json.dumps(obj.to_json(), indent=1, allow_nan=False) + "\n")
 
     def load_input(self, context: InputContext) -> EvaluationResult | dict[str, EvaluationResult]:
         if context.has_partition_key:
-            result: EvaluationResult = super().load_input(context)
+            result = super().load_input(context)
+            assert isinstance(result, EvaluationResult)
             return result
         # An asset without partitions gets all that are stored, be it one.
-        folder = Path(self._get_path_without_extension(context))
+        folder = Path(str(self._get_path_without_extension(context)))
         paths = {key: folder / f"{key}.json" for key in context.asset_partition_keys}
         return {
             key: EvaluationResult.from_json(json.loads(path.read_text()))
@@ -35,7 +36,7 @@ class _Metrics(dg.UPathIOManager):
         }
 
     def load_from_path(self, context: InputContext, path: UPath) -> EvaluationResult:
-        return EvaluationResult.from_json(json.loads(Path(path).read_text()))
+        return EvaluationResult.from_json(json.loads(Path(str(path)).read_text()))
 
 
 class MetricsIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]

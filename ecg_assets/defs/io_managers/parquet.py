@@ -24,12 +24,12 @@ class _ParquetTables(dg.UPathIOManager):
 
     def dump_to_path(self, context: OutputContext, obj: pd.DataFrame, path: UPath) -> None:
         schema = self._schemas[context.asset_key.path[-1]]
-        with replace_file(Path(path)) as temporary:
+        with replace_file(Path(str(path))) as temporary:
             pq.write_table(schema.from_pandas(obj), temporary, compression="zstd")
 
     def load_from_path(self, context: InputContext, path: UPath) -> pd.DataFrame:
         schema = self._schemas[context.asset_key.path[-1]]
-        frame: pd.DataFrame = schema.require(pq.read_table(Path(path))).to_pandas()
+        frame: pd.DataFrame = schema.require(pq.read_table(Path(str(path)))).to_pandas()
         return frame
 
 

@@ -18,11 +18,11 @@ class _Predictions(dg.UPathIOManager):
     extension = ".parquet"
 
     def dump_to_path(self, context: OutputContext, obj: Predictions, path: UPath) -> None:
-        with replace_file(Path(path)) as temporary:
+        with replace_file(Path(str(path))) as temporary:
             pq.write_table(obj.to_table(), temporary, compression="zstd")
 
     def load_from_path(self, context: InputContext, path: UPath) -> Predictions:
-        return Predictions.from_table(pq.read_table(Path(path)))
+        return Predictions.from_table(pq.read_table(Path(str(path))))
 
 
 class PredictionsIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]

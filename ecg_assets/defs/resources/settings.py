@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -12,6 +13,8 @@ from ecg_assets.errors import SettingsError
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
 from ecg_assets.sources import Source, open_source
+
+_Number = TypeVar("_Number", int, float)
 
 
 class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -38,11 +41,11 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Leads kept in signal shards (ECG_STORED_LEADS); at least those of ECG_LEADS.",
     )
     segment_s: float = Field(
-        default_factory=lambda: float(os.environ.get("ECG_SEGMENT_S", "5")),
+        default_factory=lambda: _number(float, "ECG_SEGMENT_S", "5"),
         description="Seconds of one model input (ECG_SEGMENT_S); ECG-FM was trained on 5.",
     )
     folders_per_shard: int = Field(
-        default_factory=lambda: int(os.environ.get("ECG_FOLDERS_PER_SHARD", "20")),
+        default_factory=lambda: _number(int, "ECG_FOLDERS_PER_SHARD", "20"),
         description="MIMIC folders (pNNNN) in one shard (ECG_FOLDERS_PER_SHARD).",
     )
     meta_split: str = Field(
@@ -57,25 +60,29 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: os.environ.get("ECG_PRECISION", "fp32"),
         description="fp32, bf16 or fp16 (ECG_PRECISION).",
     )
+    pretrained: str = Field(
+        default_factory=lambda: os.environ.get("ECG_PRETRAINED", ""),
+        description="Checkpoint folder that fine-tuning starts from (ECG_PRETRAINED).",
+    )
     preset: str = Field(
         default_factory=lambda: os.environ.get("ECG_PRESET", "tiny"),
         description="Fine-tuning preset used when a run names none (ECG_PRESET).",
     )
     seed: int = Field(
-        default_factory=lambda: int(os.environ.get("ECG_SEED", "1")),
+        default_factory=lambda: _number(int, "ECG_SEED", "1"),
         description="Seed of the split, training and the bootstrap (ECG_SEED).",
     )
     n_synthetic_records: int = Field(
-        default_factory=lambda: int(os.environ.get("ECG_SYNTHETIC_RECORDS", "800")),
+        default_factory=lambda: _number(int, "ECG_SYNTHETIC_RECORDS", "800"),
         description="Recordings in the synthetic cohort (ECG_SYNTHETIC_RECORDS).",
     )
     n_resamples: int = Field(
-        default_factory=lambda: int(os.environ.get("ECG_RESAMPLES", "1000")),
+        default_factory=lambda: _number(int, "ECG_RESAMPLES", "1000"),
         description="Bootstrap resamples of patients for intervals (ECG_RESAMPLES).",
     )
     max_rejected_share: float = Field(
-        default_factory=lambda: float(os.environ.get("ECG_MAX_REJECTED_SHARE", "0.05")),
-        description="Largest share of unreadable records a shard may have.",
+        default_factory=lambda: _number(float, "ECG_MAX_REJECTED_SHARE", "0.05"),
+        description="Unreadable share that a shard may have at most (ECG_MAX_REJECTED_SHARE).",
     )
 
     def open_source(self) -> Source:
@@ -105,7 +112,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         missing = [lead for lead in self.leads if lead not in self.stored_leads]
         if missing:
             raise SettingsError(
-                f"ECG_LEADS asks for {missing}, but ECG_STORED_LEADS keeps only {self.stored_leads}."
+                f"ECG_LEADS asks for {missing}, but ECG_STORED_LEADS keeps {self.stored_leads}."
             )
         n_channels = 12 if len(self.leads) == 1 else len(self.leads)
         return SignalSpec(leads=tuple(self.leads), n_channels=n_channels, segment_s=self.segment_s)
@@ -130,6 +137,15 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     def checkpoints(self) -> Path:
         """Folder with one folder a checkpoint; shared by all sources."""
         return self.data_path / "checkpoints"
+
+
+def _number(kind: type[_Number], variable: str, default: str) -> _Number:
+    """Read a number from the environment."""
+    text = os.environ.get(variable, default)
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise SettingsError(f"{variable} is {text!r}; expected {kind.__name__}.") from error
 
 
 def _names(variable: str, default: str) -> list[str]:

@@ -28,7 +28,7 @@ class Trainer(dg.ConfigurableResource):  # type: ignore[type-arg]
     python: str = Field(default=sys.executable, description="Interpreter of the child process.")
     launcher: list[str] = Field(
         default_factory=list,
-        description="Words put before the module, e.g. ['-m', 'torch.distributed.run', '--nproc-per-node=4'].",
+        description="Put before the module: ['-m', 'torch.distributed.run', '--nproc-per-node=4'].",
     )
     grace_s: float = Field(default=20.0, description="Seconds between SIGTERM and SIGKILL.")
 
