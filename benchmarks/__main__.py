@@ -1,6 +1,6 @@
 """Run every benchmark: ``python -m benchmarks``."""
 
-from benchmarks import evaluation, preprocess
+from benchmarks import evaluation, labels, preprocess
 
-for benchmark in (preprocess, evaluation):
+for benchmark in (preprocess, labels, evaluation):
     benchmark.main()

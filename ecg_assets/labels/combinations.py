@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from ecg_assets.labels.evidence import EvidenceRows
 from ecg_assets.labels.knowledge import Combination, load_knowledge
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.labels.line_labels import Reason
 from ecg_assets.labels.report_lines import ReportLines
 
@@ -23,21 +22,23 @@ def combine(
     lines: ReportLines,
     reasons: Sequence[list[Reason]],
     concepts: Sequence[str],
-    vocabulary: LabelVocabulary,
+    names: Sequence[str],
 ) -> tuple[Scores, EvidenceRows]:
-    """Raise the labels that findings of a report make together.
+    """Raise the concepts that findings of a report make together.
 
     Parameters
     ----------
     scores : float32 (n_reports, n_concepts)
-        Probabilities; columns follow `concepts`, which begin with the vocabulary's labels.
+        Probabilities; columns follow `concepts`, which begin with `names`.
     reasons
         Reasons of each distinct line, for all of `concepts`.
+    names
+        Concepts to raise.
 
     Returns
     -------
     tuple
-        Raised scores, and a row of evidence for each label raised. It stands at the line
+        Raised scores, and a row of evidence for each concept raised. It stands at the line
         that completes the combination.
     """
     scores = scores.copy()
@@ -46,13 +47,13 @@ def combine(
     for combination in load_knowledge().combinations:
         parts = [concepts.index(part) for part in combination.parts]
         together = np.minimum(scores[:, parts].min(axis=1), _ceiling(combination))
-        for label, ceiling in _labels_of(combination, vocabulary):
+        for column, ceiling in _made_by(combination, names):
             raised = np.minimum(together, np.float32(ceiling))
-            for report in np.flatnonzero(raised > scores[:, label]).tolist():
+            for report in np.flatnonzero(raised > scores[:, column]).tolist():
                 span = range(starts[report], starts[report + 1])
                 line, matched = _complete(combination, span, lines, reasons)
-                rows.append((line, label, matched, COMBINATION_RULE, float(raised[report])))
-            scores[:, label] = np.maximum(scores[:, label], raised)
+                rows.append((line, column, matched, COMBINATION_RULE, float(raised[report])))
+            scores[:, column] = np.maximum(scores[:, column], raised)
     return scores, EvidenceRows.of(rows)
 
 
@@ -60,14 +61,12 @@ def _ceiling(combination: Combination) -> np.float32:
     return np.float32(load_knowledge().uncertainty[combination.certainty])
 
 
-def _labels_of(
-    combination: Combination, vocabulary: LabelVocabulary
-) -> Iterator[tuple[int, float]]:
-    """Labels that a combination makes or implies, each with its highest probability."""
+def _made_by(combination: Combination, names: Sequence[str]) -> Iterator[tuple[int, float]]:
+    """Positions of what a combination makes or implies, each with its highest probability."""
     knowledge = load_knowledge()
     for concept, certainty in knowledge.implied[combination.concept].items():
-        if concept in vocabulary.names:
-            yield vocabulary.names.index(concept), knowledge.uncertainty[certainty]
+        if concept in names:
+            yield names.index(concept), knowledge.uncertainty[certainty]
 
 
 def _complete(

@@ -25,7 +25,7 @@ class EvidenceRows:
     line
         Position of the line in `ReportLines`.
     label
-        Position of the label in the vocabulary.
+        Position of the concept or label among those asked for.
     matched, rule, probability
         As in `EVIDENCE`.
     """
@@ -60,16 +60,18 @@ class EvidenceRows:
 
 
 def line_evidence(
-    lines: ReportLines, reasons: Sequence[list[Reason]], vocabulary: LabelVocabulary
+    lines: ReportLines, reasons: Sequence[list[Reason]], names: Sequence[str]
 ) -> EvidenceRows:
     """Repeat the reasons of each distinct line wherever it stands.
 
     Parameters
     ----------
     reasons
-        Reasons of each distinct line; those of other concepts than labels are left out.
+        Reasons of each distinct line.
+    names
+        Concepts whose reasons count; ``label`` becomes the position in them.
     """
-    position = {name: i for i, name in enumerate(vocabulary.names)}
+    position = {name: i for i, name in enumerate(names)}
     rows = [
         (code, position[reason.concept], *reason[1:])
         for code, found in enumerate(reasons)

@@ -13,8 +13,10 @@ from ecg_assets.errors import SchemaError
 from ecg_assets.labels.combinations import combine
 from ecg_assets.labels.evidence import EvidenceRows, evidence_frame, line_evidence
 from ecg_assets.labels.knowledge import load_knowledge
+from ecg_assets.labels.label_rules import apply_rules, is_positive
+from ecg_assets.labels.label_set import ECG_FM_LABEL_SET, LabelSet
 from ecg_assets.labels.label_tables import UNMATCHED, LabelTables
-from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.labels.line_labels import Reason, find_reasons, read_distinct
 from ecg_assets.labels.reading import LineReading
 from ecg_assets.labels.report_lines import Ints, ReportLines, flatten_reports
@@ -27,7 +29,7 @@ _BLOCK = 1 << 18  # lines whose scores are in memory at once
 def label_records(
     reports: pd.DataFrame,
     *,
-    vocabulary: LabelVocabulary = ECG_FM_LABELS,
+    label_set: LabelSet = ECG_FM_LABEL_SET,
     threshold: float = 0.5,
 ) -> LabelTables:
     """Label every recording whose report can be read.
@@ -44,8 +46,8 @@ def label_records(
     ----------
     reports
         Table of `ecg_assets.sources.schema.MACHINE_REPORTS`: ``record_id, coding, lines``.
-    vocabulary
-        Labels, each the name of a concept in ``concepts.yaml``.
+    label_set
+        Labels, and the concepts of ``concepts.yaml`` that make and forbid each.
     threshold
         Lowest probability that counts as positive, 0 to 1, inclusive. With 0 every hedge
         counts, as in ECG-FM's published labels.
@@ -53,43 +55,41 @@ def label_records(
     Raises
     ------
     ValueError
-        When the threshold is outside 0 to 1, or a label is no known concept.
+        When the threshold is outside 0 to 1.
     SchemaError
         When two reports have one ``record_id``, or a coding is unknown.
     """
-    _require_usable(reports, vocabulary, threshold)
+    _require_usable(reports, threshold)
     lines = flatten_reports(reports)
     readings = [read_distinct(line) for line in lines.distinct]
-    concepts = _wanted_concepts(vocabulary)
+    concepts = _wanted_concepts(label_set)
     reasons = [find_reasons(reading, concepts) for reading in readings]
     is_read = _is_read(lines, readings)
     scores = _score_reports(lines, _score_lines(reasons, concepts))
-    scores, combined = combine(scores, lines, reasons, concepts, vocabulary)
-    stated = line_evidence(lines, reasons, vocabulary)
+    scores, combined = combine(scores, lines, reasons, concepts, label_set.concepts)
+    stated = line_evidence(lines, reasons, label_set.concepts)
+    scores, rows = apply_rules(
+        scores, EvidenceRows.join(stated, combined), lines, label_set, threshold
+    )
     return LabelTables(
-        labels=_labels_frame(reports, is_read, scores, vocabulary, threshold),
-        evidence=evidence_frame(
-            EvidenceRows.join(stated, combined), reports["record_id"], lines, vocabulary
-        ),
+        labels=_labels_frame(reports, is_read, scores, label_set.vocabulary, threshold),
+        evidence=evidence_frame(rows, reports["record_id"], lines, label_set.vocabulary),
         unmatched=_unmatched(lines, readings),
     )
 
 
-def _require_usable(reports: pd.DataFrame, vocabulary: LabelVocabulary, threshold: float) -> None:
+def _require_usable(reports: pd.DataFrame, threshold: float) -> None:
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}; it must be between 0 and 1.")
-    unknown = sorted(set(vocabulary.names) - set(load_knowledge().wordings))
-    if unknown:
-        raise ValueError(f"The labels {unknown} are no concepts of concepts.yaml.")
     n_twice = int(reports["record_id"].duplicated().sum())
     if n_twice:
         raise SchemaError(f"machine_reports: {n_twice} reports have a record_id seen before.")
 
 
-def _wanted_concepts(vocabulary: LabelVocabulary) -> list[str]:
-    """Labels in their order, then what combinations are made of."""
+def _wanted_concepts(label_set: LabelSet) -> list[str]:
+    """Concepts of the labels in their order, then what combinations are made of."""
     parts = [part for c in load_knowledge().combinations for part in c.parts]
-    return list(dict.fromkeys([*vocabulary.names, *parts]))
+    return list(dict.fromkeys([*label_set.concepts, *parts]))
 
 
 def _score_lines(reasons: Sequence[list[Reason]], concepts: Sequence[str]) -> Scores:
@@ -139,16 +139,14 @@ def _labels_frame(
 ) -> pd.DataFrame:
     n_labels = len(vocabulary)
     record_ids = reports["record_id"].to_numpy()[is_read]
-    probability = scores[is_read, :n_labels].ravel()
+    probability = scores[is_read].ravel()
     record = np.repeat(np.arange(len(record_ids), dtype=np.int32), n_labels)
     label = np.tile(np.arange(n_labels, dtype=np.int32), len(record_ids))
-    # A threshold of 0.7 must take in what float32 makes of 0.7.
-    is_positive = (probability > 0) & (probability >= np.float32(threshold))
     return pd.DataFrame(
         {
             "record_id": pd.Categorical.from_codes(record, pd.Index(record_ids)),
             "label": pd.Categorical.from_codes(label, pd.Index(vocabulary.names)),
-            "value": is_positive.astype(np.int8),
+            "value": is_positive(probability, threshold).astype(np.int8),
             "probability": probability,
         }
     )

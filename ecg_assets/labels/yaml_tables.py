@@ -28,6 +28,15 @@ def read_table(name: str) -> dict[str, Any]:
     ValueError
         When a key stands twice.
     """
-    text = files("ecg_assets.labels").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.load(text, Loader=_UniqueKeys)
+    return parse_table(
+        files("ecg_assets.labels").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    )
+
+
+def parse_table(text: str) -> dict[str, Any]:
+    """Parse YAML; a key that stands twice, or text that is no YAML, is a ValueError."""
+    try:
+        table: dict[str, Any] = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError as error:
+        raise ValueError(f"this is no YAML: {error}") from error
     return table

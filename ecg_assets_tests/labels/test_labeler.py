@@ -15,6 +15,7 @@ from ecg_assets.labels import (
     EVIDENCE,
     LABELS,
     UNMATCHED,
+    LabelSet,
     LabelTables,
     LabelVocabulary,
     label_matrix,
@@ -183,7 +184,8 @@ def test_any_concept_can_be_a_label() -> None:
         ("Left axis deviation", "Incomplete right bundle branch block"), ("mean", "mean")
     )
     reports = make_reports({"a": ["LAD", "IRBBB"], "b": ["Left axis deviation"]})
-    _, value, _ = label_matrix(label_records(reports, vocabulary=vocabulary).labels, vocabulary)
+    labels = label_records(reports, label_set=LabelSet.of_concepts(vocabulary)).labels
+    _, value, _ = label_matrix(labels, vocabulary)
     np.testing.assert_array_equal(value, [[1, 1], [1, 0]])
 
 
@@ -192,7 +194,7 @@ def test_wrong_input_is_refused_with_a_reason() -> None:
     with pytest.raises(ValueError, match=r"threshold is 1\.5"):
         label_records(reports, threshold=1.5)
     with pytest.raises(ValueError, match="Plugh"):
-        label_records(reports, vocabulary=LabelVocabulary(("Plugh",), ("mean",)))
+        LabelSet.of_concepts(LabelVocabulary(("Plugh",), ("mean",)))
     with pytest.raises(SchemaError, match="record_id"):
         label_records(pd.concat([reports, reports], ignore_index=True))
     with pytest.raises(SchemaError, match="coding is 'icd-10'"):

@@ -1,0 +1,134 @@
+"""Which concepts make which labels: shipped sets, and those that a user writes as a small file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ecg_assets.errors import SettingsError
+from ecg_assets.labels.knowledge import load_knowledge
+from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.labels.yaml_tables import parse_table
+
+ECG_FM_17 = "ecg-fm-17"
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """Concepts of which one makes a label, and concepts that each forbid it."""
+
+    includes: tuple[str, ...]
+    excludes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels of a task, and for each a rule.
+
+    Attributes
+    ----------
+    vocabulary
+        Names in order, with their aggregation.
+    rules
+        For each label, in the same order.
+    """
+
+    vocabulary: LabelVocabulary
+    rules: tuple[LabelRule, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.rules) != len(self.vocabulary):
+            raise ValueError(f"{len(self.rules)} rules for {len(self.vocabulary)} labels.")
+        unknown = sorted(set(self.concepts) - set(load_knowledge().wordings))
+        if unknown:
+            raise ValueError(f"The labels name {unknown}, which are no concepts of concepts.yaml.")
+
+    @classmethod
+    def of_concepts(cls, vocabulary: LabelVocabulary) -> LabelSet:
+        """Build a set whose labels are the concepts of their names."""
+        return cls(vocabulary, tuple(LabelRule((name,)) for name in vocabulary.names))
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """All concepts that the rules name, each once."""
+        named = [c for rule in self.rules for c in (*rule.includes, *rule.excludes)]
+        return tuple(dict.fromkeys(named))
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        rules = [[list(rule.includes), list(rule.excludes)] for rule in self.rules]
+        return {"vocabulary": self.vocabulary.to_json(), "rules": rules}
+
+
+ECG_FM_LABEL_SET = LabelSet.of_concepts(ECG_FM_LABELS)
+
+
+def shipped_label_sets() -> tuple[str, ...]:
+    """Names that `load_label_set` knows."""
+    folder = files("ecg_assets.labels").joinpath("label_sets")
+    found = (entry.name for entry in folder.iterdir())
+    return (ECG_FM_17, *sorted(n.removesuffix(".yaml") for n in found if n.endswith(".yaml")))
+
+
+def load_label_set(name: str) -> LabelSet:
+    """Load a label set that is shipped, or one from a YAML file.
+
+    Parameters
+    ----------
+    name
+        A name out of `shipped_label_sets`, or the path of a file. Its key ``labels`` maps each
+        label to ``includes``, ``excludes`` (lists of concepts of ``concepts.yaml``) and
+        ``aggregation`` (mean or max), each optional.
+
+    Raises
+    ------
+    SettingsError
+        When there is no such set or file, or the file cannot be understood.
+
+    >>> load_label_set("six-conditions").vocabulary.names
+    ('NORM', 'AFIB', 'AFLT', '1dAVb', 'RBBB', 'LBBB')
+    """
+    if name == ECG_FM_17:
+        return ECG_FM_LABEL_SET
+    if name in shipped_label_sets():
+        folder = files("ecg_assets.labels").joinpath("label_sets")
+        text = folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8-sig")
+    else:
+        raise SettingsError(
+            f"Label set {name!r} is neither one of {shipped_label_sets()} nor a file. "
+            "Set ECG_LABEL_SET to a name or to the path of a YAML file."
+        )
+    try:
+        return _parse(parse_table(text))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingsError(f"Label set {name!r}: {error}") from error
+
+
+def _parse(table: object) -> LabelSet:
+    entries = table.get("labels") if isinstance(table, Mapping) else None
+    if not isinstance(entries, Mapping) or not entries:
+        raise ValueError("expected a mapping `labels` with a label or more.")
+    rules, aggregation = [], []
+    for label, value in entries.items():
+        entry = value or {}
+        unknown = sorted(set(entry) - {"includes", "excludes", "aggregation"})
+        if unknown:
+            raise ValueError(
+                f"label {label!r} has {unknown}; allowed: includes, excludes, aggregation."
+            )
+        includes = _names(entry.get("includes", [label]), label)
+        rules.append(LabelRule(includes, _names(entry.get("excludes", []), label)))
+        aggregation.append(str(entry.get("aggregation", "mean")))
+    vocabulary = LabelVocabulary(tuple(str(label) for label in entries), tuple(aggregation))
+    return LabelSet(vocabulary, tuple(rules))
+
+
+def _names(value: object, label: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"label {label!r}: includes and excludes are lists of concept names.")
+    return tuple(value)
