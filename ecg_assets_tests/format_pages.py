@@ -27,7 +27,7 @@ FILES = {
     "excluded": "manifests/excluded.parquet",
 }
 SCHEMAS: dict[str, TableSchema] = {
-    **TABLES,
+    **{name: schema for name, schema in TABLES.items() if name != "upstream_labels"},
     "signal_shards": shard_schema(["I"]),
     "rejects": REJECTS,
     "index": INDEX,

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from ecg_assets.evaluation import LEADERBOARD
-from ecg_assets.labels import EVIDENCE, LABELS, UNMATCHED
+from ecg_assets.labels import DIFFERENCES, EVIDENCE, LABELS, UNMATCHED
 from ecg_assets.lineage import fingerprint_table
 from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
 from ecg_assets.split import SPLIT
@@ -22,6 +22,8 @@ TABLES: dict[str, TableSchema] = {
     "labels": LABELS,
     "label_evidence": EVIDENCE,
     "unmatched_statements": UNMATCHED,
+    "upstream_labels": LABELS,
+    "label_differences": DIFFERENCES,
     "split": SPLIT,
     "leaderboard": LEADERBOARD,
 }

@@ -5,6 +5,11 @@ evidence, the label files of the reference pipeline. Does not belong here: readi
 datasets, splits, signals. Used by build and every later room.
 """
 
+from ecg_assets.labels.label_differences import (
+    DIFFERENCES,
+    find_label_differences,
+    lines_of_differing_records,
+)
 from ecg_assets.labels.label_matrix import label_matrix, label_prevalence
 from ecg_assets.labels.label_reports import explain_report, label_reports
 from ecg_assets.labels.label_set import (
@@ -21,10 +26,14 @@ from ecg_assets.labels.label_vocabulary import (
     require_same_labels,
 )
 from ecg_assets.labels.labeler import label_records
+from ecg_assets.labels.published_counts import compare_with_published, n_published_studies
 from ecg_assets.labels.reading import read_line
 from ecg_assets.labels.reference_files import write_reference_files
+from ecg_assets.labels.upstream import UpstreamLabeler, label_records_upstream
+from ecg_assets.labels.yaml_tables import vocabulary_fingerprint
 
 __all__ = [
+    "DIFFERENCES",
     "ECG_FM_LABELS",
     "ECG_FM_LABEL_SET",
     "EVIDENCE",
@@ -34,14 +43,21 @@ __all__ = [
     "LabelSet",
     "LabelTables",
     "LabelVocabulary",
+    "UpstreamLabeler",
+    "compare_with_published",
     "explain_report",
+    "find_label_differences",
     "label_matrix",
     "label_prevalence",
     "label_records",
+    "label_records_upstream",
     "label_reports",
+    "lines_of_differing_records",
     "load_label_set",
+    "n_published_studies",
     "read_line",
     "require_same_labels",
     "shipped_label_sets",
+    "vocabulary_fingerprint",
     "write_reference_files",
 ]

@@ -45,9 +45,11 @@ def label_reports(
     labels = label_records(table, label_set=label_set, threshold=threshold).labels
     names = list(label_set.vocabulary.names)
     ids, value, probability = label_matrix(labels, label_set.vocabulary)
-    found, kind = (probability, "Float32") if probabilities else (value, "Int8")
-    frame = pd.DataFrame(found, index=ids.astype(int), columns=names)
-    return frame.astype(kind).reindex(range(len(table)))
+    found = pd.DataFrame(
+        probability if probabilities else value, index=ids.astype(int), columns=names
+    )
+    kind = pd.Float32Dtype() if probabilities else pd.Int8Dtype()
+    return found.astype(kind).reindex(range(len(table)))
 
 
 def explain_report(

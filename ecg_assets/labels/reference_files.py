@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ def write_reference_files(
     folder: Path,
     *,
     vocabulary: LabelVocabulary = ECG_FM_LABELS,
+    weights_from: Literal["train", "all"] = "train",
 ) -> dict[str, int]:
     """Write what the pipeline's label step leaves in ``computed_labels``, as a whole folder.
 
@@ -36,9 +38,8 @@ def write_reference_files(
     ``study_id_mapping.csv``    ``idx,study_id,split``
     ==========================  ==============================================================
 
-    Weights are negatives over positives of all rows, test rows too, as the pipeline has them;
-    a manifest has weights of the train rows. A label without positives gets the number of rows,
-    as if it had one: its own weight would not be finite.
+    Weights are negatives over positives. A label without positives gets the number of rows, as
+    if it had one: its own weight would not be finite.
 
     Parameters
     ----------
@@ -50,6 +51,9 @@ def write_reference_files(
         Table with ``record_id`` and ``split``.
     folder
         Replaced if it exists.
+    weights_from
+        Rows that the weights are of: those of the training split, or all, test rows too, as the
+        pipeline has them. Counts are always of all rows.
 
     Returns
     -------
@@ -62,7 +66,8 @@ def write_reference_files(
     used = rows[is_usable]
     order = used["label_row"].to_numpy(dtype=np.int64)
     with replace_folder(folder) as target:
-        _write_arrays(target, value[order], probability[order], vocabulary)
+        weighed = value[order][(used["split"] == "train").to_numpy() | (weights_from == "all")]
+        _write_arrays(target, value[order], probability[order], weighed, vocabulary)
         mapping = pd.DataFrame(
             {"idx": np.arange(len(used)), "study_id": used["study_id"], "split": used["split"]}
         )
@@ -96,12 +101,14 @@ def _write_arrays(
     folder: Path,
     value: npt.NDArray[np.uint8],
     probability: npt.NDArray[np.float32],
+    weighed: npt.NDArray[np.uint8],
     vocabulary: LabelVocabulary,
 ) -> None:
     names = list(vocabulary.names)
     n_rows = len(value)
     count = value.sum(axis=0, dtype=np.int64)
-    pos_weight = (n_rows - count) / np.maximum(count, 1)
+    positive = weighed.sum(axis=0, dtype=np.int64)
+    pos_weight = (len(weighed) - positive) / np.maximum(positive, 1)
     definition = pd.DataFrame(
         {
             "name": names,

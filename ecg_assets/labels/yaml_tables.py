@@ -8,6 +8,10 @@ from typing import Any
 
 import yaml
 
+from ecg_assets.lineage import fingerprint_bytes
+
+_READING_TABLES = ("concepts", "wording", "snomed_ct")
+
 
 class _UniqueKeys(yaml.SafeLoader):
     """YAML itself keeps the last of two equal keys, which would hide an entry."""
@@ -30,6 +34,14 @@ def read_table(name: str) -> dict[str, Any]:
     """
     return parse_table(
         files("ecg_assets.labels").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    )
+
+
+def vocabulary_fingerprint() -> str:
+    """Fingerprint of the tables that decide how reports and codes are read."""
+    folder = files("ecg_assets.labels")
+    return fingerprint_bytes(
+        *(folder.joinpath(f"{name}.yaml").read_bytes() for name in _READING_TABLES)
     )
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from ecg_assets_tests.defs.small_job import SmallJob
+from ecg_assets_tests.labels.upstream_stand_in import write_stand_in
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +16,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
     """Materialize the whole job on a small cohort; tests only look at it."""
     folder = tmp_path_factory.mktemp("finished")
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
-        job = SmallJob.at(folder, instance)
+        upstream = write_stand_in(folder / "ECG-FM")
+        job = SmallJob.at(folder, instance, ecg_fm_root=str(upstream))
         job.run_to_manifests()
+        job.materialize("upstream_labels", "label_differences")
         job.train()
         job.evaluate(job.checkpoints[0])
         yield job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ def test_files_equal_the_pipelines_own(reference_data: Path, tmp_path: Path) -> 
         records[["record_id", "study_id"]],
         records[["record_id", "split"]].iloc[::-1],
         tmp_path / "out",
+        weights_from="all",
     )
     assert counts == {"rows": 6, "records_without_labels": 0, "records_without_split": 0}
     names = sorted(path.name for path in golden.iterdir())
@@ -45,7 +47,9 @@ def test_files_equal_the_pipelines_own(reference_data: Path, tmp_path: Path) -> 
     assert y.dtype == manifest_y.dtype
 
 
-def _write(tmp_path: Path) -> tuple[Path, dict[str, int]]:
+def _write(
+    tmp_path: Path, weights_from: Literal["train", "all"] = "train"
+) -> tuple[Path, dict[str, int]]:
     reports = make_reports(
         {
             "r1": ["Possible LBBB"],
@@ -62,7 +66,9 @@ def _write(tmp_path: Path) -> tuple[Path, dict[str, int]]:
         {"record_id": ["r1", "r2", "r3", "r5"], "split": ["train", "test", "train", "valid"]}
     )
     folder = tmp_path / "computed_labels"
-    counts = write_reference_files(label_records(reports).labels, records, split, folder)
+    counts = write_reference_files(
+        label_records(reports).labels, records, split, folder, weights_from=weights_from
+    )
     return folder, counts
 
 
@@ -82,7 +88,7 @@ def test_rows_are_the_labelled_records_of_the_split_in_the_order_of_records(
 
 
 def test_weights_are_finite_without_positives(tmp_path: Path) -> None:
-    folder, _ = _write(tmp_path)
+    folder, _ = _write(tmp_path, "all")
     definition = pd.read_csv(folder / "label_def_recomputed.csv")
     rows = {name: numbers for name, *numbers in definition.itertuples(index=False)}
     assert rows["Left bundle branch block"] == [2, pytest.approx(2 / 3), 0.5]
@@ -90,6 +96,15 @@ def test_weights_are_finite_without_positives(tmp_path: Path) -> None:
     weights = (folder / "pos_weight.txt").read_text()
     assert weights.split(" ") == [f"{w:.8f}" for w in definition["pos_weight"]]
     assert not weights.endswith("\n")
+
+
+def test_weights_are_of_the_training_rows_and_counts_of_all(tmp_path: Path) -> None:
+    folder, _ = _write(tmp_path)
+    definition = pd.read_csv(folder / "label_def_recomputed.csv")
+    found = {str(name): (n, w) for name, n, _, w in definition.itertuples(index=False)}
+    # The one training row has it; the other positive is of another split.
+    assert found["Left bundle branch block"] == (2, 0.0)
+    assert found["Atrial flutter"] == (1, 1.0)
 
 
 def test_writing_again_replaces_the_folder(tmp_path: Path) -> None:

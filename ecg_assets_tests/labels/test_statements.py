@@ -78,6 +78,24 @@ def test_case_and_surrounding_punctuation_do_not_matter(
     assert read_line(f"{before} {changed} {after}").mentions == plain
 
 
+REPORTS = st.lists(st.sampled_from(ALL_STATEMENTS), min_size=1, max_size=6, unique=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(REPORTS, st.randoms(use_true_random=False))
+def test_order_of_statements_does_not_change_labels(lines: list[str], rng: Random) -> None:
+    shuffled = rng.sample(lines, len(lines))
+    assert probabilities(make_reports({"a": shuffled})) == probabilities(make_reports({"a": lines}))
+
+
+@settings(max_examples=200, deadline=None)
+@given(REPORTS, st.sampled_from(ALL_STATEMENTS))
+def test_another_statement_takes_no_label_away(lines: list[str], other: str) -> None:
+    before = probabilities(make_reports({"a": lines}))["a"]
+    after = probabilities(make_reports({"a": [*lines, other]}))["a"]
+    assert all(after[label] >= before[label] for label in before)
+
+
 def test_truth_covers_every_label() -> None:
     assert set(" ".join(STATED.values()).split()) == set(SHORT)
     assert set(SHORT.values()) == set(ECG_FM_LABELS.names)

@@ -16,7 +16,7 @@ from ecg_assets.build import (
 from ecg_assets.defs.partitions import SHARDS
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata
-from ecg_assets.labels import ECG_FM_LABELS, write_reference_files
+from ecg_assets.labels import write_reference_files
 from ecg_assets.lineage import fingerprint_folder
 
 
@@ -26,10 +26,17 @@ def computed_labels(
 ) -> dg.MaterializeResult[None]:
     """The label files of the Lead-I reference pipeline, by its names and formats."""
     folder = settings.folder("computed_labels")
-    write_reference_files(labels, record_list, split, folder)
+    counts = write_reference_files(
+        labels,
+        record_list,
+        split,
+        folder,
+        vocabulary=settings.load_label_set().vocabulary,
+        weights_from=settings.label_weights,
+    )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint_folder(folder)),
-        metadata={"folder": dg.MetadataValue.path(folder)},
+        metadata={"folder": dg.MetadataValue.path(folder), **counts},
     )
 
 
@@ -57,7 +64,7 @@ def manifests(
         split,
         signal_shards,
         spec=settings.signal_spec,
-        vocabulary=ECG_FM_LABELS,
+        vocabulary=settings.load_label_set().vocabulary,
     )
     excluded = manifest.excluded.groupby("reason").size().rename("records").reset_index()
     return dg.MaterializeResult(

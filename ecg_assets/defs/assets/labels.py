@@ -4,47 +4,51 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pandas as pd
+from dagster import AssetExecutionContext
 
+from ecg_assets.defs.label_view import describe_labels, log_progress
+from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata, table_result
-from ecg_assets.labels import label_prevalence, label_records
+from ecg_assets.labels import (
+    find_label_differences,
+    label_prevalence,
+    label_records,
+    label_records_upstream,
+    lines_of_differing_records,
+    vocabulary_fingerprint,
+)
+
+CODE_VERSION = f"1-{vocabulary_fingerprint()[:12]}"
+"""An edited vocabulary makes the labels, and all that follows from them, stale."""
+
+
+def _table(description: str) -> dg.AssetOut:
+    return dg.AssetOut(
+        io_manager_key="parquet",
+        code_version=CODE_VERSION,
+        kinds={"parquet"},
+        description=description,
+    )
 
 
 @dg.multi_asset(
     group_name="labels",
     outs={
-        "labels": dg.AssetOut(
-            io_manager_key="parquet",
-            code_version="1",
-            kinds={"parquet"},
-            description="Record × label: value (0/1) and probability. "
-            "A record without a report has no rows.",
+        "labels": _table(
+            "Record × label: value (0/1) and probability. A record without a report has no rows."
         ),
-        "label_evidence": dg.AssetOut(
-            io_manager_key="parquet",
-            code_version="1",
-            kinds={"parquet"},
-            description="The report line, words and rule behind each label.",
-        ),
-        "unmatched_statements": dg.AssetOut(
-            io_manager_key="parquet",
-            code_version="1",
-            kinds={"parquet"},
-            description="Statements that no concept matched, most frequent first.",
-        ),
+        "label_evidence": _table("The report line, words and rule behind each label."),
+        "unmatched_statements": _table("Statements that no concept matched, most frequent first."),
     },
 )
-def labels(machine_reports: pd.DataFrame) -> Iterator[dg.MaterializeResult[pd.DataFrame]]:
+def labels(
+    settings: Settings, machine_reports: pd.DataFrame
+) -> Iterator[dg.MaterializeResult[pd.DataFrame]]:
     """Read every report line and label its recording."""
-    tables = label_records(machine_reports)
-    labelled = tables.labels["record_id"].nunique()
+    label_set = settings.load_label_set()
+    tables = label_records(machine_reports, label_set=label_set, threshold=settings.label_threshold)
     yield table_result(
-        "labels",
-        tables.labels,
-        {
-            "records": labelled,
-            "records_without_labels": len(machine_reports) - labelled,
-            "prevalence": table_metadata(label_prevalence(tables.labels)),
-        },
+        "labels", tables.labels, describe_labels(tables, machine_reports, settings, label_set)
     )
     yield table_result("label_evidence", tables.evidence)
     yield table_result(
@@ -52,3 +56,52 @@ def labels(machine_reports: pd.DataFrame) -> Iterator[dg.MaterializeResult[pd.Da
         tables.unmatched,
         {"occurrences": int(tables.unmatched["count"].sum())},
     )
+
+
+@dg.asset(
+    group_name="labels",
+    io_manager_key="parquet",
+    code_version="1",
+    kinds={"parquet"},
+)
+def upstream_labels(
+    context: AssetExecutionContext, settings: Settings, machine_reports: pd.DataFrame
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """The labels that ECG-FM's own labeler gives, from a clone at ECG_FM_ROOT; every
+    probability above 0 is a label, as in the published ones.
+    """  # noqa: D205
+    found = label_records_upstream(
+        machine_reports, settings.upstream_labeler(), progress=log_progress(context, "reports")
+    )
+    prevalence = table_metadata(label_prevalence(found))
+    return table_result("upstream_labels", found, {"prevalence": prevalence})
+
+
+@dg.asset(
+    group_name="labels",
+    io_manager_key="parquet",
+    code_version=CODE_VERSION,
+    kinds={"parquet"},
+)
+def label_differences(
+    context: AssetExecutionContext,
+    settings: Settings,
+    machine_reports: pd.DataFrame,
+    upstream_labels: pd.DataFrame,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Where ECG-FM's labeler and ours disagree on its 17 labels, by label and statement,
+    with the number of recordings and what each of the two saw in the statement.
+    """  # noqa: D205
+    ours = label_records(machine_reports, threshold=settings.label_threshold).labels
+    lines = lines_of_differing_records(machine_reports, ours, upstream_labels)
+    readings = settings.upstream_labeler().read(lines, progress=log_progress(context, "lines"))
+    differences = find_label_differences(
+        machine_reports,
+        ours,
+        upstream_labels,
+        dict(zip(lines, readings, strict=True)),
+        threshold=settings.label_threshold,
+        upstream_threshold=0.0,
+    )
+    by_label = differences.groupby(["label", "ours"])["records"].sum().reset_index()
+    return table_result("label_differences", differences, {"by_label": table_metadata(by_label)})

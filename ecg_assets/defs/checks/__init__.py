@@ -1,9 +1,18 @@
 """Asset checks: one module a stage; they return numbers when they pass, too."""
 
-from ecg_assets.defs.checks import build, evaluation, finetune, preprocess, sources, split
+from ecg_assets.defs.checks import (
+    build,
+    evaluation,
+    finetune,
+    labels,
+    preprocess,
+    sources,
+    split,
+)
 
 ALL_CHECKS = [
     *sources.CHECKS,
+    *labels.CHECKS,
     *split.CHECKS,
     *preprocess.CHECKS,
     *build.CHECKS,

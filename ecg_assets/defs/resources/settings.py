@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
 from ecg_assets.errors import SettingsError
+from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
+from ecg_assets.labels.label_set import ECG_FM_17
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
 from ecg_assets.sources import Source, open_source
@@ -47,6 +50,32 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     folders_per_shard: int = Field(
         default_factory=lambda: _number(int, "ECG_FOLDERS_PER_SHARD", "20"),
         description="MIMIC folders (pNNNN) in one shard (ECG_FOLDERS_PER_SHARD).",
+    )
+    label_set: str = Field(
+        default_factory=lambda: os.environ.get("ECG_LABEL_SET", ECG_FM_17),
+        description="Labels: a shipped set's name or the path of a file (ECG_LABEL_SET).",
+    )
+    label_threshold: float = Field(
+        default_factory=lambda: _number(float, "ECG_LABEL_THRESHOLD", "0.5"),
+        description="Lowest probability that makes a label true (ECG_LABEL_THRESHOLD); "
+        "0 counts every hedge, as ECG-FM's published labels do.",
+    )
+    label_weights: Literal["train", "all"] = Field(
+        default_factory=lambda: _choice("ECG_LABEL_WEIGHTS", "train", "all"),
+        description="Rows behind computed_labels' weights: train, or all as the reference has "
+        "them (ECG_LABEL_WEIGHTS).",
+    )
+    ecg_fm_root: str = Field(
+        default_factory=lambda: os.environ.get("ECG_FM_ROOT", ""),
+        description="A clone of ECG-FM, whose labeler upstream_labels runs (ECG_FM_ROOT).",
+    )
+    ecg_fm_python: str = Field(
+        default_factory=lambda: os.environ.get("ECG_FM_PYTHON", sys.executable),
+        description="Interpreter with pandas 2 for ECG-FM's labeler (ECG_FM_PYTHON).",
+    )
+    report_joint: str = Field(
+        default_factory=lambda: os.environ.get("ECG_REPORT_JOINT", " "),
+        description="Stands between report lines for ECG-FM's labeler (ECG_REPORT_JOINT).",
     )
     meta_split: str = Field(
         default_factory=lambda: os.environ.get("ECG_META_SPLIT", ""),
@@ -106,6 +135,14 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             "or set ECG_SOURCE=synthetic to use the synthetic cohort."
         )
 
+    def load_label_set(self) -> LabelSet:
+        """Load the labels; raises `SettingsError` that says what to set."""
+        return load_label_set(self.label_set)
+
+    def upstream_labeler(self) -> UpstreamLabeler:
+        """Find ECG-FM's labeler; raises `SettingsError` that says what to set."""
+        return UpstreamLabeler(Path(self.ecg_fm_root), self.ecg_fm_python, self.report_joint)
+
     @property
     def signal_spec(self) -> SignalSpec:
         """What model input is made of."""
@@ -146,6 +183,14 @@ def _number(kind: type[_Number], variable: str, default: str) -> _Number:
         return kind(text)
     except ValueError as error:
         raise SettingsError(f"{variable} is {text!r}; expected {kind.__name__}.") from error
+
+
+def _choice(variable: str, *allowed: str) -> Any:
+    """Read one of a few words from the environment; the first is the default."""
+    text = os.environ.get(variable, allowed[0])
+    if text not in allowed:
+        raise SettingsError(f"{variable} is {text!r}; allowed: {allowed}.")
+    return text
 
 
 def _names(variable: str, default: str) -> list[str]:
