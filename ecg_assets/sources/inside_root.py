@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from ecg_assets.errors import BadRecord
 
 
-def require_inside_root(path: Path, root: Path | None) -> None:
+def require_inside_root(path: str | Path, root: Path | None) -> None:
     """Refuse a path that leaves the root by being absolute, by ``..`` or through a link.
 
     Parameters
@@ -23,8 +24,9 @@ def require_inside_root(path: Path, root: Path | None) -> None:
     BadRecord
         ``outside_root``.
     """
-    if root is None or _is_plainly_inside(str(path), str(root)):
+    if root is None or _is_plainly_inside(os.fspath(path), os.fspath(root)):
         return
+    path = Path(path)
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise BadRecord(
             "outside_root",
@@ -53,10 +55,17 @@ def _is_plainly_inside(path: str, root: str) -> bool:
     start = root.rstrip(os.sep) + os.sep
     if not path.startswith(start) or ".." in path:
         return False
-    place, separator = start[:-1], os.sep
-    for part in path[len(start) :].split(separator):
-        # os.path: a Path for each folder would cost ten times as much.
-        place = place + separator + part
-        if os.path.islink(place):  # noqa: PTH114
+    folder, name = path[len(start) :].rpartition(os.sep)[::2]
+    # os.path: a Path for each folder would cost ten times as much.
+    return _has_no_link(start, folder) and not os.path.islink(start + folder + os.sep + name)  # noqa: PTH114
+
+
+@lru_cache(maxsize=4096)
+def _has_no_link(start: str, folder: str) -> bool:
+    """Say whether no folder on the way is a link; each folder is looked at once a process."""
+    place = start
+    for part in folder.split(os.sep):  # noqa: PTH206
+        place = place + part + os.sep
+        if os.path.islink(place.rstrip(os.sep)):  # noqa: PTH114
             return False
     return True

@@ -67,22 +67,25 @@ def read_header(path: Path, *, root: Path | None = None) -> Header:
     BadRecord
         ``outside_root``, ``missing_file``, ``unreadable`` or ``bad_header``.
     """
-    file = path if path.suffix == ".hea" else path.with_name(path.name + ".hea")
+    # Strings: the Paths of a recording would take as long as reading it.
+    text = os.fspath(path)
+    file = text if text.endswith(".hea") else text + ".hea"
+    name = file.rpartition(os.sep)[2]
     require_inside_root(file, root)
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb", buffering=0) as stream:  # noqa: PTH123
             is_small = os.fstat(stream.fileno()).st_size <= _MOST_BYTES
             content = stream.read() if is_small else b""
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise BadRecord("missing_file", f"{file.name} does not exist") from error
+        raise BadRecord("missing_file", f"{name} does not exist") from error
     except OSError as error:
-        raise BadRecord("unreadable", f"{file.name}: {error.strerror}") from error
+        raise BadRecord("unreadable", f"{name}: {error.strerror}") from error
     if not is_small:
-        raise BadRecord("bad_header", f"{file.name} is larger than {_MOST_BYTES} bytes")
+        raise BadRecord("bad_header", f"{name} is larger than {_MOST_BYTES} bytes")
     try:
         return _parse(content)
     except ValueError as error:
-        raise BadRecord("bad_header", f"{file.name}: {error}") from error
+        raise BadRecord("bad_header", f"{name}: {error}") from error
 
 
 def _parse(content: bytes) -> Header:

@@ -18,6 +18,8 @@ _GAIN = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _DEFAULT_GAIN = 200.0
+_ABSENT = ["", "", "", "", "0", "0", "0", "0", ""]
+"""What stands for the fields of a line that ends early."""
 # Units in one mV. The micro sign has two code points, U+00B5 and U+03BC.
 _PER_MV = {"mv": 1.0, "uv": 1e3, "\u00b5v": 1e3, "\u03bcv": 1e3, "v": 1e-3, "nv": 1e6}
 
@@ -30,6 +32,7 @@ class SignalLine(NamedTuple):
     """
 
     file_name: str
+    checksum: int | None
     format: str
     samples_per_frame: int
     skew: int
@@ -37,7 +40,6 @@ class SignalLine(NamedTuple):
     gain: float
     baseline: int
     units: str
-    checksum: int | None
     lead: str
 
 
@@ -53,25 +55,22 @@ def parse_signal_line(line: str) -> SignalLine:
     fields = line.split(maxsplit=8)
     if len(fields) < 2:
         raise ValueError("a signal's line has no format")
-    file_format, samples_per_frame, skew, byte_offset = _parse_format(fields[1])
-    gain, baseline, units = _parse_gain(fields[2]) if len(fields) > 2 else _parse_gain("")
+    checksum = _integer(fields[6]) if len(fields) > 6 else None
+    fields += _ABSENT[len(fields) :]
+    return SignalLine(fields[0], checksum, *_parse_constant(*fields[1:3], fields[4], fields[8]))
+
+
+@lru_cache(maxsize=1024)
+def _parse_constant(
+    file_format: str, gain: str, adc_zero: str, lead: str
+) -> tuple[str, int, int, int, float, int, str, str]:
+    """Parse what is the same in every recording of a dataset, as `SignalLine` has it."""
+    per_mv, baseline, units = _parse_gain(gain)
     if baseline is None:
-        baseline = _integer(fields[4]) if len(fields) > 4 else 0
-    return SignalLine(
-        file_name=fields[0],
-        format=file_format,
-        samples_per_frame=samples_per_frame,
-        skew=skew,
-        byte_offset=byte_offset,
-        gain=gain,
-        baseline=baseline,
-        units=units,
-        checksum=_integer(fields[6]) if len(fields) > 6 else None,
-        lead=normalize_lead_name(fields[8]) if len(fields) > 8 else "",
-    )
+        baseline = _integer(adc_zero)
+    return (*_parse_format(file_format), per_mv, baseline, units, normalize_lead_name(lead))
 
 
-@lru_cache(maxsize=256)
 def _parse_format(text: str) -> tuple[str, int, int, int]:
     """Format, samples a frame, skew and byte offset: ``16x1+24``."""
     found = _FORMAT.fullmatch(text)
@@ -80,7 +79,6 @@ def _parse_format(text: str) -> tuple[str, int, int, int]:
     return found[1], int(found[2] or 1) or 1, int(found[3] or 0), int(found[4] or 0)
 
 
-@lru_cache(maxsize=256)
 def _parse_gain(text: str) -> tuple[float, int | None, str]:
     """Gain in ADC units per mV, baseline where stated, and unit: ``200.0(0)/mV``."""
     found = _GAIN.fullmatch(text)
