@@ -1,6 +1,6 @@
 """Run every benchmark: ``python -m benchmarks``."""
 
-from benchmarks import evaluation, labels, preprocess
+from benchmarks import evaluation, labels, loading, preprocess
 
-for benchmark in (preprocess, labels, evaluation):
+for benchmark in (preprocess, loading, labels, evaluation):
     benchmark.main()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ecg_assets.build.manifest import EXCLUDED, INDEX
 from ecg_assets.defs.tables import TABLES
+from ecg_assets.preprocess import MAT_FILES, MAT_META
 from ecg_assets.preprocess.shard_schema import REJECTS, shard_schema
 from ecg_assets.tables import Column, TableSchema
 
@@ -25,6 +26,8 @@ FILES = {
     "rejects": "rejects/*.parquet",
     "index": "manifests/index.parquet",
     "excluded": "manifests/excluded.parquet",
+    "mat_files": "mat_records/*/mat_files.parquet",
+    "mat_meta": "mat_records/*/mat_meta.parquet",
 }
 SCHEMAS: dict[str, TableSchema] = {
     **{name: schema for name, schema in TABLES.items() if name != "upstream_labels"},
@@ -32,6 +35,8 @@ SCHEMAS: dict[str, TableSchema] = {
     "rejects": REJECTS,
     "index": INDEX,
     "excluded": EXCLUDED,
+    "mat_files": MAT_FILES,
+    "mat_meta": MAT_META,
 }
 """Schema of each file, for a shard that stores Lead I."""
 

@@ -10,7 +10,7 @@ import pytest
 import ecg_assets
 
 PACKAGE = Path(ecg_assets.__file__).parent
-FLOOR = {"errors", "tables", "storage", "lineage"}
+FLOOR = {"errors", "figures", "tables", "storage", "lineage"}
 MAY_IMPORT = {
     "sources": set(),
     "labels": {"sources"},

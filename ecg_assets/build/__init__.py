@@ -13,6 +13,7 @@ from ecg_assets.build.manifest_builder import build_manifest
 from ecg_assets.build.manifest_folder import read_manifest, write_manifest
 from ecg_assets.build.missing_samples import find_missing_samples
 from ecg_assets.build.quality import QualityPolicy
+from ecg_assets.build.reference_manifest import write_reference_manifest
 from ecg_assets.build.signal_cache import SignalCache
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "read_manifest",
     "write_fairseq_manifest",
     "write_manifest",
+    "write_reference_manifest",
 ]

@@ -2,39 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ecg_assets.build.missing_samples import find_missing_samples
 from ecg_assets.errors import SchemaError
-from ecg_assets.preprocess import read_shard
+from ecg_assets.preprocess import SignalSpec, lead_scales, read_shard, standardize
 from ecg_assets.preprocess.shard_file import require_columns
-from ecg_assets.preprocess.shard_signals import lead_samples
+from ecg_assets.preprocess.shard_signals import signal_blocks
+from ecg_assets.preprocess.standardize import count_standardized
+from ecg_assets.preprocess.z_score import integer_scales
 
 _RECORDS_PER_BATCH = 256  # a shard's row group: what is in memory at a time
 
 SAMPLES, OFFSETS, RATES = "samples.npy", "offsets.npy", "sample_rates_hz.npy"
+SCALES = "scales.npy"
 
 
 def decode_signals(
-    index: pd.DataFrame, shard_folder: Path, leads: Sequence[str], folder: Path
+    index: pd.DataFrame,
+    shard_folder: Path,
+    spec: SignalSpec,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the stored integers of all recordings of an index.
+    """Write the signals of all recordings of an index, with the leads of the spec.
 
-    ``samples.npy`` is int16 ``(all samples,)``: recording after recording in the order of
-    the index, lead after lead. ``offsets.npy`` is int64 ``(record + 1,)``: where each
-    recording starts. ``sample_rates_hz.npy`` is float64 ``(record,)``.
+    ``samples.npy`` is ``(all samples,)``: recording after recording in the order of the
+    index, lead after lead; the stored integers (int16), or where the spec needs millivolts
+    what `standardize` makes of them (float32). ``offsets.npy`` is int64 ``(record + 1,)``:
+    where each recording starts. ``sample_rates_hz.npy`` is float64 ``(record,)``: of the
+    samples as they are in this folder. ``scales.npy``, of integers alone, is float32
+    ``(record, lead, 3)``: `integer_scales` of the first ``spec.record_samples``. `progress`
+    gets the number of recordings done, and of all, after each shard.
 
     Raises
     ------
     SchemaError
         When shards do not hold what the index says, or lack a lead.
     """
+    _require_stored(index, shard_folder)
+    n_samples, rates = _read_lengths(index, shard_folder)
+    if spec.needs_millivolts:
+        n_samples = count_standardized(n_samples, rates, spec)
+        rates[:] = spec.sample_rate_hz
+    offsets = np.concatenate([[0], np.cumsum(n_samples * len(spec.leads))])
+    dtype = np.float32 if spec.needs_millivolts else np.int16
+    samples = np.lib.format.open_memmap(
+        folder / SAMPLES, mode="w+", dtype=dtype, shape=(int(offsets[-1]),)
+    )
+    out = _Out(samples, offsets, np.zeros((len(index), len(spec.leads), 3), np.float32))
+    stored_rows, n_done = index["row"].to_numpy(), 0
+    for shard, rows in index.groupby("shard").indices.items():
+        row_of_stored = dict(zip(stored_rows[rows].tolist(), map(int, rows), strict=True))
+        _decode_shard(shard_folder / f"{shard}.parquet", spec, row_of_stored, out)
+        n_done += len(rows)
+        if progress:
+            progress(n_done, len(index))
+    samples.flush()
+    np.save(folder / OFFSETS, offsets)
+    np.save(folder / RATES, rates)
+    if not spec.needs_millivolts:
+        np.save(folder / SCALES, out.scales)
+
+
+@dataclass(frozen=True)
+class _Out:
+    """Where decoded recordings go, by their row in the index."""
+
+    samples: NDArray[Any]
+    offsets: NDArray[np.int64]
+    scales: NDArray[np.float32]
+
+    def put(self, rows: NDArray[np.int64], block: NDArray[Any]) -> None:
+        """Store recordings ``(record, lead, sample)``."""
+        for row, record in zip(rows.tolist(), block, strict=True):
+            start = self.offsets[row]
+            self.samples[start : start + record.size] = record.ravel()
+
+
+def _require_stored(index: pd.DataFrame, shard_folder: Path) -> None:
     missing = find_missing_samples(index, shard_folder)
     if len(missing) or index["record_id"].duplicated().any() or index.empty:
         raise SchemaError(
@@ -42,43 +97,49 @@ def decode_signals(
             f"and at least one, are not in {shard_folder} where it says. "
             "Build the manifests again."
         )
-    rows_of_shard = {str(shard): rows for shard, rows in index.groupby("shard").indices.items()}
+
+
+def _read_lengths(
+    index: pd.DataFrame, shard_folder: Path
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Read the samples of a lead and the sample rate of each recording, ``(record,)``."""
     stored_rows = index["row"].to_numpy()
     n_samples, rates = np.zeros(len(index), np.int64), np.zeros(len(index))
-    for shard, rows in rows_of_shard.items():
+    for shard, rows in index.groupby("shard").indices.items():
         path = shard_folder / f"{shard}.parquet"
         table = read_shard(path, columns=["n_samples", "sample_rate_hz"])
         n_samples[rows] = table["n_samples"].to_numpy()[stored_rows[rows]]
         rates[rows] = table["sample_rate_hz"].to_numpy()[stored_rows[rows]]
-    offsets = np.concatenate([[0], np.cumsum(n_samples * len(leads))])
-    samples = np.lib.format.open_memmap(
-        folder / SAMPLES, mode="w+", dtype=np.int16, shape=(int(offsets[-1]),)
-    )
-    for shard, rows in rows_of_shard.items():
-        start_of_row = dict(zip(stored_rows[rows].tolist(), offsets[rows].tolist(), strict=True))
-        _decode_shard(shard_folder / f"{shard}.parquet", leads, start_of_row, samples)
-    samples.flush()
-    np.save(folder / OFFSETS, offsets)
-    np.save(folder / RATES, rates)
+    return n_samples, rates
 
 
-def _decode_shard(
-    path: Path, leads: Sequence[str], start_of_row: dict[int, int], samples: NDArray[np.int16]
-) -> None:
-    """Put the wanted rows of a shard where they start in `samples`."""
-    columns = [f"lead_{lead}" for lead in leads]
-    row = 0
+def _decode_shard(path: Path, spec: SignalSpec, row_of_stored: dict[int, int], out: _Out) -> None:
+    """Decode the wanted rows of a shard, or standardize them where the spec needs millivolts."""
+    of_lead = [f"{name}_{lead}" for name in ("lead", "gain", "baseline") for lead in spec.leads]
+    first = 0
     with pq.ParquetFile(path) as file:
-        require_columns(file, columns, path)
-        for batch in file.iter_batches(_RECORDS_PER_BATCH, columns=["n_samples", *columns]):
-            lengths = batch["n_samples"].to_pylist()
-            values = [lead_samples(batch[name]) for name in columns]
-            at = 0
-            for length in lengths:
-                start = start_of_row.get(row)
-                if start is not None:
-                    for number, flat in enumerate(values):
-                        first = start + number * length
-                        samples[first : first + length] = flat[at : at + length]
-                at += length
-                row += 1
+        require_columns(file, of_lead, path)
+        columns = ["n_samples", "sample_rate_hz", *of_lead]
+        for batch in file.iter_batches(_RECORDS_PER_BATCH, columns=columns):
+            stored = np.arange(first, first + len(batch))
+            wanted = np.isin(stored, list(row_of_stored))
+            table = pa.Table.from_batches([batch]).filter(pa.array(wanted))
+            rows = np.array([row_of_stored[row] for row in stored[wanted].tolist()], np.int64)
+            gain, baseline = lead_scales(table, spec.leads)
+            for block in signal_blocks(table, spec.leads):
+                at = block.rows
+                if spec.needs_millivolts:
+                    made = standardize(
+                        block.samples, block.sample_rate_hz, spec, gain[at], baseline[at]
+                    )
+                    out.put(rows[at], made)
+                else:
+                    out.put(rows[at], block.samples)
+                    out.scales[rows[at]] = _measure(block.samples, spec)
+            first += len(batch)
+
+
+def _measure(block: NDArray[np.int16], spec: SignalSpec) -> NDArray[np.float32]:
+    """Scales of recordings that have the spec's sample rate, ``(record, lead, 3)``."""
+    leads = block[..., : spec.record_samples].reshape(block.shape[0] * block.shape[1], -1)
+    return integer_scales(leads).reshape(*block.shape[:2], 3)

@@ -1,35 +1,41 @@
 """Signals of a manifest, decoded once and then read at random from a memory map.
 
 A shard's Parquet is made for reading in a row: 256 records at random cost more than a
-second from it, a quarter of a millisecond from a memory map.
+second from it, a quarter of a millisecond from a memory map. Filters take some
+milliseconds a recording and are run once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ecg_assets.build.decoded_signals import OFFSETS, RATES, SAMPLES, decode_signals
+from ecg_assets.build.decoded_signals import OFFSETS, RATES, SAMPLES, SCALES, decode_signals
 from ecg_assets.errors import SpecMismatch
 from ecg_assets.lineage import fingerprint_file, fingerprint_json, fingerprint_table
 from ecg_assets.preprocess import SignalSpec, count_segments, segment, standardize
 from ecg_assets.preprocess.shard_signals import RECORDS_PER_BLOCK, group_alike
+from ecg_assets.preprocess.z_score import apply_scales
 from ecg_assets.storage import replace_folder
 
-_LEADS = "leads.json"
-_LAYOUT = 1  # raise it when the files of a cache change their meaning
+_CONTENTS, _SPEC = "contents.json", "signal_spec.json"
+_LAYOUT = 2  # raise it when a cache's files, or what is made for a spec, change
 
 
 @dataclass(frozen=True)
 class SignalCache:
-    """Stored integers of all recordings of an index, by their row in it.
+    """Signals of all recordings of an index, by their row in it.
+
+    They are the stored integers, from which any spec that does not need millivolts is
+    made when it is read; or they are made for one spec already, but for its segments.
 
     Attributes
     ----------
@@ -38,25 +44,42 @@ class SignalCache:
     leads
         Leads of each recording, in order.
     samples
-        int16 ``(all samples,)``, memory-mapped and read-only: recording after recording,
-        lead after lead; -32768 is a missing sample.
+        ``(all samples,)``, memory-mapped and read-only: recording after recording, lead
+        after lead; stored integers (int16; -32768 is a missing sample), or standardized
+        (float32).
     offsets
         Start of each recording in `samples`, and the end, int64 ``(record + 1,)``.
     sample_rates_hz
         float64 ``(record,)``.
+    made_for
+        The spec that `samples` are standardized by; None for stored integers.
+    scales
+        `integer_scales` of stored integers, float32 ``(record, lead, 3)``, memory-mapped;
+        None where they must be measured at each reading.
+    scaled_samples
+        The first samples of each lead that `scales` are measured on.
     """
 
     folder: Path
     leads: tuple[str, ...]
-    samples: NDArray[np.int16]
+    samples: NDArray[Any]
     offsets: NDArray[np.int64]
     sample_rates_hz: NDArray[np.float64]
+    made_for: SignalSpec | None = None
+    scales: NDArray[np.float32] | None = None
+    scaled_samples: int = 0
 
     @classmethod
     def open(
-        cls, index: pd.DataFrame, shard_folder: Path, leads: Sequence[str], cache_folder: Path
+        cls,
+        index: pd.DataFrame,
+        shard_folder: Path,
+        spec: SignalSpec,
+        cache_folder: Path,
+        *,
+        progress: Callable[[int, int], None] | None = None,
     ) -> SignalCache:
-        """Open the cache of an index; decode its shards first where there is none.
+        """Open the cache of an index; make it from its shards first where there is none.
 
         A cache is named by what it was made from, down to the shards' bytes, so that it
         is never out of date. Old ones may be deleted when nothing reads them.
@@ -67,21 +90,28 @@ class SignalCache:
             Table as `INDEX` declares.
         shard_folder
             Folder of ``<shard>.parquet``.
-        leads
-            Leads to decode.
+        spec
+            Says which leads to decode, and how to make them where it needs millivolts.
         cache_folder
             Folder of all caches.
+        progress
+            Called after each shard, while a cache is made, with the number of recordings
+            done and of all.
 
         Raises
         ------
         SchemaError
             When shards do not hold what the index says, or lack a lead.
         """
-        folder = cache_folder / _fingerprint(index, shard_folder, leads)[:32]
+        folder = cache_folder / _fingerprint(index, shard_folder, spec)[:32]
         if not folder.is_dir():
             with replace_folder(folder) as temporary:
-                decode_signals(index, shard_folder, leads, temporary)
-                (temporary / _LEADS).write_text(json.dumps(list(leads)), encoding="utf-8")
+                decode_signals(index, shard_folder, spec, temporary, progress)
+                contents = {"leads": list(spec.leads), "scaled_samples": spec.record_samples}
+                (temporary / _CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
+                if made_for := _made_for(spec):
+                    text = json.dumps(made_for.to_json(), indent=1)
+                    (temporary / _SPEC).write_text(text, encoding="utf-8")
         return _load(folder)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -103,7 +133,7 @@ class SignalCache:
         rows
             Rows of the index, ``(record,)``, in any order.
         spec
-            How to standardize; its leads must be in the cache.
+            How to standardize; the cache must have been opened for it, or hold its leads.
 
         Returns
         -------
@@ -130,7 +160,8 @@ class SignalCache:
         rows
             Rows of the index, ``(record,)``, in any order.
         spec
-            How to standardize and cut; its leads must be in the cache.
+            How to standardize and cut; the cache must have been opened for it, or hold
+            its leads.
 
         Returns
         -------
@@ -154,30 +185,87 @@ class SignalCache:
             result[places.ravel()] = pieces.reshape(-1, *shape[1:])
         return result, np.repeat(np.arange(len(rows)), counts)
 
+    def segments_at(
+        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], spec: SignalSpec
+    ) -> NDArray[np.float32]:
+        """Standardize some segments, for batches in any order: no other segment is read.
+
+        Parameters
+        ----------
+        rows
+            Row of the index of each segment, ``(segment,)``.
+        numbers
+            Its position in its recording, from 0, below `n_segments`.
+        spec
+            As `segments` takes it.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            ``(segment, lead, spec.segment_samples)``, equal to those of `segments`.
+        """
+        leads = self._find_leads(spec)
+        is_scaled = self.scaled_samples == spec.record_samples and bool(
+            (self.sample_rates_hz[rows] == spec.sample_rate_hz).all()
+        )
+        if self.made_for is None and not is_scaled:
+            return self._segments_of_whole(rows, numbers, spec)
+        length = spec.segment_samples
+        shape = (len(rows), len(spec.leads), length)
+        found = np.empty(shape, self.samples.dtype)
+        # All leads as they stand are a view; others are copied one by one.
+        wanted = slice(None) if leads == list(range(len(self.leads))) else leads
+        for at, (row, number) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
+            found[at] = self._record(row)[wanted, number * length : (number + 1) * length]
+        if self.scales is None:
+            return np.asarray(found, np.float32)
+        return apply_scales(np.asarray(found, np.int16), self.scales[rows[:, None], leads])
+
+    def _segments_of_whole(
+        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], spec: SignalSpec
+    ) -> NDArray[np.float32]:
+        """Cut segments from recordings that are standardized as a whole first."""
+        distinct, position = np.unique(rows, return_inverse=True)
+        found, _ = self.segments(distinct, spec)
+        counts = self.n_segments(distinct, spec)
+        starts = np.cumsum(counts) - counts
+        return np.asarray(found[starts[position] + numbers])
+
     def _standardized_blocks(
         self, rows: NDArray[np.int64], spec: SignalSpec
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Positions in `rows` and standardized recordings, in blocks of one kind."""
+        wanted = self._find_leads(spec)
+        lengths, rates = self._count_samples(rows), self.sample_rates_hz[rows]
+        for group in group_alike(lengths, rates):
+            for start in range(0, len(group), RECORDS_PER_BLOCK):
+                at = group[start : start + RECORDS_PER_BLOCK]
+                block = np.stack([self._record(row)[wanted] for row in rows[at]])
+                is_made = self.made_for is not None
+                yield at, block if is_made else standardize(block, float(rates[group[0]]), spec)
+
+    def _find_leads(self, spec: SignalSpec) -> list[int]:
+        """Find the positions of a spec's leads; refuse a spec that the cache cannot serve."""
+        if self.made_for != _made_for(spec):
+            raise SpecMismatch(
+                f"The spec is {spec.to_json()}, the cache holds "
+                f"{self.made_for.to_json() if self.made_for else 'stored integers'}. "
+                "Open it with the spec."
+            )
         lacking = [lead for lead in spec.leads if lead not in self.leads]
         if lacking:
             raise SpecMismatch(
                 f"The spec asks for the leads {spec.leads}, the cache holds {self.leads}. "
                 "Open it with the spec's leads."
             )
-        wanted = [self.leads.index(lead) for lead in spec.leads]
-        lengths, rates = self._count_samples(rows), self.sample_rates_hz[rows]
-        for group in group_alike(lengths, rates):
-            for start in range(0, len(group), RECORDS_PER_BLOCK):
-                at = group[start : start + RECORDS_PER_BLOCK]
-                block = np.stack([self._record(row)[wanted] for row in rows[at]])
-                yield at, standardize(block, float(rates[group[0]]), spec)
+        return [self.leads.index(lead) for lead in spec.leads]
 
     def _count_samples(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the samples of each lead of some recordings, ``(record,)``."""
         return (self.offsets[rows + 1] - self.offsets[rows]) // len(self.leads)
 
-    def _record(self, row: int) -> NDArray[np.int16]:
-        """Read the stored integers of one recording, ``(lead, sample)``."""
+    def _record(self, row: int) -> NDArray[Any]:
+        """Read the samples of one recording, ``(lead, sample)``."""
         flat = self.samples[self.offsets[row] : self.offsets[row + 1]]
         return flat.reshape(len(self.leads), -1)
 
@@ -185,13 +273,32 @@ class SignalCache:
 def _load(folder: Path) -> SignalCache:
     # A plain array over the map: each slice of np.memmap itself costs some microseconds.
     samples = np.asarray(np.load(folder / SAMPLES, mmap_mode="r"))
-    leads = json.loads((folder / _LEADS).read_text(encoding="utf-8"))
+    contents = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+    made_for = None
+    if (folder / _SPEC).is_file():
+        made_for = SignalSpec.from_json(json.loads((folder / _SPEC).read_text(encoding="utf-8")))
+    scales = np.asarray(np.load(folder / SCALES, mmap_mode="r")) if made_for is None else None
+    offsets, rates = np.load(folder / OFFSETS), np.load(folder / RATES)
     return SignalCache(
-        folder, tuple(leads), samples, np.load(folder / OFFSETS), np.load(folder / RATES)
+        folder,
+        tuple(contents["leads"]),
+        samples,
+        offsets,
+        rates,
+        made_for,
+        scales,
+        contents["scaled_samples"] if scales is not None else 0,
     )
 
 
-def _fingerprint(index: pd.DataFrame, shard_folder: Path, leads: Sequence[str]) -> str:
+def _made_for(spec: SignalSpec) -> SignalSpec | None:
+    """Give what a cache of a spec depends on: not its segments and channels; None for integers."""
+    if not spec.needs_millivolts:
+        return None
+    return replace(spec, segment_s=spec.record_s, n_channels=len(spec.leads))
+
+
+def _fingerprint(index: pd.DataFrame, shard_folder: Path, spec: SignalSpec) -> str:
     places = pa.table(
         {
             "record_id": pa.array(index["record_id"], pa.string()),
@@ -200,11 +307,13 @@ def _fingerprint(index: pd.DataFrame, shard_folder: Path, leads: Sequence[str]) 
         }
     )
     shards = sorted(str(shard) for shard in index["shard"].unique())
-    return fingerprint_json(
-        {
-            "layout": _LAYOUT,
-            "leads": list(leads),
-            "places": fingerprint_table(places),
-            "shards": {name: fingerprint_file(shard_folder / f"{name}.parquet") for name in shards},
-        }
-    )
+    made_of = {
+        "layout": _LAYOUT,
+        "leads": list(spec.leads),
+        "scaled_samples": spec.record_samples,
+        "places": fingerprint_table(places),
+        "shards": {name: fingerprint_file(shard_folder / f"{name}.parquet") for name in shards},
+    }
+    if made_for := _made_for(spec):
+        made_of["spec"] = made_for.to_json()
+    return fingerprint_json(made_of)

@@ -28,7 +28,11 @@ preprocess_job = dg.define_asset_job(
 finetune_job = dg.define_asset_job(
     "finetune",
     selection=dg.AssetSelection.assets(
-        "computed_labels", "manifests", "fairseq_manifests", "finetuned_checkpoint"
+        "signal_quality",
+        "computed_labels",
+        "manifests",
+        "fairseq_manifests",
+        "finetuned_checkpoint",
     ),
     description="Build manifests and fine-tune a checkpoint.",
 )

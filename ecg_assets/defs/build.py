@@ -11,10 +11,8 @@ from ecg_assets.defs import automation, io_managers
 from ecg_assets.defs.assets import build as build_assets
 from ecg_assets.defs.assets import evaluation, finetune, labels, preprocess, sources, split
 from ecg_assets.defs.checks import ALL_CHECKS
+from ecg_assets.defs.executor import choose_executor
 from ecg_assets.defs.resources import Settings, Trainer
-
-MAX_PROCESSES = 2
-"""Steps of one run that run at the same time."""
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -39,5 +37,5 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             "metrics": io_managers.MetricsIOManager(settings=settings),
             **(resources or {}),
         },
-        executor=dg.multiprocess_executor.configured({"max_concurrent": MAX_PROCESSES}),
+        executor=choose_executor(settings),
     )

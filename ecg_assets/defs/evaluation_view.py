@@ -17,11 +17,9 @@ from ecg_assets.evaluation.figures import (
     draw_precision_recall_curves,
     draw_roc_curves,
 )
-from ecg_assets.evaluation.strips import draw_strips
 from ecg_assets.models.checkpoint_files import CheckpointCard
 from ecg_assets.models.predictions import Predictions
-from ecg_assets.preprocess import read_shard
-from ecg_assets.sources import MISSING
+from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv
 
 TRAINING = "training: "
 """Prefix of the inputs of training in a result's lineage."""
@@ -80,7 +78,9 @@ def draw_pictures(
             for strip in strips
         ]
         pictures["Example strips"] = draw_strips(
-            strips, [signal for signal, _ in read], [rate for _, rate in read], lead
+            [f"{strip.caption} · lead {lead}" for strip in strips],
+            [signal for signal, _ in read],
+            [rate for _, rate in read],
         )
     return pictures
 
@@ -90,10 +90,6 @@ def read_signal_mv(
 ) -> tuple[NDArray[np.float32], float]:
     """Read one lead of one recording in mV, and its sample rate."""
     where = manifest.index.loc[manifest.index["record_id"] == record_id].iloc[0]
-    row = int(where["row"])
-    table = read_shard(shard_folder / f"{where['shard']}.parquet", leads=[lead]).slice(row, 1)
-    samples = table[f"lead_{lead}"][0].values.to_numpy()
-    gain, baseline = table[f"gain_{lead}"][0].as_py(), table[f"baseline_{lead}"][0].as_py()
-    signal = (samples.astype(np.float64) - baseline) / gain
-    signal[samples == MISSING] = np.nan
-    return signal.astype(np.float32), float(table["sample_rate_hz"][0].as_py())
+    shard, row = str(where["shard"]), int(where["row"])
+    shards = ShardDataset({shard: shard_folder / f"{shard}.parquet"})
+    return lead_in_mv(shards.read_rows(shard, row, row + 1, [lead]), 0, lead)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from dagster import AssetExecutionContext
 
 from ecg_assets.defs.data_versions import DATA_VERSION_TAG
+from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.resources import Settings
-from ecg_assets.errors import EcgAssetsError
-from ecg_assets.lineage import fingerprint_bytes, fingerprint_json, fingerprint_table
+from ecg_assets.lineage import fingerprint_bytes, fingerprint_table
 from ecg_assets.preprocess import (
     ShardTables,
-    SignalSpec,
+    draw_strips,
+    lead_in_mv,
     preprocess_shard,
-    read_shard,
     shard_summary,
+    worker_pool,
 )
+from ecg_assets.sources import count_bytes
+
+_SECONDS_BETWEEN_LINES = 10
 
 
 class ShardStream:
@@ -31,82 +37,84 @@ class ShardStream:
         self, context: AssetExecutionContext, settings: Settings, records: pd.DataFrame
     ) -> None:
         self._context = context
-        self._root = settings.source_root
-        self._leads = tuple(settings.stored_leads)
+        self._settings = settings
         self._records = records
         self.versions: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[tuple[str, ShardTables]]:
         keys = self._context.partition_keys
-        for number, shard in enumerate(keys, start=1):
-            records = self._records[self._records["shard"] == shard]
-            tables = preprocess_shard(records, self._root, self._leads)
-            rejects = pa.Table.from_pandas(tables.rejects, preserve_index=False)
-            version = fingerprint_bytes(
-                fingerprint_table(tables.signals).encode(), fingerprint_table(rejects).encode()
+        with worker_pool(self._settings.workers) as pool:
+            for number, shard in enumerate(keys, start=1):
+                title = f"shard {number} of {len(keys)}: {shard}"
+                records = self._records[self._records["shard"] == shard]
+                tables, metadata = self._read(title, records, pool)
+                rejects = pa.Table.from_pandas(tables.rejects, preserve_index=False)
+                version = fingerprint_bytes(
+                    fingerprint_table(tables.signals).encode(), fingerprint_table(rejects).encode()
+                )
+                yield shard, tables
+                self.versions[shard] = version
+                stored = self._settings.folder("signal_shards") / f"{shard}.parquet"
+                strips = show_strips(tables.signals, self._settings.stored_leads[0])
+                metadata = {**metadata, "bytes_out": stored.stat().st_size, **strips}
+                log_stored(self._context, shard, version, metadata)
+
+    def _read(
+        self, title: str, records: pd.DataFrame, pool: Executor | None
+    ) -> tuple[ShardTables, dict[str, Any]]:
+        """Read a shard's recordings; give also what to tell of it."""
+        started = time.monotonic()
+        with self._settings.recordings_at_hand(records["path"]) as root:
+            tables = preprocess_shard(
+                records,
+                root,
+                self._settings.stored_leads,
+                quality=self._settings.signal_quality,
+                progress=self._log_progress(title),
+                pool=pool,
             )
-            summary = shard_summary(tables)
-            self._context.log.info(f"shard {number} of {len(keys)}: {shard}: {summary}")
-            yield shard, tables
-            self.versions[shard] = version
-            _log_stored(self._context, shard, version, summary)
+            n_bytes = count_bytes(root, records["path"])
+        summary = shard_summary(tables)
+        self._context.log.info(f"{title}: {summary}")
+        rate = len(records) / max(time.monotonic() - started, 1e-9)
+        return tables, {**summary, "records_per_second": round(rate, 1), "bytes_in": n_bytes}
+
+    def _log_progress(self, title: str) -> Callable[[int, int], None]:
+        """Tell every few seconds how far a shard is."""
+        last = time.monotonic()
+
+        def log(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                self._context.log.info(f"{title}: {done} of {total} recordings")
+
+        return log
 
 
-@dataclass(frozen=True)
-class MatBatch:
-    """What the IO manager needs to write one shard's .mat files."""
-
-    signals: pa.Table
-    spec: SignalSpec
-    row_of_record: Mapping[str, int]
-
-
-class MatStream:
-    """Iterates over (shard, batch) of the run's partitions; keeps each one's version."""
-
-    def __init__(
-        self,
-        context: AssetExecutionContext,
-        spec: SignalSpec,
-        records: pd.DataFrame,
-        shards: Mapping[str, Path],
-    ) -> None:
-        missing = sorted(set(context.partition_keys) - set(shards))
-        if missing:
-            raise EcgAssetsError(
-                f"{len(missing)} shards are not preprocessed yet, first {missing[0]}. "
-                "Materialize signal_shards for them first."
-            )
-        self._context = context
-        self._spec = spec
-        self._shards = shards
-        self._row_of_record = dict(zip(records["record_id"], range(len(records)), strict=True))
-        self.versions: dict[str, str] = {}
-
-    def __iter__(self) -> Iterator[tuple[str, MatBatch]]:
-        for number, (shard, path) in enumerate(sorted(self._shards.items()), start=1):
-            signals = read_shard(path, leads=self._spec.leads)
-            rows = {name: self._row_of_record[name] for name in signals["record_id"].to_pylist()}
-            version = fingerprint_bytes(
-                fingerprint_table(signals).encode(),
-                self._spec.fingerprint.encode(),
-                fingerprint_json(rows).encode(),
-            )
-            self._context.log.info(f"shard {number} of {len(self._shards)}: {shard}")
-            yield shard, MatBatch(signals, self._spec, rows)
-            self.versions[shard] = version
-            _log_stored(self._context, shard, version, {"records": len(rows)})
+def show_strips(signals: pa.Table, lead: str, n: int = 3) -> dict[str, dg.MetadataValue[Any]]:
+    """Picture a few recordings, evenly spaced, by their number: no patient is named."""
+    if not signals.num_rows:
+        return {}
+    rows = np.unique(np.linspace(0, signals.num_rows - 1, n).astype(int))
+    leads = [lead_in_mv(signals, int(row), lead) for row in rows]
+    png = draw_strips(
+        [f"recording {row + 1} of {signals.num_rows}, lead {lead}" for row in rows],
+        [signal for signal, _ in leads],
+        [rate for _, rate in leads],
+    )
+    return {"strips": png_metadata(png, "Three recordings")}
 
 
-def _log_stored(
-    context: AssetExecutionContext, shard: str, version: str, summary: Mapping[str, float]
+def log_stored(
+    context: AssetExecutionContext, shard: str, version: str, metadata: Mapping[str, Any]
 ) -> None:
     """Tell Dagster of a shard as soon as it is stored.
 
     Of a run over many shards Dagster itself would log none before the last is written, and
     a run that ends early would leave finished shards that count as missing.
     """
-    context.add_asset_metadata(dict(summary), partition_key=shard)
+    context.add_asset_metadata(dict(metadata), partition_key=shard)
     if len(context.partition_keys) == 1:
         context.set_data_version(context.asset_key, dg.DataVersion(version))
         return
@@ -114,7 +122,7 @@ def _log_stored(
         dg.AssetMaterialization(
             asset_key=context.asset_key,
             partition=shard,
-            metadata=dict(summary),
+            metadata=dict(metadata),
             tags={DATA_VERSION_TAG: version},
         )
     )

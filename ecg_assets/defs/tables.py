@@ -12,6 +12,8 @@ import pandas as pd
 from ecg_assets.evaluation import LEADERBOARD
 from ecg_assets.labels import DIFFERENCES, EVIDENCE, LABELS, UNMATCHED
 from ecg_assets.lineage import fingerprint_table
+from ecg_assets.preprocess import SIGNAL_QUALITY
+from ecg_assets.sources import MIRROR_STATUS
 from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
 from ecg_assets.split import SPLIT
 from ecg_assets.tables import TableSchema
@@ -19,12 +21,14 @@ from ecg_assets.tables import TableSchema
 TABLES: dict[str, TableSchema] = {
     "record_list": RECORD_LIST,
     "machine_reports": MACHINE_REPORTS,
+    "mirror_status": MIRROR_STATUS,
     "labels": LABELS,
     "label_evidence": EVIDENCE,
     "unmatched_statements": UNMATCHED,
     "upstream_labels": LABELS,
     "label_differences": DIFFERENCES,
     "split": SPLIT,
+    "signal_quality": SIGNAL_QUALITY,
     "leaderboard": LEADERBOARD,
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import numpy as np
@@ -11,17 +10,10 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecg_assets.evaluation.result import EvaluationResult
+from ecg_assets.figures import ACCENT, INK, MUTED, to_png
 from ecg_assets.models.predictions import Predictions
 
 COLUMNS = 6
-INK, MUTED, ACCENT = "#1f2933", "#9aa5b1", "#1a6fb5"
-
-
-def to_png(figure: Figure) -> bytes:
-    """Render a figure without the time and the software's name in the file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def draw_roc_curves(predictions: Predictions, result: EvaluationResult) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def finetune(
-    request: FinetuneRequest, report: Report, *, open_data: OpenData = open_training_data
+    request: FinetuneRequest, report: Report, *, open_data: OpenData | None = None
 ) -> Path:
     """Train a request's model, or return its finished folder.
 
@@ -28,10 +29,11 @@ def finetune(
     request
         What to train.
     report
-        Gets events as dicts of numbers and short strings; ``event`` is ``start``,
-        ``step``, ``epoch``, ``finished`` or ``reused``. What it raises ends the training.
+        Gets events as dicts of numbers and short strings; ``event`` is ``signals``,
+        ``start``, ``step``, ``epoch``, ``finished`` or ``reused``. What it raises ends the
+        training.
     open_data
-        Reads the request's manifest and signals.
+        Reads the request's manifest and signals; `open_training_data` by default.
 
     Returns
     -------
@@ -57,6 +59,12 @@ def finetune(
     if is_finished(request, folder):
         report({"event": "reused", "checkpoint_id": request.checkpoint_id})
     else:
+        open_data = open_data or partial(
+            open_training_data,
+            progress=lambda done, total: report(
+                {"event": "signals", "records_read": done, "of_records": total}
+            ),
+        )
         _train(request, report, open_data, folder)
         report({"event": "finished", "checkpoint_id": request.checkpoint_id})
     return folder

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ecg_assets.finetune.training_data import TrainingData
-from ecg_assets.models.inputs import read_segments
+from ecg_assets.models.inputs import require_channels
 
 Batch = dict[str, Tensor]
 
@@ -20,8 +20,8 @@ Batch = dict[str, Tensor]
 class SegmentDataset(Dataset[Batch]):
     """All segments of some recordings, one after the other.
 
-    A whole batch is read at once (`__getitems__`): reading recordings one by one costs
-    several times as much as standardizing them.
+    A whole batch is read at once (`__getitems__`), and of a recording only the segment asked
+    for: one by one costs several times as much.
 
     Parameters
     ----------
@@ -34,10 +34,13 @@ class SegmentDataset(Dataset[Batch]):
     """
 
     def __init__(self, data: TrainingData, rows: NDArray[np.int64], n_channels: int) -> None:
+        require_channels(data.manifest.spec, n_channels)
         self._data = data
         self._rows = rows
         self._n_channels = n_channels
-        self._ends = np.cumsum(data.n_segments(rows))
+        counts = data.n_segments(rows)
+        self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
         self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float()
 
     def __len__(self) -> int:
@@ -49,18 +52,13 @@ class SegmentDataset(Dataset[Batch]):
     def __getitems__(self, items: list[int]) -> Batch:
         """Read segments as the arguments of `EcgFmForClassification.forward`."""
         record = np.searchsorted(self._ends, items, side="right")
-        from_end = self._ends[record] - items
-        distinct, position = np.unique(record, return_inverse=True)
-        segments, record_index = read_segments(
-            self._data.signals,
-            self._rows[distinct],
-            self._data.manifest.spec,
-            self._n_channels,
-        )
-        ends = np.searchsorted(record_index, position, side="right")
-        targets = self._data.manifest.targets[self._rows[record]]
+        numbers = np.asarray(items) - self._starts[record]
+        rows = self._rows[record]
+        segments = self._data.signals.segments_at(rows, numbers, self._data.manifest.spec)
+        targets = self._data.manifest.targets[rows]
         return {
-            "input_values": torch.from_numpy(segments[ends - from_end]),
+            # A repeated lead is a view of one: twelve copies would cost six times as much.
+            "input_values": torch.from_numpy(segments).expand(-1, self._n_channels, -1),
             "labels": torch.from_numpy(targets).float(),
             "pos_weight": self._pos_weight,
         }

@@ -44,10 +44,16 @@ class TrainingData:
 OpenData = Callable[[FinetuneRequest], TrainingData]
 
 
-def open_training_data(request: FinetuneRequest) -> TrainingData:
-    """Read a request's manifest and open its signals."""
+def open_training_data(
+    request: FinetuneRequest, *, progress: Callable[[int, int], None] | None = None
+) -> TrainingData:
+    """Read a request's manifest and open its signals, as `SignalCache.open` does."""
     manifest = read_manifest(request.manifest_folder)
     signals = SignalCache.open(
-        manifest.index, request.shard_folder, manifest.spec.leads, request.cache_folder
+        manifest.index,
+        request.shard_folder,
+        manifest.spec,
+        request.cache_folder,
+        progress=progress,
     )
     return TrainingData(manifest, signals)

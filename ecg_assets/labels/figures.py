@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ecg_assets.figures import ACCENT, INK, LIGHT, to_png
 from ecg_assets.labels.label_matrix import label_matrix
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
-
-INK, ACCENT, LIGHT = "#1f2933", "#1a6fb5", "#a9cbe8"
 
 
 def draw_prevalence(prevalence: pd.DataFrame) -> bytes:
@@ -42,7 +39,7 @@ def draw_prevalence(prevalence: pd.DataFrame) -> bytes:
     axes.set(xlabel="recordings, %", xlim=(0, max(1.0, float(share.max())) * 1.25))
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
-    return _to_png(figure)
+    return to_png(figure)
 
 
 def draw_cooccurrence(labels: pd.DataFrame, vocabulary: LabelVocabulary) -> bytes:
@@ -75,10 +72,4 @@ def draw_cooccurrence(labels: pd.DataFrame, vocabulary: LabelVocabulary) -> byte
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_title("of 100 recordings with the row's label, how many have the column's", fontsize=9)
-    return _to_png(figure)
-
-
-def _to_png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return to_png(figure)

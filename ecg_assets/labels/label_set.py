@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,9 +11,12 @@ from typing import Any
 from ecg_assets.errors import SettingsError
 from ecg_assets.labels.knowledge import load_knowledge
 from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.labels.own_labels import OWN, is_own, own_concept
 from ecg_assets.labels.yaml_tables import parse_table
 
 ECG_FM_17 = "ecg-fm-17"
+OWN_SET = "own"
+"""The labels that the user's own data brings, as they are."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class LabelSet:
     def __post_init__(self) -> None:
         if len(self.rules) != len(self.vocabulary):
             raise ValueError(f"{len(self.rules)} rules for {len(self.vocabulary)} labels.")
-        unknown = sorted(set(self.concepts) - set(load_knowledge().wordings))
+        known = load_knowledge().wordings
+        unknown = sorted(c for c in self.concepts if c not in known and not is_own(c))
         if unknown:
             raise ValueError(f"The labels name {unknown}, which are no concepts of concepts.yaml.")
 
@@ -50,6 +54,12 @@ class LabelSet:
     def of_concepts(cls, vocabulary: LabelVocabulary) -> LabelSet:
         """Build a set whose labels are the concepts of their names."""
         return cls(vocabulary, tuple(LabelRule((name,)) for name in vocabulary.names))
+
+    @classmethod
+    def of_own_labels(cls, names: Sequence[str]) -> LabelSet:
+        """Build a set of the user's own labels, in their order."""
+        vocabulary = LabelVocabulary(tuple(names), ("mean",) * len(names))
+        return cls(vocabulary, tuple(LabelRule((own_concept(name),)) for name in names))
 
     @property
     def concepts(self) -> tuple[str, ...]:
@@ -73,26 +83,36 @@ def shipped_label_sets() -> tuple[str, ...]:
     return (ECG_FM_17, *sorted(n.removesuffix(".yaml") for n in found if n.endswith(".yaml")))
 
 
-def load_label_set(name: str) -> LabelSet:
-    """Load a label set that is shipped, or one from a YAML file.
+def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
+    """Load a label set that is shipped, one from a YAML file, or the user's own labels.
 
     Parameters
     ----------
     name
-        A name out of `shipped_label_sets`, or the path of a file. Its key ``labels`` maps each
-        label to ``includes``, ``excludes`` (lists of concepts of ``concepts.yaml``) and
-        ``aggregation`` (mean or max), each optional.
+        A name out of `shipped_label_sets`, ``own``, or the path of a file. Its key ``labels``
+        maps each label to ``includes``, ``excludes`` (lists of concepts of ``concepts.yaml``,
+        or of own labels as ``own:<name>``) and ``aggregation`` (mean or max), each optional.
+    own_labels
+        Names of the labels that the data itself brings: the columns of labels.csv.
 
     Raises
     ------
     SettingsError
-        When there is no such set or file, or the file cannot be understood.
+        When there is no such set or file, the file cannot be understood, or it names own
+        labels that the data does not bring.
 
     >>> load_label_set("six-conditions").vocabulary.names
     ('NORM', 'AFIB', 'AFLT', '1dAVb', 'RBBB', 'LBBB')
     """
     if name == ECG_FM_17:
         return ECG_FM_LABEL_SET
+    if name == OWN_SET:
+        if not own_labels:
+            raise SettingsError(
+                "ECG_LABEL_SET is own, but the data brings no labels of its own. They are the "
+                "columns of labels.csv in the root of ECG_SOURCE=folder."
+            )
+        return LabelSet.of_own_labels(own_labels)
     if name in shipped_label_sets():
         folder = files("ecg_assets.labels").joinpath("label_sets")
         text = folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
@@ -100,13 +120,22 @@ def load_label_set(name: str) -> LabelSet:
         text = Path(name).read_text(encoding="utf-8-sig")
     else:
         raise SettingsError(
-            f"Label set {name!r} is neither one of {shipped_label_sets()} nor a file. "
-            "Set ECG_LABEL_SET to a name or to the path of a YAML file."
+            f"Label set {name!r} is neither one of {shipped_label_sets()} nor {OWN_SET!r} nor a "
+            "file. Set ECG_LABEL_SET to a name or to the path of a YAML file."
         )
     try:
-        return _parse(parse_table(text))
+        label_set = _parse(parse_table(text))
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"Label set {name!r}: {error}") from error
+    lacking = sorted(
+        {c for c in label_set.concepts if is_own(c)} - set(map(own_concept, own_labels))
+    )
+    if lacking:
+        raise SettingsError(
+            f"Label set {name!r} names {lacking}, but the data's own labels are "
+            f"{[f'{OWN}{label}' for label in own_labels]}."
+        )
+    return label_set
 
 
 def _parse(table: object) -> LabelSet:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ecg_assets.errors import SchemaError
+from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.labels.combinations import combine
 from ecg_assets.labels.evidence import EvidenceRows, evidence_frame, line_evidence
 from ecg_assets.labels.knowledge import load_knowledge
@@ -18,8 +18,10 @@ from ecg_assets.labels.label_set import ECG_FM_LABEL_SET, LabelSet
 from ecg_assets.labels.label_tables import UNMATCHED, LabelTables
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.labels.line_labels import Reason, find_reasons, read_distinct
+from ecg_assets.labels.own_labels import is_own
 from ecg_assets.labels.reading import LineReading
 from ecg_assets.labels.report_lines import Ints, ReportLines, flatten_reports
+from ecg_assets.sources.schema import OWN_LABELS
 
 Scores = npt.NDArray[np.float32]
 
@@ -58,9 +60,12 @@ def label_records(
         When the threshold is outside 0 to 1.
     SchemaError
         When two reports have one ``record_id``, or a coding is unknown.
+    SettingsError
+        When reports hold own labels and a label of the set is made of none, or the reverse.
     """
     _require_usable(reports, threshold)
     lines = flatten_reports(reports)
+    _require_own_labels(lines, label_set)
     readings = [read_distinct(line) for line in lines.distinct]
     concepts = _wanted_concepts(label_set)
     reasons = [find_reasons(reading, concepts) for reading in readings]
@@ -84,6 +89,23 @@ def _require_usable(reports: pd.DataFrame, threshold: float) -> None:
     n_twice = int(reports["record_id"].duplicated().sum())
     if n_twice:
         raise SchemaError(f"machine_reports: {n_twice} reports have a record_id seen before.")
+
+
+def _require_own_labels(lines: ReportLines, label_set: LabelSet) -> None:
+    """Refuse a set that would make labels 0 everywhere, because nothing can make them 1."""
+    codings = {line.coding for line in lines.distinct}
+    of_own = [any(map(is_own, rule.includes)) for rule in label_set.rules]
+    if codings == {OWN_LABELS} and not all(of_own):
+        foreign = [n for n, own in zip(label_set.vocabulary.names, of_own, strict=True) if not own]
+        raise SettingsError(
+            f"The recordings bring labels of their own, of which {foreign} are not made. Set "
+            "ECG_LABEL_SET=own, or to a file whose `includes` name them as own:<name>."
+        )
+    if codings and OWN_LABELS not in codings and any(of_own):
+        raise SettingsError(
+            "The label set is made of own labels, but the recordings bring none: their reports "
+            f"are {', '.join(sorted(codings))}. Set ECG_LABEL_SET to another set."
+        )
 
 
 def _wanted_concepts(label_set: LabelSet) -> list[str]:

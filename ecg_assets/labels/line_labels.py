@@ -6,11 +6,24 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ecg_assets.errors import SchemaError
-from ecg_assets.labels.knowledge import load_knowledge
+from ecg_assets.labels.code_15 import CODE_15_RULE, read_column
+from ecg_assets.labels.knowledge import DEFINITE, load_knowledge
+from ecg_assets.labels.own_labels import OWN_RULE, is_own, read_own_label
 from ecg_assets.labels.reading import LineReading, Mention, read_line
 from ecg_assets.labels.report_lines import DistinctLine
+from ecg_assets.labels.scp_ecg import SCP_RULE, read_statement
 from ecg_assets.labels.snomed_ct import SNOMED_RULE, read_code
-from ecg_assets.sources.schema import REPORT_TEXT, SNOMED_CT
+from ecg_assets.sources.schema import CODE_15, CODINGS, OWN_LABELS, REPORT_TEXT, SCP_ECG, SNOMED_CT
+
+_READERS = {
+    REPORT_TEXT: read_line,
+    SNOMED_CT: read_code,
+    SCP_ECG: read_statement,
+    CODE_15: read_column,
+    OWN_LABELS: read_own_label,
+}
+_CODE_RULES = (SNOMED_RULE, SCP_RULE, CODE_15_RULE, OWN_RULE)
+"""Rules that a certainty does not replace: the code is the reason."""
 
 
 class Reason(NamedTuple):
@@ -30,13 +43,11 @@ def read_distinct(line: DistinctLine) -> LineReading:
     SchemaError
         When the coding is unknown.
     """
-    if line.coding == REPORT_TEXT:
-        return read_line(line.text)
-    if line.coding == SNOMED_CT:
-        return read_code(line.text)
-    raise SchemaError(
-        f"machine_reports: coding is {line.coding!r}; expected {REPORT_TEXT!r} or {SNOMED_CT!r}."
-    )
+    if line.coding not in _READERS:
+        raise SchemaError(
+            f"machine_reports: coding is {line.coding!r}; expected one of {', '.join(CODINGS)}."
+        )
+    return _READERS[line.coding](line.text)
 
 
 def find_reasons(reading: LineReading, concepts: Collection[str]) -> list[Reason]:
@@ -49,10 +60,15 @@ def find_reasons(reading: LineReading, concepts: Collection[str]) -> list[Reason
     reasons = {
         Reason(concept, mention.matched, *_verdict(mention, certainty)): None
         for mention in reading.mentions
-        for concept, certainty in load_knowledge().implied[mention.concept].items()
+        for concept, certainty in _implied(mention.concept).items()
         if concept in concepts
     }
     return list(reasons)
+
+
+def _implied(concept: str) -> dict[str, str]:
+    """List what a concept implies, itself included; an own label implies nothing else."""
+    return {concept: DEFINITE} if is_own(concept) else load_knowledge().implied[concept]
 
 
 def _verdict(mention: Mention, certainty: str) -> tuple[str, float]:
@@ -60,4 +76,4 @@ def _verdict(mention: Mention, certainty: str) -> tuple[str, float]:
     ceiling = load_knowledge().uncertainty[certainty]
     if mention.probability <= ceiling:
         return mention.rule, mention.probability
-    return mention.rule if mention.rule == SNOMED_RULE else certainty, ceiling
+    return mention.rule if mention.rule in _CODE_RULES else certainty, ceiling

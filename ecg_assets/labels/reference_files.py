@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -79,6 +80,47 @@ def write_reference_files(
     }
 
 
+def define_labels(
+    value: npt.NDArray[np.uint8], weighed: npt.NDArray[np.uint8], vocabulary: LabelVocabulary
+) -> pd.DataFrame:
+    """Count each label's positives and weigh them, in the pipeline's ``name,count,…``.
+
+    Parameters
+    ----------
+    value
+        0 or 1, ``(recording, label)``: what counts are of.
+    weighed
+        The same of the recordings that weights are of.
+    vocabulary
+        Names of the labels.
+
+    Returns
+    -------
+    DataFrame
+        ``name, count, pos_percent`` (0 to 1) and ``pos_weight``: negatives over positives,
+        or the number of rows for a label without positives.
+    """
+    count = value.sum(axis=0, dtype=np.int64)
+    positive = weighed.sum(axis=0, dtype=np.int64)
+    return pd.DataFrame(
+        {
+            "name": list(vocabulary.names),
+            "count": count,
+            "pos_percent": count / max(len(value), 1),
+            "pos_weight": (len(weighed) - positive) / np.maximum(positive, 1),
+        }
+    )
+
+
+def format_reference_weights(weights: Iterable[float]) -> str:
+    """Write weights in the pipeline's one line, 8 decimals, without a final newline.
+
+    >>> format_reference_weights([2.0, 0.5])
+    '2.00000000 0.50000000'
+    """
+    return " ".join(f"{weight:.8f}" for weight in weights)
+
+
 def _rows(
     records: pd.DataFrame, record_ids: npt.NDArray[np.object_], split: pd.DataFrame
 ) -> pd.DataFrame:
@@ -105,25 +147,14 @@ def _write_arrays(
     vocabulary: LabelVocabulary,
 ) -> None:
     names = list(vocabulary.names)
-    n_rows = len(value)
-    count = value.sum(axis=0, dtype=np.int64)
-    positive = weighed.sum(axis=0, dtype=np.int64)
-    pos_weight = (len(weighed) - positive) / np.maximum(positive, 1)
-    definition = pd.DataFrame(
-        {
-            "name": names,
-            "count": count,
-            "pos_percent": count / max(n_rows, 1),
-            "pos_weight": pos_weight,
-        }
-    )
+    definition = define_labels(value, weighed, vocabulary)
     table = pd.DataFrame(value, columns=names)
-    table.insert(0, "idx", np.arange(n_rows))
+    table.insert(0, "idx", np.arange(len(value)))
     np.save(folder / "y.npy", value.astype(np.float32))
     np.save(folder / "y_soft.npy", probability)
     _write_csv(table, folder / "labels.csv")
     _write_csv(definition, folder / "label_def_recomputed.csv")
-    weights = " ".join(f"{weight:.8f}" for weight in pos_weight)
+    weights = format_reference_weights(definition["pos_weight"])
     (folder / "pos_weight.txt").write_text(weights, encoding="utf-8")
 
 

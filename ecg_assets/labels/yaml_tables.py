@@ -10,7 +10,7 @@ import yaml
 
 from ecg_assets.lineage import fingerprint_bytes
 
-_READING_TABLES = ("concepts", "wording", "snomed_ct")
+_READING_TABLES = ("concepts", "wording", "snomed_ct", "scp_ecg", "code_15")
 
 
 class _UniqueKeys(yaml.SafeLoader):

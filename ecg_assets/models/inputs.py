@@ -37,11 +37,7 @@ def read_segments(
     SpecMismatch
         When the model reads other channels, or a recording has no whole segment.
     """
-    if len(spec.leads) not in (1, n_channels):
-        raise SpecMismatch(
-            f"The model reads {n_channels} channels, the signals have the leads {spec.leads}; "
-            "only a single lead can be repeated. Build manifests with the model's spec."
-        )
+    require_channels(spec, n_channels)
     segments, record_index = signals.segments(rows, spec)
     n_found = len(np.unique(record_index))
     if n_found != len(rows):
@@ -50,3 +46,12 @@ def read_segments(
             f"{spec.segment_s} s. Build manifests with the model's spec; they exclude these."
         )
     return project_channels(segments, n_channels), record_index
+
+
+def require_channels(spec: SignalSpec, n_channels: int) -> None:
+    """Raise `SpecMismatch` unless a model of so many channels can read the spec's leads."""
+    if len(spec.leads) not in (1, n_channels):
+        raise SpecMismatch(
+            f"The model reads {n_channels} channels, the signals have the leads {spec.leads}; "
+            "only a single lead can be repeated. Build manifests with the model's spec."
+        )

@@ -1,24 +1,22 @@
-"""Segments as .mat files, one folder a shard, as fairseq-signals reads them."""
+"""A shard as .mat files, one folder a shard, as fairseq-signals or the Lead-I pipeline has them."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.io
 
 from ecg_assets.errors import SchemaError
-from ecg_assets.preprocess.segment import project_channels, segment
-from ecg_assets.preprocess.shard_signals import SignalBlock, signal_blocks
+from ecg_assets.preprocess.mat_file import write_mat
+from ecg_assets.preprocess.mat_form import MatForm
+from ecg_assets.preprocess.mat_layout import fairseq_files, reference_files
+from ecg_assets.preprocess.mat_meta import MAT_META, describe_recordings
+from ecg_assets.preprocess.mat_recording import MatRecording, standardized_recordings
 from ecg_assets.preprocess.signal_spec import SignalSpec
-from ecg_assets.preprocess.standardize import standardize
 from ecg_assets.storage import replace_folder
 from ecg_assets.tables import Column, TableSchema
 
@@ -27,28 +25,48 @@ MAT_FILES = TableSchema(
     (
         Column("record_id", pa.string(), "the recording, as in record_list"),
         Column("segment", pa.int32(), "position of the segment in the recording, from 0"),
-        Column("file", pa.string(), "name of the .mat file in this folder"),
+        Column("file", pa.string(), "path of the .mat file below this folder"),
         Column("n_samples", pa.int32(), "samples of each channel in the file"),
-        Column("row", pa.int64(), "the file's idx: the recording's row in y.npy"),
+        Column("row", pa.int64(), "the file's idx: its row in y.npy"),
     ),
 )
 
-_FILES, _SPEC = "mat_files.parquet", "signal_spec.json"
+_FILES, _META = "mat_files.parquet", "mat_meta.parquet"
+_SPEC, _FORM = "signal_spec.json", "mat_form.json"
 
-_HEADER = b"MATLAB 5.0 MAT-file, written by ecg-assets".ljust(116)
-"""The header's free text; scipy's own holds the time, and a rerun must give the same bytes."""
+
+@dataclass(frozen=True)
+class MatFolder:
+    """What a shard's folder of .mat files holds.
+
+    Attributes
+    ----------
+    files
+        Its segments, as `MAT_FILES` declares.
+    meta
+        Its recordings, as `MAT_META` declares.
+    spec, form
+        What they were exported with.
+    """
+
+    files: pd.DataFrame
+    meta: pd.DataFrame
+    spec: SignalSpec
+    form: MatForm
 
 
 def export_mat_records(
-    signals: pa.Table, spec: SignalSpec, row_of_record: Mapping[str, int], folder: Path
+    signals: pa.Table,
+    spec: SignalSpec,
+    records: pd.DataFrame,
+    folder: Path,
+    *,
+    form: MatForm | None = None,
 ) -> pd.DataFrame:
-    """Write each segment of a shard's recordings as a compressed .mat (version 5) file.
+    """Write a shard's recordings as .mat files (version 5).
 
-    A file is named ``<record_id>_<segment>.mat``, or ``<record_id>.mat`` where a segment
-    is the whole recording. It holds ``feats`` (float32 ``(spec.n_channels, sample)``,
-    standardized, missing samples 0), ``curr_sample_rate`` and ``org_sample_rate``
-    (float64), ``curr_sample_size``, ``org_sample_size``, ``idx`` and ``segment_i``
-    (int64), each of these as 1 × 1.
+    `fairseq_files` and `reference_files` say what they are called and hold. ``feats`` is
+    float32 ``(spec.n_channels, sample)``, standardized over the recording.
 
     Parameters
     ----------
@@ -56,79 +74,81 @@ def export_mat_records(
         Table as `shard_schema` declares, with the leads of the spec.
     spec
         How to standardize, cut and repeat.
-    row_of_record
-        ``idx`` of each recording: its row in ``y.npy``.
+    records
+        ``record_id``, ``study_id`` and ``row``: the recording's row in the record list.
     folder
-        Replaced as a whole; `read_mat_files` reads its list of files and its spec.
+        Replaced as a whole; `read_mat_folder` reads its list of files and its spec.
+    form
+        Layout and packing; `MatForm()` by default.
 
     Returns
     -------
     DataFrame
-        The files, as `MAT_FILES` declares; recordings shorter than a segment have none.
+        The segments, as `MAT_FILES` declares; recordings shorter than a segment have none.
 
     Raises
     ------
     SchemaError
-        When `row_of_record` lacks a recording.
+        When `records` lacks a recording, or the layout needs numbers for study_id.
     """
-    record_ids = signals["record_id"].to_pylist()
-    lacking = [name for name in record_ids if name not in row_of_record]
+    form = form or MatForm()
+    numbers = _number_recordings(signals["record_id"].to_pylist(), records)
+    recordings = standardized_recordings(signals, spec, numbers, keep_missing=form.keep_missing)
+    with replace_folder(folder) as temporary:
+        written = [row for one in recordings for row in _write(one, spec, form, temporary)]
+        names = [column.name for column in MAT_FILES.columns]
+        files = MAT_FILES.from_pandas(pd.DataFrame(sorted(written), columns=names))
+        pq.write_table(files, temporary / _FILES)
+        meta = MAT_META.from_pandas(describe_recordings(signals, spec.leads))
+        pq.write_table(meta, temporary / _META)
+        (temporary / _SPEC).write_text(json.dumps(spec.to_json(), indent=1), encoding="utf-8")
+        (temporary / _FORM).write_text(json.dumps(asdict(form), indent=1), encoding="utf-8")
+    frame: pd.DataFrame = files.to_pandas()
+    return frame
+
+
+def read_mat_folder(folder: Path) -> MatFolder:
+    """Read which .mat files a shard's folder holds, and what they were exported with.
+
+    Raises
+    ------
+    SchemaError
+        When the folder was exported by an older version.
+    """
+    if not (folder / _FORM).is_file():
+        raise SchemaError(f"{folder} lacks {_FORM}. Materialize mat_records for this shard again.")
+    return MatFolder(
+        files=MAT_FILES.require(pq.read_table(folder / _FILES)).to_pandas(),
+        meta=MAT_META.require(pq.read_table(folder / _META)).to_pandas(),
+        spec=SignalSpec.from_json(json.loads((folder / _SPEC).read_text(encoding="utf-8"))),
+        form=MatForm(**json.loads((folder / _FORM).read_text(encoding="utf-8"))),
+    )
+
+
+def _number_recordings(record_ids: list[str], records: pd.DataFrame) -> pd.DataFrame:
+    """Give ``study_id`` and ``row`` of these recordings, by ``record_id``."""
+    numbers = records.set_index("record_id")[["study_id", "row"]]
+    lacking = [name for name in record_ids if name not in numbers.index]
     if lacking:
         raise SchemaError(
             f"{len(lacking)} of {len(record_ids)} recordings of this shard have no row in the "
             f"record list, first {lacking[0]}. Preprocess the shard again."
         )
-    written: list[tuple[str, int, str, int, int]] = []
-    with replace_folder(folder) as temporary:
-        for block in signal_blocks(signals, spec.leads):
-            written += _write_block(block, spec, record_ids, row_of_record, temporary)
-        names = [column.name for column in MAT_FILES.columns]
-        files = MAT_FILES.from_pandas(pd.DataFrame(sorted(written), columns=names))
-        pq.write_table(files, temporary / _FILES)
-        (temporary / _SPEC).write_text(json.dumps(spec.to_json(), indent=1), encoding="utf-8")
-    frame: pd.DataFrame = files.to_pandas()
-    return frame
+    return numbers.loc[record_ids]
 
 
-def read_mat_files(folder: Path) -> tuple[pd.DataFrame, SignalSpec]:
-    """Read which .mat files a shard's folder holds, and the spec that they follow."""
-    spec = SignalSpec.from_json(json.loads((folder / _SPEC).read_text(encoding="utf-8")))
-    return MAT_FILES.require(pq.read_table(folder / _FILES)).to_pandas(), spec
-
-
-def _write_block(
-    block: SignalBlock,
-    spec: SignalSpec,
-    record_ids: list[str],
-    row_of_record: Mapping[str, int],
-    folder: Path,
+def _write(
+    recording: MatRecording, spec: SignalSpec, form: MatForm, folder: Path
 ) -> list[tuple[str, int, str, int, int]]:
-    """Write the recordings of a block; return a row of `MAT_FILES` for each file."""
-    segments = segment(standardize(block.samples, block.sample_rate_hz, spec), spec)
-    is_whole = spec.segment_samples == spec.record_samples
+    """Write a recording's files; return a row of `MAT_FILES` for each segment."""
+    lay_out = reference_files if form.layout == "reference" else fairseq_files
     written = []
-    for row, of_record in zip(block.rows, segments, strict=True):
-        record_id = record_ids[row]
-        for number, leads in enumerate(of_record):  # (lead, sample)
-            name = f"{record_id}.mat" if is_whole else f"{record_id}_{number}.mat"
-            content = {
-                "feats": project_channels(leads, spec.n_channels),
-                "curr_sample_rate": np.float64(spec.sample_rate_hz),
-                "org_sample_rate": np.float64(block.sample_rate_hz),
-                "curr_sample_size": np.int64(spec.segment_samples),
-                "org_sample_size": np.int64(block.samples.shape[-1]),
-                "idx": np.int64(row_of_record[record_id]),
-                "segment_i": np.int64(number),
-            }
-            _write_mat(folder / name, content)
-            row_in_y = row_of_record[record_id]
-            written.append((record_id, number, name, spec.segment_samples, row_in_y))
+    for file in lay_out(recording, spec):
+        path = folder / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mat(path, file.content, compress=form.compress)
+        if file.segment is not None:
+            row = int(file.content["idx"])
+            n_samples = spec.segment_samples
+            written.append((recording.record_id, file.segment, file.name, n_samples, row))
     return written
-
-
-def _write_mat(path: Path, content: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    scipy.io.savemat(buffer, content, do_compression=True)
-    with path.open("wb") as file:
-        file.write(_HEADER)
-        file.write(buffer.getbuffer()[len(_HEADER) :])

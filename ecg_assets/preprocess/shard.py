@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from numpy.typing import NDArray
 
 from ecg_assets.errors import BadRecord, SchemaError
 from ecg_assets.preprocess.lead_statistics import LeadStatistics, measure_leads
+from ecg_assets.preprocess.limb_leads import measure_limb_leads
 from ecg_assets.preprocess.shard_schema import REJECTS, SAMPLES, shard_schema
+from ecg_assets.preprocess.signal_quality import judge_quality, require_quality_method
 from ecg_assets.preprocess.stored_record import StoredRecord, read_stored_record
 
 RECORDS_PER_GROUP = 256
-"""Recordings handled at a time, and in one row group of a shard's file."""
+"""Recordings that a worker reads at a time, and in one row group of a shard's file."""
 
-_RECORDS_PER_TASK = 16  # handing over a task costs a thread as much as reading a record
+Rejects = list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ def preprocess_shard(
     root: Path,
     leads: Sequence[str],
     *,
+    quality: str = "none",
     progress: Callable[[int, int], None] | None = None,
-    n_workers: int = 4,
+    pool: Executor | None = None,
 ) -> ShardTables:
     """Read recordings into a shard; one that cannot be used becomes a row of the rejects.
 
@@ -51,10 +55,12 @@ def preprocess_shard(
         Root of the dataset.
     leads
         Names of the leads to keep; a recording must have them all.
+    quality
+        ``zhao2018`` fills the column ``signal_quality``; ``none`` leaves it empty.
     progress
         Called with the recordings done and those there are, every `RECORDS_PER_GROUP`.
-    n_workers
-        Threads that read ahead, which hides the latency of a disk.
+    pool
+        Processes that read ahead (`worker_pool`); without them this one reads.
 
     Returns
     -------
@@ -65,49 +71,48 @@ def preprocess_shard(
     ------
     SchemaError
         When a ``record_id`` stands twice.
+    SettingsError
+        When `quality` needs a package that is not installed.
     """
+    require_quality_method(quality)
     leads = tuple(leads)
-    schema = shard_schema(leads).arrow
     ordered = records[["record_id", "path"]].sort_values("record_id", ignore_index=True)
     if not ordered["record_id"].is_unique:
         raise SchemaError(
             f"{int(ordered['record_id'].duplicated().sum())} of {len(ordered)} recordings have "
             "the record_id of another one; record_id must be unique."
         )
-    batches, rejects = [], []
-    with ThreadPoolExecutor(n_workers) as pool:
-        for start in range(0, len(ordered), RECORDS_PER_GROUP):
-            group = ordered.iloc[start : start + RECORDS_PER_GROUP]
-            good, bad = _read_group(pool, group, root, leads)
-            batches.append(_to_batch(good, leads, schema))
-            rejects += [(name, error.reason, error.detail) for name, error in bad.items()]
-            if progress:
-                progress(start + len(group), len(ordered))
+    rows = list(zip(ordered["record_id"].tolist(), ordered["path"].tolist(), strict=True))
+    groups = [rows[at : at + RECORDS_PER_GROUP] for at in range(0, len(rows), RECORDS_PER_GROUP)]
+    read = partial(_read_group, root=root, leads=leads, quality=quality)
+    # Starting processes costs more than reading one group.
+    done = pool.map(read, groups) if pool and len(groups) > 1 else map(read, groups)
+    batches: list[pa.RecordBatch] = []
+    rejects: Rejects = []
+    for number, (batch, bad) in enumerate(done, start=1):
+        batches.append(batch)
+        rejects += bad
+        if progress:
+            progress(min(number * RECORDS_PER_GROUP, len(rows)), len(rows))
     return ShardTables(
-        pa.Table.from_batches(batches, schema=schema),
+        pa.Table.from_batches(batches, schema=shard_schema(leads).arrow),
         pd.DataFrame(rejects, columns=[column.name for column in REJECTS.columns], dtype=str),
     )
 
 
 def _read_group(
-    pool: Executor, group: pd.DataFrame, root: Path, leads: tuple[str, ...]
-) -> tuple[dict[str, StoredRecord], dict[str, BadRecord]]:
-    """Read recordings by ``record_id``, in the group's order."""
-    rows = list(zip(group["record_id"], group["path"], strict=True))
-    tasks = [rows[at : at + _RECORDS_PER_TASK] for at in range(0, len(rows), _RECORDS_PER_TASK)]
+    rows: list[tuple[str, str]], *, root: Path, leads: tuple[str, ...], quality: str
+) -> tuple[pa.RecordBatch, Rejects]:
+    """Read recordings, each given by ``record_id`` and path, in their order."""
     good: dict[str, StoredRecord] = {}
-    bad: dict[str, BadRecord] = {}
-
-    def read(task: list[tuple[str, str]]) -> list[tuple[str, StoredRecord | BadRecord]]:
-        return [(name, _try_to_read(path, root, leads)) for name, path in task]
-
-    for done in pool.map(read, tasks):
-        for name, outcome in done:
-            if isinstance(outcome, BadRecord):
-                bad[name] = outcome
-            else:
-                good[name] = outcome
-    return good, bad
+    bad: Rejects = []
+    for name, path in rows:
+        outcome = _try_to_read(path, root, leads)
+        if isinstance(outcome, BadRecord):
+            bad.append((name, outcome.reason, outcome.detail))
+        else:
+            good[name] = outcome
+    return _to_batch(good, leads, quality), bad
 
 
 def _try_to_read(path: str, root: Path, leads: tuple[str, ...]) -> StoredRecord | BadRecord:
@@ -118,16 +123,25 @@ def _try_to_read(path: str, root: Path, leads: tuple[str, ...]) -> StoredRecord 
 
 
 def _to_batch(
-    records: dict[str, StoredRecord], leads: tuple[str, ...], schema: pa.Schema
+    records: dict[str, StoredRecord], leads: tuple[str, ...], quality: str
 ) -> pa.RecordBatch:
+    schema = shard_schema(leads).arrow
     found = list(records.values())
     lengths = [record.signal.shape[1] for record in found]
+    statistics = _measure(found, leads)
     columns: dict[str, Any] = {
         "record_id": list(records),
         "sample_rate_hz": [record.sample_rate_hz for record in found],
         "n_samples": lengths,
+        "limb_residual_mv": statistics.pop("limb_residual_mv"),
+        "limb_fault": statistics.pop("limb_fault"),
+        "signal_quality": [
+            judge_quality(record.signal, record.gain, record.sample_rate_hz)
+            if quality != "none"
+            else None
+            for record in found
+        ],
     }
-    statistics = _measure(found, len(leads))
     offsets = pa.array(np.cumsum([0, *lengths]), pa.int32())
     for at, lead in enumerate(leads):
         flat = np.concatenate([np.empty(0, np.int16), *(record.signal[at] for record in found)])
@@ -139,22 +153,32 @@ def _to_batch(
     arrays = [
         columns[field.name]
         if field.type == SAMPLES
-        else pa.array(columns[field.name], type=field.type)
+        else pa.array(columns[field.name], type=field.type, from_pandas=True)
         for field in schema
     ]
     return pa.record_batch(arrays, schema=schema)
 
 
-def _measure(records: list[StoredRecord], n_leads: int) -> dict[str, NDArray[Any]]:
-    """Statistics by name, each ``(record, lead)``; recordings of one length make a block."""
+def _measure(records: list[StoredRecord], leads: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Statistics by name, ``(record, lead)`` or ``(record,)``; equal lengths make a block."""
     rows_of_length = defaultdict(list)
     for row, record in enumerate(records):
         rows_of_length[record.signal.shape[1]].append(row)
-    columns = {
-        field.name: np.zeros((len(records), n_leads), np.int64) for field in fields(LeadStatistics)
+    of_leads = {
+        field.name: np.zeros((len(records), len(leads)), np.int64)
+        for field in fields(LeadStatistics)
     }
+    residual, fault = np.full(len(records), np.nan), np.full(len(records), None, object)
     for rows in rows_of_length.values():
-        measured = measure_leads(np.stack([records[row].signal for row in rows]))
-        for name, values in columns.items():
+        block = np.stack([records[row].signal for row in rows])
+        measured = measure_leads(block)
+        for name, values in of_leads.items():
             values[rows] = getattr(measured, name)
-    return columns | {"is_flat": columns["is_flat"].astype(bool)}
+        residual[rows], fault[rows] = measure_limb_leads(
+            block,
+            np.stack([records[row].gain for row in rows]),
+            np.stack([records[row].baseline for row in rows]),
+            leads,
+        )
+    is_flat = of_leads["is_flat"].astype(bool)
+    return {**of_leads, "is_flat": is_flat, "limb_residual_mv": residual, "limb_fault": fault}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ecg_assets.preprocess.lead_statistics import MIN_PLATEAU_SAMPLES
+from ecg_assets.preprocess.limb_leads import SUSPICIOUS_MV
 from ecg_assets.sources import MISSING
 from ecg_assets.tables import Column, TableSchema
 
@@ -17,6 +18,24 @@ RECORD_COLUMNS = (
     Column("record_id", pa.string(), "the recording, as in record_list"),
     Column("sample_rate_hz", pa.float64(), "samples a second, as recorded"),
     Column("n_samples", pa.int32(), "samples of each lead"),
+    Column(
+        "limb_residual_mv",
+        pa.float32(),
+        "how far limb leads are from what I and II make of them, in mV; empty without them",
+        nullable=True,
+    ),
+    Column(
+        "limb_fault",
+        pa.string(),
+        f"what explains a residual above {SUSPICIOUS_MV} mV, e.g. aVL ↔ aVF or −I",
+        nullable=True,
+    ),
+    Column(
+        "signal_quality",
+        pa.string(),
+        "the worst lead's class by NeuroKit2 (zhao2018); empty where not asked for",
+        nullable=True,
+    ),
 )
 
 _LEAD_COLUMNS = (
@@ -57,8 +76,8 @@ def lead_columns(lead: str) -> tuple[Column, ...]:
 def shard_schema(leads: Sequence[str]) -> TableSchema:
     """Give the schema of a shard that stores these leads.
 
-    >>> [column.name for column in shard_schema(["I"]).columns][2:5]
-    ['n_samples', 'lead_I', 'gain_I']
+    >>> [column.name for column in shard_schema(["I"]).columns][5:8]
+    ['signal_quality', 'lead_I', 'gain_I']
     """
     if not leads or len(set(leads)) != len(leads):
         raise ValueError(f"leads is {list(leads)}; expected distinct lead names, at least one.")

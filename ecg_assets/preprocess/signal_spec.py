@@ -11,14 +11,23 @@ from ecg_assets.lineage import fingerprint_json
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The twelve leads in the order that fairseq-signals and ECGFounder feed them."""
 
+_ALLOWED = {
+    "resampling": ("linear", "polyphase"),
+    "filter": ("none", "ecg-founder"),
+    "normalization": ("z-score-per-lead", "z-score-all-leads", "none"),
+    "fill": ("zero",),
+    "unit": ("mV",),
+}
+
 
 @dataclass(frozen=True)
 class SignalSpec:
     """How a recording becomes model input.
 
-    A recording is cut to `record_s` seconds, resampled linearly to `sample_rate_hz`,
-    normalized lead by lead over what is left, missing samples filled, then cut into
-    non-overlapping segments of `segment_s` seconds (the remainder is dropped).
+    A recording is cut to `record_s` seconds, resampled to `sample_rate_hz`, filtered,
+    normalized over what is left, missing samples filled, then cut into non-overlapping
+    segments of `segment_s` seconds (the remainder is dropped). `signal_spec_of_kind` builds
+    the specs that known models ask for.
 
     Attributes
     ----------
@@ -28,11 +37,14 @@ class SignalSpec:
         Input channels of the model: as many as leads, or 12 for one lead repeated 12 times.
     sample_rate_hz, record_s, segment_s
         Sample rate, and lengths in seconds.
+    resampling
+        ``linear``: see `resample_linear`. ``polyphase``: see `resample_polyphase`.
     filter
-        ``none``.
+        ``none``. ``ecg-founder``: see `filter_ecg_founder`.
     normalization
         ``z-score-per-lead``: minus the mean, over the population standard deviation; a
-        constant lead becomes 0.
+        constant lead becomes 0. ``z-score-all-leads``: the same with one mean and one
+        deviation for all leads in mV. ``none``: mV.
     fill
         ``zero``: a missing (NaN) sample is 0 after normalization.
     unit
@@ -44,6 +56,7 @@ class SignalSpec:
     sample_rate_hz: int = 500
     record_s: float = 10.0
     segment_s: float = 5.0
+    resampling: str = "linear"
     filter: str = "none"
     normalization: str = "z-score-per-lead"
     fill: str = "zero"
@@ -67,14 +80,22 @@ class SignalSpec:
             )
         if self.sample_rate_hz <= 0:
             raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}; it must be above 0.")
-        for field, allowed in (
-            ("filter", ("none",)),
-            ("normalization", ("z-score-per-lead",)),
-            ("fill", ("zero",)),
-            ("unit", ("mV",)),
-        ):
+        for field, allowed in _ALLOWED.items():
             if getattr(self, field) not in allowed:
                 raise ValueError(f"{field} is {getattr(self, field)!r}; allowed: {allowed}.")
+        if self.filter == "ecg-founder" and self.sample_rate_hz <= 100:
+            raise ValueError(
+                f"sample_rate_hz is {self.sample_rate_hz}; the filter 'ecg-founder' takes 50 Hz "
+                "out, so it must be above 100."
+            )
+
+    @property
+    def needs_millivolts(self) -> bool:
+        """Whether the input depends on gain and baseline, or is filtered in mV.
+
+        Where it does not, stored integers are enough.
+        """
+        return self.filter != "none" or self.normalization != "z-score-per-lead"
 
     @property
     def record_samples(self) -> int:
@@ -97,7 +118,7 @@ class SignalSpec:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SignalSpec:
-        """Build a spec from `to_json`'s value.
+        """Build a spec from `to_json`'s value; one without ``resampling`` is linear.
 
         >>> SignalSpec.from_json(SignalSpec().to_json()) == SignalSpec()
         True

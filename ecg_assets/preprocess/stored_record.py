@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_assets.errors import BadRecord
-from ecg_assets.sources import Record, read_record
+from ecg_assets.sources import Record, read_recording
 
 _INT32 = np.iinfo(np.int32)
 
@@ -46,7 +46,7 @@ def read_stored_record(path: str, root: Path, leads: tuple[str, ...]) -> StoredR
     BadRecord
         When it cannot be read, or not be stored without loss.
     """
-    record = read_record(root / path, leads, root=root)
+    record = read_recording(root / path, leads, root=root)
     _require_storable(record)
     signal = record.signal.astype(np.int16, copy=False)
     return StoredRecord(signal, record.gain, record.baseline, record.sample_rate)

@@ -18,7 +18,7 @@ _MOST_HEADER_CHARACTERS = 1 << 16
 
 
 def read_csv_table(
-    path: Path, required: Sequence[str], *, optional: Collection[str] = ()
+    path: Path, required: Sequence[str], *, optional: Collection[str] | None = ()
 ) -> pa.Table:
     """Read columns of a CSV as text: stripped of spaces, null where nothing is left.
 
@@ -31,7 +31,7 @@ def read_csv_table(
     required
         Columns that must be there; they come first, in this order.
     optional
-        Columns to read where they are there.
+        Columns to read where they are there; None for all others, in the file's order.
 
     Raises
     ------
@@ -46,11 +46,15 @@ def read_csv_table(
     missing = [name for name in required if name not in names]
     if missing:
         raise SchemaError(f"{path}: columns {missing} are missing; found {names}.")
-    wanted = [*required, *(name for name in names if name in optional)]
+    wanted = [*required, *(name for name in names if _is_wanted(name, required, optional))]
     table = _read_text_columns(path, wanted, names) if line.endswith(("\n", "\r")) else None
     if not table:
         raise SchemaError(f"{path} has a header and no rows.")
     return pa.table({name: _stripped(table[name]) for name in wanted})
+
+
+def _is_wanted(name: str, required: Sequence[str], optional: Collection[str] | None) -> bool:
+    return name not in required and (optional is None or name in optional)
 
 
 def _read_first_line(path: Path) -> str:

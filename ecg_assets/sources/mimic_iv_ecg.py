@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.sources.csv_table import read_csv_table
+from ecg_assets.sources.demographics import parse_times
 from ecg_assets.sources.mimic_patients import read_demographics
 from ecg_assets.sources.mimic_reports import read_mimic_reports
 from ecg_assets.sources.shard_keys import shards_of_numbered_folders
@@ -69,7 +70,8 @@ class MimicIvEcg:
                 "shard": shards_of_numbered_folders(folders, self.folders_per_shard),
                 "subject_id": table["subject_id"],
                 "study_id": table["study_id"],
-                "ecg_time": _parse_times(table["ecg_time"]),
+                # In the patient's shifted time.
+                "ecg_time": parse_times(table["ecg_time"]),
                 "path": table["path"].str.replace(r"\.(?:hea|dat)$", "", regex=True),
             }
         )
@@ -125,9 +127,3 @@ def _find_folders(paths: pa.ChunkedArray, path: Path) -> np.ndarray[tuple[int], 
         )
     numbers: np.ndarray[tuple[int], np.dtype[np.int64]] = found.cast(pa.int64()).to_numpy()
     return numbers
-
-
-def _parse_times(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
-    """Parse times, which MIMIC shifts for each patient; an unreadable one is NaT."""
-    times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    return times.dt.tz_localize(None).astype("datetime64[us]")

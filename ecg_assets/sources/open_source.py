@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ecg_assets.errors import SettingsError
+from ecg_assets.sources.code_15 import EXAMS_FILE, Code15
+from ecg_assets.sources.folder import Folder
+from ecg_assets.sources.folder_labels import LABELS_FILE
 from ecg_assets.sources.mimic_iv_ecg import RECORD_LIST_FILE, REPORTS_FILE, MimicIvEcg
 from ecg_assets.sources.physionet2021 import PhysioNet2021
+from ecg_assets.sources.ptb_xl import DATABASE_FILE, PtbXl
 from ecg_assets.sources.source import Source
 
-SOURCE_NAMES = ("mimic-iv-ecg", "physionet-2021", "synthetic")
+SOURCE_NAMES = ("mimic-iv-ecg", "physionet-2021", "ptb-xl", "code-15", "folder", "synthetic")
+
+_NEEDED_FILES = {
+    "mimic-iv-ecg": (RECORD_LIST_FILE, REPORTS_FILE),
+    "ptb-xl": (DATABASE_FILE,),
+    "code-15": (EXAMS_FILE,),
+}
+"""Tables in the root, the one that tells the dataset first."""
+
+_OPENERS: dict[str, Callable[[Path], Source]] = {
+    "physionet-2021": PhysioNet2021,
+    "ptb-xl": PtbXl,
+    "code-15": Code15,
+    "folder": Folder,
+}
 
 
 def open_source(
@@ -47,37 +66,47 @@ def open_source(
             f"ECG_RAW_ROOT is {root}, which {state}; "
             f"set it to the root folder of {name}, or ECG_SOURCE=synthetic to run without data."
         )
+    if name in _NEEDED_FILES:
+        _require_files(name, root, _NEEDED_FILES[name])
+    else:
+        _require_no_other(name, root)
     if name == "mimic-iv-ecg":
-        _require_mimic(root)
         return MimicIvEcg(root, folders_per_shard=folders_per_shard)
-    if (root / RECORD_LIST_FILE).is_file():
-        raise SettingsError(
-            f"ECG_SOURCE is {name}, but ECG_RAW_ROOT is {root}, which holds {RECORD_LIST_FILE} as "
-            "MIMIC-IV-ECG does; set ECG_SOURCE=mimic-iv-ecg."
-        )
-    return PhysioNet2021(root)
+    return _OPENERS[name](root)
 
 
-def _require_mimic(root: Path) -> None:
-    missing = [name for name in (RECORD_LIST_FILE, REPORTS_FILE) if not (root / name).is_file()]
+def _require_files(name: str, root: Path, files: tuple[str, ...]) -> None:
+    missing = [file for file in files if not (root / file).is_file()]
     if not missing:
         return
-    if (root / RECORD_LIST_FILE).is_file():
-        advice = f"Download {REPORTS_FILE} of MIMIC-IV-ECG into that folder."
+    if (root / files[0]).is_file():
+        advice = f"Download {' and '.join(missing)} of {name} into that folder."
     else:
-        near = _find_mimic_near(root)
+        near = _find_near(root, files[0])
         advice = (
             f"Set ECG_RAW_ROOT={near}."
             if near
-            else "Set it to the folder of MIMIC-IV-ECG that holds them and files/."
+            else f"Set it to the folder of {name} that holds {' and '.join(files)}."
         )
     raise SettingsError(f"ECG_RAW_ROOT is {root}, which lacks {' and '.join(missing)}. {advice}")
 
 
-def _find_mimic_near(root: Path) -> Path | None:
+def _require_no_other(name: str, root: Path) -> None:
+    """Refuse the root of a dataset that has a source of its own."""
+    if name == "folder" and (root / LABELS_FILE).is_file():
+        return
+    for other, files in _NEEDED_FILES.items():
+        if (root / files[0]).is_file():
+            raise SettingsError(
+                f"ECG_SOURCE is {name}, but ECG_RAW_ROOT is {root}, which holds {files[0]} as "
+                f"{other} does; set ECG_SOURCE={other}."
+            )
+
+
+def _find_near(root: Path, file: str) -> Path | None:
     """Find the folder that was meant: above (root is ``files``) or one or two levels below."""
     for place in root.parents[:3]:
-        if (place / RECORD_LIST_FILE).is_file():
+        if (place / file).is_file():
             return place
-    below = (*root.glob(f"*/{RECORD_LIST_FILE}"), *root.glob(f"*/*/{RECORD_LIST_FILE}"))
+    below = (*root.glob(f"*/{file}"), *root.glob(f"*/*/{file}"))
     return max(below).parent if below else None

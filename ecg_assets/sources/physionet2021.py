@@ -6,7 +6,6 @@ patient of its own: a split by patient cannot keep two recordings of one person 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,13 +15,11 @@ import numpy as np
 import pandas as pd
 
 from ecg_assets.errors import BadRecord, SchemaError, SettingsError
+from ecg_assets.sources.demographics import parse_ages, parse_sexes
 from ecg_assets.sources.schema import MEASUREMENTS, SNOMED_CT
 from ecg_assets.sources.shard_keys import shards_of_paths
 from ecg_assets.sources.source import SourceTable
 from ecg_assets.sources.wfdb_header import read_header
-
-_SEX = {"male": "M", "m": "M", "female": "F", "f": "F"}
-_OLDEST = 120
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,7 @@ class PhysioNet2021:
         names = paths.str.rpartition("/")[2]
         _require_unique(names, paths)
         fields, unreadable = self._read_comments(paths)
-        stated = [_parse_age(comments.get("age", "")) for comments in fields]
-        ages = np.array([age if 0 <= age <= _OLDEST else math.nan for age in stated])
+        ages, n_out_of_range = parse_ages(pd.Series([c.get("age") for c in fields]))
         records = pd.DataFrame(
             {
                 "record_id": names,
@@ -66,7 +62,7 @@ class PhysioNet2021:
                 "ecg_time": np.datetime64("NaT", "us"),
                 "path": paths,
                 "age": ages,
-                "sex": [_SEX.get(comments.get("sex", "").lower()) for comments in fields],
+                "sex": parse_sexes(pd.Series([c.get("sex") for c in fields])),
             }
         )
         return SourceTable(
@@ -74,7 +70,7 @@ class PhysioNet2021:
             {
                 "records": len(records),
                 "unreadable_headers": len(unreadable),
-                "ages_out_of_range": int(np.isnan(ages).sum() - np.isnan(stated).sum()),
+                "ages_out_of_range": n_out_of_range,
                 "records_without_age": int(np.isnan(ages).sum()),
                 "records_without_sex": int(records["sex"].isna().sum()),
             },
@@ -141,11 +137,3 @@ def _require_unique(names: pd.Series[str], paths: pd.Series[str]) -> None:
             f"{twice.nunique()} record names occur more than once, first {same[0]}.hea and "
             f"{same[1]}.hea. Names must be unique below ECG_RAW_ROOT: remove the copies."
         )
-
-
-def _parse_age(text: str) -> float:
-    """Age in years; NaN for ``NaN``, ``Unknown`` and all else that is no number."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

@@ -15,7 +15,9 @@ RECORD_LIST = TableSchema(
         Column("subject_id", pa.string(), "patient; the recording's own id where none is known"),
         Column("study_id", pa.string(), "the dataset's own id of the recording"),
         Column("ecg_time", pa.timestamp("us"), "time of the recording", nullable=True),
-        Column("path", pa.string(), "path below the dataset's root, without extension"),
+        Column(
+            "path", pa.string(), "path below the dataset's root; a WFDB record's without extension"
+        ),
         Column("age", pa.float32(), "age in years at the recording", nullable=True),
         Column("sex", pa.string(), "F or M", nullable=True),
     ),
@@ -23,6 +25,14 @@ RECORD_LIST = TableSchema(
 
 REPORT_TEXT = "report-text"
 SNOMED_CT = "snomed-ct"
+SCP_ECG = "scp-ecg"
+CODE_15 = "code-15"
+OWN_LABELS = "own-labels"
+CODINGS = (REPORT_TEXT, SNOMED_CT, SCP_ECG, CODE_15, OWN_LABELS)
+"""What a line can be: text of a report, a code, or the name of a label that is true."""
+
+NO_LABEL = "(none)"
+"""The line of a recording that was labelled and has no label; one without lines is unlabelled."""
 
 MEASUREMENTS = (
     "rr_interval",
@@ -41,8 +51,10 @@ MACHINE_REPORTS = TableSchema(
     "machine_reports",
     (
         Column("record_id", pa.string(), "the recording, as in record_list"),
-        Column("coding", pa.string(), f"what the lines are: {REPORT_TEXT} or {SNOMED_CT} codes"),
-        Column("lines", pa.list_(pa.string()), "report lines or diagnosis codes, in their order"),
+        Column("coding", pa.string(), f"what the lines are: {', '.join(CODINGS)}"),
+        Column(
+            "lines", pa.list_(pa.string()), "report lines, codes or names of labels, in their order"
+        ),
         *(
             Column(
                 name, pa.float32(), "cart's measurement; empty where not measured", nullable=True

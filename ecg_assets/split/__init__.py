@@ -1,9 +1,10 @@
 """Patients to train, valid and test.
 
-Belongs here: assigning patients, reading a user's own split, finding patients that
+Belongs here: assigning patients, a user's own split, a dataset's folds, finding patients that
 stand in two splits. Does not belong here: labels, signals. Used by build and defs.
 """
 
+from ecg_assets.split.fold_split import split_by_folds
 from ecg_assets.split.leakage import find_leaking_patients, require_no_leakage
 from ecg_assets.split.patient_split import (
     SPLIT,
@@ -23,6 +24,7 @@ __all__ = [
     "find_leaking_patients",
     "read_meta_split",
     "require_no_leakage",
+    "split_by_folds",
     "split_by_patient",
     "write_meta_split",
 ]

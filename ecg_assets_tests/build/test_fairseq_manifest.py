@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,18 +12,19 @@ import pytest
 import scipy.io
 
 from ecg_assets.build import write_fairseq_manifest
+from ecg_assets.build.mat_listing import read_mat_folders
 from ecg_assets.errors import SchemaError, SpecMismatch
 from ecg_assets.preprocess import SignalSpec, export_mat_records, read_shard
 from ecg_assets_tests.build.cohort import GOOD, SPEC, VOCABULARY, Cohort
+from ecg_assets_tests.preprocess.recordings import numbered
 
 
 def _export(cohort: Cohort, spec: SignalSpec = SPEC) -> dict[str, Path]:
     """Export all stored shards; give their folders."""
     root = cohort.folder / "mat_records"
-    rows = {name: row for row, name in enumerate(cohort.records["record_id"])}
     for shard in ("a", "b"):
         signals = read_shard(cohort.shards / f"{shard}.parquet", leads=spec.leads)
-        export_mat_records(signals, spec, rows, root / shard)
+        export_mat_records(signals, spec, numbered(cohort.records), root / shard)
     return {shard: root / shard for shard in ("a", "b")}
 
 
@@ -31,6 +35,7 @@ def _write(cohort: Cohort, mat_folders: dict[str, Path]) -> dict[str, int]:
         mat_folders,
         cohort.folder / "fairseq",
         mat_root=cohort.folder / "mat_records",
+        raw_root=cohort.folder / "raw",
     )
 
 
@@ -81,6 +86,42 @@ def test_label_files_count_the_exported_recordings(cohort: Cohort) -> None:
     assert (folder / "valid.tsv").read_text() == f"{cohort.folder / 'mat_records'}\n"
 
 
+def test_tables_list_what_is_exported_and_what_has_a_split(cohort: Cohort) -> None:
+    counts = _write(cohort, _export(cohort))
+    meta, meta_split, segmented, segmented_split = (
+        pd.read_csv(cohort.folder / "fairseq" / f"{name}.csv")
+        for name in ("meta", "meta_split", "segmented", "segmented_split")
+    )
+    names = meta["save_file"].str.removesuffix(".mat")
+    assert names.tolist() == cohort.records["record_id"][meta["idx"]].tolist()
+    assert set(names) - {"a_short"} == set(segmented["save_file"].str.removesuffix(".mat"))
+    assert set(names[meta["constant_leads_any"]]) == {"a_flat"}
+    assert set(names[meta["nan_any"]]) == {"a_holes", "b0"}
+    assert set(meta["constant_leads"]) == {"[]", "['I']"}
+    assert not meta["nan_leads_any"].any()
+    assert set(meta_split["save_file"]) == {f"{name}.mat" for name in GOOD}
+    assert segmented_split["split"].value_counts().to_dict() == counts
+    for row in segmented_split.itertuples():
+        assert scipy.io.loadmat(row.path)["idx"].item() == row.idx
+
+
+def test_pairs_of_segments_lead_to_files_of_one_recording(cohort: Cohort) -> None:
+    _write(cohort, _export(cohort))
+    root, extension, *lines = (cohort.folder / "fairseq" / "cmsc" / "train.tsv").read_text().split()
+    pairs = [lines[at : at + 4] for at in range(0, len(lines), 4)]
+    assert [pair[0] for pair in pairs] == ["a/a1", "b/b0", "b/b1"]
+    for name, n_samples, zero, numbers in pairs:
+        assert (n_samples, zero, numbers) == ("1000", "0", "0,1")
+        files = [Path(root) / f"{name}_{number}.{extension}" for number in numbers.split(",")]
+        assert len({scipy.io.loadmat(file)["idx"].item() for file in files}) == 1
+
+
+def test_mat_files_of_the_other_layout_are_refused(cohort: Cohort) -> None:
+    mat_folders = _export(cohort)
+    with pytest.raises(SchemaError, match="layout 'fairseq', not 'reference'"):
+        read_mat_folders(cohort.manifest(), mat_folders, "reference")
+
+
 def test_mat_files_of_another_spec_are_refused(cohort: Cohort) -> None:
     with pytest.raises(SpecMismatch, match="shard a"):
         _write(cohort, _export(cohort, replace(SPEC, segment_s=1.0)))
@@ -96,3 +137,25 @@ def test_mat_files_of_another_record_list_are_refused(cohort: Cohort) -> None:
 def test_manifest_without_mat_files_is_refused(cohort: Cohort) -> None:
     with pytest.raises(SchemaError, match="No shard is exported"):
         _write(cohort, {})
+
+
+@pytest.mark.fairseq
+def test_fairseq_signals_own_datasets_read_the_export(cohort: Cohort) -> None:
+    python = os.environ.get("FAIRSEQ_SIGNALS_PYTHON")
+    if not python:
+        pytest.skip("FAIRSEQ_SIGNALS_PYTHON names no interpreter with fairseq-signals")
+    _write(cohort, _export(cohort))
+    script = Path(__file__).with_name("read_by_fairseq.py")
+    command = [python, str(script), str(cohort.folder / "fairseq")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    found = json.loads(run.stdout.splitlines()[-1])
+    expected = _read_as_fairseq_does(cohort.folder / "fairseq", "train")
+    assert [[Path(name).stem, labels] for name, _, labels in found["files"]] == [
+        [name, labels] for name, labels in expected
+    ]
+    assert all(shape == [12, 1000] for _, shape, _ in found["files"])
+    row = cohort.records.reset_index().set_index("record_id")["index"]
+    assert found["pairs"] == [
+        [name, [row[Path(name).name]] * 2, [0, 1]] for name in ("a/a1", "b/b0", "b/b1")
+    ]

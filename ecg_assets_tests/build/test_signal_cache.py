@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.build import SignalCache
 from ecg_assets.errors import SchemaError, SpecMismatch
-from ecg_assets.preprocess import SignalSpec, segment, standardize
+from ecg_assets.preprocess import SignalSpec, segment, signal_spec_of_kind, standardize
 from ecg_assets_tests.build.cohort import (
     GOOD,
     LEADS,
@@ -26,8 +27,18 @@ def cache(cohort: Cohort) -> SignalCache:
     return _open(cohort)
 
 
-def _open(cohort: Cohort, leads: tuple[str, ...] = LEADS) -> SignalCache:
-    return SignalCache.open(cohort.manifest().index, cohort.shards, leads, cohort.folder / "cache")
+def _spec(leads: tuple[str, ...] = LEADS) -> SignalSpec:
+    return replace(SPEC, leads=leads, n_channels=len(leads))
+
+
+def _open(cohort: Cohort, spec: SignalSpec | None = None) -> SignalCache:
+    index = cohort.manifest().index
+    return SignalCache.open(index, cohort.shards, spec or _spec(), cohort.folder / "cache")
+
+
+def _filtered(kind: str) -> SignalSpec:
+    spec = signal_spec_of_kind(kind, leads=("II", "I"))
+    return replace(spec, record_s=4.0, segment_s=2.0)
 
 
 def _stored(cohort: Cohort, name: str) -> tuple[NDArray[np.int16], float]:
@@ -49,7 +60,7 @@ def test_samples_are_those_of_the_raw_files(cohort: Cohort, cache: SignalCache) 
 def test_segments_of_mixed_recordings_equal_those_of_each_alone(
     cohort: Cohort, cache: SignalCache, leads: tuple[str, ...]
 ) -> None:
-    spec = SignalSpec(leads=leads, n_channels=len(leads), record_s=4.0, segment_s=2.0)
+    spec = _spec(leads)
     rows = np.array([5, 1, 0, 4, 1])
     found, record_index = cache.segments(rows, spec)
     assert record_index.tolist() == [0, 0, 1, 1, 2, 3, 3, 4, 4]  # a0 lasts 3 s
@@ -82,8 +93,8 @@ def test_other_leads_index_or_samples_make_another_cache(
     cohort: Cohort, cache: SignalCache
 ) -> None:
     fewer = cohort.manifest().index.iloc[1:]
-    folders = {cache.folder, _open(cohort, ("I",)).folder}
-    folders.add(SignalCache.open(fewer, cohort.shards, LEADS, cohort.folder / "cache").folder)
+    folders = {cache.folder, _open(cohort, _spec(("I",))).folder}
+    folders.add(SignalCache.open(fewer, cohort.shards, _spec(), cohort.folder / "cache").folder)
     changed = make_signal(2, 2000, seed=99)
     write_record(cohort.folder / "raw" / "b2", changed, leads=LEADS)
     preprocess(cohort.folder, cohort.records, "b")
@@ -104,7 +115,9 @@ def test_lead_that_is_not_there_is_an_error(cohort: Cohort, cache: SignalCache) 
     with pytest.raises(SpecMismatch, match="the cache holds"):
         cache.segments(np.array([0]), SignalSpec(leads=("V1",)))
     with pytest.raises(SchemaError, match="stores the leads"):
-        _open(cohort, ("V1",))
+        _open(cohort, _spec(("V1",)))
+    with pytest.raises(SchemaError, match="stores the leads"):
+        _open(cohort, signal_spec_of_kind("raw", leads=("V1",)))
     assert list(cache.folder.parent.iterdir()) == [cache.folder]
 
 
@@ -112,4 +125,90 @@ def test_index_that_points_elsewhere_is_refused(cohort: Cohort, tmp_path: Path) 
     index = cohort.manifest().index
     with pytest.raises(SchemaError, match="1 of 6 recordings"):
         moved = index.assign(row=index["row"] + 100 * (index["record_id"] == "b0"))
-        SignalCache.open(moved, cohort.shards, LEADS, tmp_path / "cache")
+        SignalCache.open(moved, cohort.shards, _spec(), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", ["ecg-founder", "raw"])
+def test_signals_made_once_equal_those_made_from_the_stored_integers(
+    cohort: Cohort, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecg_assets.build.decoded_signals._RECORDS_PER_BATCH", 2)
+    spec = _filtered(kind)
+    cache = _open(cohort, spec)
+    assert cache.samples.dtype == np.float32
+    assert cache.sample_rates_hz.tolist() == [500.0] * len(GOOD)
+    rows = np.array([5, 1, 0, 3, 1])
+    whole = []
+    for row in rows:
+        signal, rate = _stored(cohort, GOOD[row])
+        gain, baseline = np.full((1, 2), 200.0), np.zeros((1, 2))
+        whole.append(standardize(signal[None, [1, 0]], rate, spec, gain, baseline)[0])
+    assert [len(recording[0]) for recording in whole] == [2000, 2000, 1500, 2000, 2000]
+    found, record_index = cache.segments(rows, spec)
+    assert record_index.tolist() == [0, 0, 1, 1, 2, 3, 3, 4, 4]
+    assert cache.n_segments(rows, spec).tolist() == [2, 2, 1, 2, 2]
+    expected = np.concatenate([segment(recording[None], spec)[0] for recording in whole])
+    np.testing.assert_array_equal(found, expected)
+    padded = cache.standardized(rows, spec)
+    for at, recording in enumerate(whole):
+        np.testing.assert_array_equal(padded[at, :, : recording.shape[1]], recording)
+    assert not padded[2, :, 1500:].any()
+
+
+def test_segments_of_another_length_need_no_other_cache(cohort: Cohort) -> None:
+    spec = _filtered("ecg-founder")
+    cache, other = _open(cohort, spec), replace(spec, segment_s=1.0)
+    assert _open(cohort, other).folder == cache.folder
+    halves, _ = cache.segments(np.array([2]), other)
+    whole, _ = cache.segments(np.array([2]), spec)
+    np.testing.assert_array_equal(halves[0], whole[0, :, :500])
+
+
+@pytest.mark.parametrize(
+    "change", [{"resampling": "polyphase"}, {"filter": "none"}, {"leads": ("I", "II")}]
+)
+def test_cache_made_for_one_spec_refuses_another(cohort: Cohort, change: dict[str, str]) -> None:
+    spec = _filtered("ecg-founder")
+    other = replace(spec, **change)  # type: ignore[arg-type]
+    cache = _open(cohort, spec)
+    assert _open(cohort, other).folder != cache.folder
+    with pytest.raises(SpecMismatch, match="Open it with the spec"):
+        cache.segments(np.array([0]), other)
+    with pytest.raises(SpecMismatch, match="Open it with the spec"):
+        cache.segments(np.array([0]), _spec())
+
+
+def test_stored_integers_refuse_a_spec_that_needs_millivolts(cache: SignalCache) -> None:
+    with pytest.raises(SpecMismatch, match="the cache holds stored integers"):
+        cache.segments(np.array([0]), _filtered("raw"))
+
+
+def test_worker_process_knows_what_a_cache_was_made_for(cohort: Cohort) -> None:
+    cache = _open(cohort, _filtered("raw"))
+    assert pickle.loads(pickle.dumps(cache)).made_for == cache.made_for is not None
+
+
+def test_cache_that_was_not_finished_is_not_there(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("ecg_assets.build.decoded_signals.standardize", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        _open(cohort, _filtered("raw"))
+    assert list((cohort.folder / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("spec", [SPEC, _filtered("raw")], ids=["integers", "millivolts"])
+def test_making_a_cache_tells_how_far_it_is(cohort: Cohort, spec: SignalSpec) -> None:
+    told: list[tuple[int, int]] = []
+    for _ in range(2):
+        SignalCache.open(
+            cohort.manifest().index,
+            cohort.shards,
+            spec,
+            cohort.folder / "cache",
+            progress=lambda *so_far: told.append(so_far),
+        )
+    assert told == [(3, 6), (6, 6)]

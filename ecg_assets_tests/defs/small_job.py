@@ -93,7 +93,8 @@ class SmallJob:
         """Materialize everything before training."""
         self.materialize(*TABLES)
         self.materialize("signal_shards", "mat_records", shards=self.shards)
-        self.materialize("computed_labels", "manifests", "fairseq_manifests")
+        self.materialize("computed_labels", "manifests", "fairseq_manifests", "signal_quality")
+        self.materialize("mirror_status")
 
     def train(self, epochs: int = 2) -> None:
         """Fine-tune the tiny model."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from ecg_assets.defs.evaluation_set import choose_rows
@@ -120,11 +122,25 @@ def test_manifest_rows_without_their_sample_fail_exactly_one_check(
     assert leaking.passed
 
 
-def test_shard_full_of_rejects_fails_the_check(finished: SmallJob) -> None:
-    from ecg_assets.defs.checks.preprocess import rejected_share_is_below_limit
-
-    strict = finished.settings_with(max_rejected_share=0.0)
-    result = rejected_share_is_below_limit(strict)
-    assert isinstance(result, dg.AssetCheckResult)
-    assert not result.passed
-    assert result.metadata["worst_rejected_share"].value > 0  # type: ignore[operator]
+def test_a_copy_with_lost_files_fails_the_check_of_its_shard_alone(
+    tmp_path: Path, finished: SmallJob
+) -> None:
+    raw = shutil.copytree(finished.settings.source_root, tmp_path / "raw")
+    lost = finished.shards[1]
+    for file in (raw / "files" / lost).rglob("*.dat"):
+        file.unlink()
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        # As mimic-iv-ecg: the synthetic source would write its lost files again.
+        job = SmallJob.at(
+            tmp_path, instance, source="mimic-iv-ecg", raw_root=str(raw), folders_per_shard=1
+        )
+        job.materialize("record_list")
+        result = job.materialize("signal_shards", shards=job.shards, raise_on_error=False)
+        evaluations = {e.partition: e for e in result.get_asset_check_evaluations()}
+    assert not result.success
+    assert {shard for shard, found in evaluations.items() if not found.passed} == {lost, None}
+    assert set(evaluations) == {*finished.shards, None}
+    for shard in finished.shards:
+        stored = finished.settings.folder("signal_shards") / f"{shard}.parquet"
+        expected = 0 if shard == lost else pq.read_metadata(stored).num_rows
+        assert evaluations[shard].metadata["records"].value == expected

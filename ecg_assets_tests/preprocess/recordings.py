@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.io
 import wfdb
 from numpy.typing import NDArray
+
+from ecg_assets.preprocess import STANDARD_LEADS
 
 
 def make_signal(n_leads: int, n_samples: int, seed: int) -> NDArray[np.int16]:
@@ -46,12 +49,21 @@ def record_list(names: Sequence[str], shard: str = "p1000") -> pd.DataFrame:
     return pd.DataFrame(
         {
             "record_id": list(names),
+            "source": "test",
             "subject_id": [f"patient of {name}" for name in names],
             "study_id": list(names),
+            "ecg_time": pd.NaT,
             "shard": shard,
             "path": list(names),
+            "age": np.nan,
+            "sex": None,
         }
     )
+
+
+def numbered(records: pd.DataFrame) -> pd.DataFrame:
+    """Give each record its row in the record list, as an export of .mat files takes it."""
+    return records[["record_id", "study_id"]].assign(row=range(len(records)))
 
 
 def golden_records(raw: Path) -> pd.DataFrame:
@@ -66,3 +78,17 @@ def golden_records(raw: Path) -> pd.DataFrame:
             "path": found["path"],
         }
     )
+
+
+def write_code_15(folder: Path, raw: Path) -> pd.DataFrame:
+    """Write CODE-15 recordings, which are .mat files, with the finest 16-bit step that fits.
+
+    Give their record list, in the order of their ``idx``.
+    """
+    names = pd.read_csv(folder / "meta_split.csv")["save_file"].str.removesuffix(".mat").tolist()
+    for name in names:
+        signal = scipy.io.loadmat(folder / "org" / f"{name}.mat")["feats"].astype(np.float64)
+        gain = float(np.floor(32_000 / np.abs(signal).max()))
+        stored = np.round(signal * gain).astype(np.int16)
+        write_record(raw / name, stored, leads=STANDARD_LEADS, sample_rate_hz=400, gain=gain)
+    return record_list(names)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import wfdb
 
-from ecg_assets.errors import SchemaError
+from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.lineage import fingerprint_table
 from ecg_assets.preprocess import (
     ShardTables,
@@ -16,8 +19,10 @@ from ecg_assets.preprocess import (
     read_shard,
     shard_schema,
     shard_summary,
+    worker_pool,
     write_shard,
 )
+from ecg_assets.preprocess.signal_quality import CLASSES, judge_quality
 from ecg_assets.sources import MISSING
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
 
@@ -59,7 +64,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tables(root: Path) -> ShardTables:
     records = record_list(["short_with_holes", "good", *FAULTS, "flat"])
-    return preprocess_shard(records, root, LEADS, n_workers=2)
+    return preprocess_shard(
+        records,
+        root,
+        LEADS,
+    )
 
 
 def test_bad_recordings_are_rejected_each_with_its_reason(tables: ShardTables) -> None:
@@ -163,3 +172,71 @@ def test_progress_ends_at_all_records_and_row_groups_are_bounded(
 def test_record_id_that_stands_twice_is_an_error(root: Path) -> None:
     with pytest.raises(SchemaError, match="1 of 2 recordings"):
         preprocess_shard(record_list(["good", "good"]), root, LEADS)
+
+
+def test_processes_read_the_same_shard(tmp_path: Path) -> None:
+    names = [f"r{number:03d}" for number in range(300)]
+    for number, name in enumerate(names[:-1]):
+        write_record(tmp_path / name, make_signal(2, 40, seed=number), leads=LEADS)
+    records, done = record_list(names), []
+    alone = preprocess_shard(records, tmp_path, LEADS)
+    with worker_pool(2) as pool:
+        assert pool is not None
+        together = preprocess_shard(
+            records, tmp_path, LEADS, pool=pool, progress=lambda n, total: done.append((n, total))
+        )
+    assert fingerprint_table(together.signals) == fingerprint_table(alone.signals)
+    assert together.rejects["record_id"].tolist() == ["r299"]
+    assert done == [(256, 300), (300, 300)]
+    with worker_pool(1) as pool:
+        assert pool is None
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to look for processes")
+def test_workers_end_with_a_killed_parent() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    assert parent.stdout is not None
+    worker = Path("/proc") / parent.stdout.readline().strip()
+    assert (worker / "stat").is_file()
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while worker.is_dir() and time.monotonic() < deadline:
+        # A worker that nobody waits for stays as a zombie where no init process reaps it.
+        if (worker / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    assert not worker.is_dir()
+
+
+_PARENT = """
+import os, time
+from ecg_assets.preprocess import worker_pool
+if __name__ == "__main__":
+    with worker_pool(2) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(60)
+"""
+
+
+def test_quality_is_neurokits_class_or_empty() -> None:
+    pytest.importorskip("neurokit2", reason="NeuroKit2 is not installed (extra quality)")
+    beats = np.zeros(5000)
+    beats[200::400] = 300
+    clean = np.convolve(beats, np.hanning(20), "same").astype(np.int16)[None]
+    gain = np.array([200.0])
+    assert judge_quality(clean, gain, 500) in CLASSES
+    assert judge_quality(np.zeros((1, 5000), np.int16), gain, 500) == "Unacceptable"
+    assert judge_quality(clean[:, :100], gain, 500) is None
+
+
+def test_quality_without_its_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "neurokit2", None)
+    with pytest.raises(SettingsError, match=r"ecg-assets\[quality\]"):
+        preprocess_shard(record_list(["good"]), root, LEADS, quality="zhao2018")
+    with pytest.raises(SettingsError, match="allowed"):
+        preprocess_shard(record_list(["good"]), root, LEADS, quality="best")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ecg_assets.preprocess import (
+    STANDARD_LEADS,
     SignalSpec,
     count_segments,
     project_channels,
     segment,
+    signal_spec_of_kind,
     standardize,
 )
 from ecg_assets.preprocess.resample import resample_linear
 from ecg_assets.preprocess.standardize import count_standardized
 from ecg_assets.preprocess.z_score import z_score
 from ecg_assets.sources import MISSING
-from ecg_assets_tests.preprocess.recordings import golden_records, make_signal
+from ecg_assets_tests.preprocess.recordings import golden_records, make_signal, write_record
 
 FLOAT32 = 2e-6
 
@@ -145,3 +148,51 @@ def test_lead_i_equals_the_reference_pipeline(reference_data: Path) -> None:
         # The reference leaves missing samples NaN; ours are 0.
         golden = np.nan_to_num(scipy.io.loadmat(path)["feats"])
         np.testing.assert_allclose(project_channels(found, 12)[0], golden, atol=FLOAT32)
+
+
+@pytest.mark.parametrize("sample_rate_hz", [500, 250])
+def test_raw_signal_is_the_millivolts_that_wfdb_reads(tmp_path: Path, sample_rate_hz: int) -> None:
+    signal = make_signal(2, 4 * sample_rate_hz, seed=3)
+    signal[1, 70:90] = MISSING
+    write_record(
+        tmp_path / "a", signal, leads=("I", "II"), sample_rate_hz=sample_rate_hz, gain=333.3
+    )
+    oracle = wfdb.rdrecord(str(tmp_path / "a"))
+    stored = wfdb.rdrecord(str(tmp_path / "a"), physical=False)
+    spec = signal_spec_of_kind("raw", leads=("I", "II"))
+    gain, baseline = (np.array([value]) for value in (stored.adc_gain, stored.baseline))
+    found = standardize(signal[None], sample_rate_hz, spec, gain, baseline)
+    expected = np.nan_to_num(resample_linear(oracle.p_signal.T, sample_rate_hz, 500))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[0], expected, atol=FLOAT32)
+
+
+def test_scores_of_all_leads_together_equal_numpy() -> None:
+    spec = SignalSpec(leads=("I", "II"), n_channels=2, normalization="z-score-all-leads")
+    block = make_signal(80, 5000, seed=4).reshape(40, 2, -1)
+    gain = np.tile([200.0, 500.0], (40, 1))
+    found = standardize(block, 500, spec, gain, np.full((40, 2), 30))
+    signal_mv = ((block - 30) / gain[..., None]).reshape(40, -1)
+    np.testing.assert_allclose(found.reshape(40, -1), _z_by_numpy(signal_mv), atol=FLOAT32)
+
+
+def test_millivolts_without_a_gain_are_refused() -> None:
+    with pytest.raises(ValueError, match="gain or baseline is missing"):
+        standardize(np.zeros((1, 1, 5000), np.int16), 500, signal_spec_of_kind("raw"))
+
+
+@pytest.mark.reference
+def test_ecg_fm_input_equals_fairseq_signals_but_for_rounding_to_integers(
+    reference_data: Path,
+) -> None:
+    folder = reference_data / "real_ecg" / "code15"
+    spec = signal_spec_of_kind("ecg-fm", leads=STANDARD_LEADS)
+    for path in sorted((folder / "preprocessed").glob("*.mat")):
+        signal = scipy.io.loadmat(folder / "org" / path.name)["feats"].astype(np.float64)
+        block = np.rint(signal * 32_000 / np.abs(signal).max()).astype(np.int16)
+        # Scored over the whole recording, which may be longer than 10 s.
+        found = segment(standardize(block[None], 400, replace(spec, record_s=60.0)), spec)[0]
+        goldens = sorted((folder / "segmented").glob(f"{path.stem}_*.mat"))
+        assert len(found) == len(goldens)
+        for piece, golden in zip(found, goldens, strict=True):
+            np.testing.assert_allclose(piece, scipy.io.loadmat(golden)["feats"], atol=2e-3)

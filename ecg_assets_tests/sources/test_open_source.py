@@ -1,4 +1,4 @@
-"""Opening a dataset: three names, and messages that say which variable to set to what."""
+"""Opening a dataset: its names, and messages that say which variable to set to what."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     assert all(name in str(error.value) for name in SOURCE_NAMES)
 
 
-@pytest.mark.parametrize("name", ["mimic-iv-ecg", "physionet-2021"])
+@pytest.mark.parametrize("name", [name for name in SOURCE_NAMES if name != "synthetic"])
 def test_root_that_is_no_folder_names_the_variable(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"ECG_RAW_ROOT is .*nowhere, which does not exist"):
@@ -51,10 +51,30 @@ def test_missing_files_of_mimic_are_named(tmp_path: Path) -> None:
         open_source("mimic-iv-ecg", tmp_path)
 
 
-def test_mimic_under_another_name_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["physionet-2021", "folder"])
+@pytest.mark.parametrize(
+    ("file", "owner"), [("ptbxl_database.csv", "ptb-xl"), ("exams.csv", "code-15")]
+)
+def test_dataset_under_another_name_is_told(
+    tmp_path: Path, name: str, file: str, owner: str
+) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(SettingsError, match=f"set ECG_SOURCE={owner}"):
+        open_source(name, tmp_path)
+    assert open_source(owner, tmp_path).name == owner
+
+
+@pytest.mark.parametrize("name", ["physionet-2021", "folder"])
+def test_mimic_under_another_name_is_told(tmp_path: Path, name: str) -> None:
     _write_mimic(tmp_path)
     with pytest.raises(SettingsError, match="set ECG_SOURCE=mimic-iv-ecg"):
-        open_source("physionet-2021", tmp_path)
+        open_source(name, tmp_path)
+
+
+def test_labels_csv_makes_any_root_a_folder_of_ones_own(tmp_path: Path) -> None:
+    _write_mimic(tmp_path)
+    (tmp_path / "labels.csv").touch()
+    assert open_source("folder", tmp_path).name == "folder"
 
 
 def test_opening_reads_no_table(tmp_path: Path) -> None:

@@ -12,12 +12,15 @@ from ecg_assets.build import (
     fingerprint_manifest,
     label_definition,
     write_fairseq_manifest,
+    write_reference_manifest,
 )
 from ecg_assets.defs.partitions import SHARDS
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata
 from ecg_assets.labels import write_reference_files
 from ecg_assets.lineage import fingerprint_folder
+from ecg_assets.preprocess import ShardDataset
+from ecg_assets.sources import is_remote
 
 
 @dg.asset(group_name="build", code_version="1", kinds={"csv", "numpy"})
@@ -52,7 +55,7 @@ def manifests(
     record_list: pd.DataFrame,
     labels: pd.DataFrame,
     split: pd.DataFrame,
-    signal_shards: dict[str, Path],
+    signal_shards: ShardDataset,
 ) -> dg.MaterializeResult[Manifest]:
     """Index of all usable records with split, targets and class weights from train alone.
 
@@ -65,6 +68,7 @@ def manifests(
         signal_shards,
         spec=settings.signal_spec,
         vocabulary=settings.load_label_set().vocabulary,
+        quality=settings.quality_policy,
     )
     excluded = manifest.excluded.groupby("reason").size().rename("records").reset_index()
     return dg.MaterializeResult(
@@ -84,17 +88,35 @@ def manifests(
 
 @dg.asset(
     group_name="build",
-    code_version="1",
+    code_version="2",
     kinds={"csv", "numpy"},
 )
 def fairseq_manifests(
     settings: Settings, record_list: pd.DataFrame, manifests: Manifest, mat_records: dict[str, Path]
 ) -> dg.MaterializeResult[None]:
-    """The manifests that fairseq-signals trains from, for the shards exported as .mat."""
-    folder = settings.folder("fairseq_manifests")
-    counts = write_fairseq_manifest(
-        manifests, record_list, mat_records, folder, mat_root=settings.folder("mat_records")
-    )
+    """The manifests that fairseq-signals trains from, for the shards exported as .mat.
+
+    With the layout ``reference``, the files of the Lead-I pipeline's build step.
+    """
+    folder, mat_root = settings.folder("fairseq_manifests"), settings.folder("mat_records")
+    if settings.mat_layout == "reference":
+        counts = write_reference_manifest(
+            manifests,
+            record_list,
+            mat_records,
+            folder,
+            mat_root=mat_root,
+            weights_from=settings.label_weights,
+        )
+    else:
+        counts = write_fairseq_manifest(
+            manifests,
+            record_list,
+            mat_records,
+            folder,
+            mat_root=mat_root,
+            raw_root=settings.raw_root if is_remote(settings.raw_root) else settings.source_root,
+        )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint_folder(folder)),
         metadata={"folder": dg.MetadataValue.path(folder), "segments": counts},

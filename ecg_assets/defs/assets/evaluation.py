@@ -48,12 +48,15 @@ def checkpoint(context: AssetExecutionContext, settings: Settings) -> dg.Materia
     )
 
 
-def _open_signals(settings: Settings, manifest: Manifest) -> SignalCache:
+def _open_signals(
+    context: AssetExecutionContext, settings: Settings, manifest: Manifest
+) -> SignalCache:
     return SignalCache.open(
         manifest.index,
         settings.folder("signal_shards"),
-        manifest.spec.leads,
+        manifest.spec,
         settings.folder("cache"),
+        progress=lambda done, total: context.log.info(f"signals of {done} of {total} records read"),
     )
 
 
@@ -81,7 +84,7 @@ def predictions(
     scores = predict_checkpoint(
         folder,
         manifests,
-        _open_signals(settings, manifests),
+        _open_signals(context, settings, manifests),
         chosen.rows,
         device=settings.device,
         precision=settings.precision,

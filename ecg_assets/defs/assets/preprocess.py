@@ -1,16 +1,19 @@
 """Stage preprocess: recordings to shards, and shards to .mat files."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 from dagster import AssetExecutionContext
 
 from ecg_assets.defs.data_versions import give_partitions_their_versions
+from ecg_assets.defs.mat_stream import MatStream
 from ecg_assets.defs.partitions import SHARDS, shard_backfill_policy
+from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.resources import Settings
-from ecg_assets.defs.shard_stream import MatStream, ShardStream
+from ecg_assets.defs.shard_stream import ShardStream
+from ecg_assets.defs.tables import table_metadata, table_result
+from ecg_assets.preprocess import ShardDataset, draw_quality, summarize_quality
 
 
 @dg.asset(
@@ -18,7 +21,7 @@ from ecg_assets.defs.shard_stream import MatStream, ShardStream
     partitions_def=SHARDS,
     backfill_policy=shard_backfill_policy(),
     io_manager_key="shard",
-    code_version="1",
+    code_version="2",
     kinds={"parquet"},
 )
 def signal_shards(
@@ -32,21 +35,47 @@ def signal_shards(
     give_partitions_their_versions(context, stream.versions)
 
 
+@dg.asset(group_name="preprocess", io_manager_key="parquet", code_version="1", kinds={"parquet"})
+def signal_quality(
+    settings: Settings, signal_shards: ShardDataset
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Faults of the stored recordings, shard by shard: flat leads, missing and clipped samples,
+    limb leads that contradict each other, and the files that could not be read.
+    """  # noqa: D205
+    folder = settings.folder("rejects")
+    rejects = {shard: folder / path.name for shard, path in signal_shards.items()}
+    summary = summarize_quality(signal_shards, rejects)
+    reasons = ShardDataset(rejects).read(["reason"])["reason"].value_counts()
+    totals = summary.drop(columns=["shard", "median_std_mv"]).sum()
+    return table_result(
+        "signal_quality",
+        summary,
+        {
+            "faults_by_shard": png_metadata(draw_quality(summary), "Faults by shard"),
+            "reasons": table_metadata(reasons.rename("recordings").reset_index()),
+            **{str(name): int(total) for name, total in totals.items()},
+        },
+    )
+
+
 @dg.asset(
     group_name="preprocess",
     partitions_def=SHARDS,
     backfill_policy=shard_backfill_policy(),
     io_manager_key="mat",
-    code_version="1",
+    code_version="2",
     kinds={"matlab"},
 )
 def mat_records(
     context: AssetExecutionContext,
     settings: Settings,
     record_list: pd.DataFrame,
-    signal_shards: dict[str, Path],
+    signal_shards: ShardDataset,
 ) -> Iterator[dg.Output[MatStream]]:
-    """What fairseq-signals reads: one .mat file a segment, the lead repeated to 12 rows."""
-    stream = MatStream(context, settings.signal_spec, record_list, signal_shards)
+    """What fairseq-signals reads: one .mat file a segment, a single lead repeated to 12 rows.
+
+    With the layout ``reference``, the Lead-I pipeline's files: whole recordings and segments.
+    """
+    stream = MatStream(context, settings, record_list, signal_shards)
     yield dg.Output(stream)
     give_partitions_their_versions(context, stream.versions)

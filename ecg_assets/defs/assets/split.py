@@ -7,7 +7,15 @@ import pandas as pd
 
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata, table_result
-from ecg_assets.split import count_splits, read_meta_split, split_by_patient, write_meta_split
+from ecg_assets.errors import SettingsError
+from ecg_assets.sources import PtbXl
+from ecg_assets.split import (
+    count_splits,
+    read_meta_split,
+    split_by_folds,
+    split_by_patient,
+    write_meta_split,
+)
 
 
 @dg.asset(
@@ -23,10 +31,18 @@ def patient_split(
     """Train, valid or test for each recording, by patient; also as meta_split.csv.
 
     A patient's split depends on its id and ECG_SEED alone, so it never changes when
-    other records arrive. ECG_META_SPLIT takes a split you have instead.
+    other records arrive. ECG_SPLIT=folds takes PTB-XL's own, ECG_META_SPLIT a file of yours.
     """
     if settings.meta_split:
         table = read_meta_split(Path(settings.meta_split), record_list)
+    elif settings.split == "folds":
+        source = settings.open_source()
+        if not isinstance(source, PtbXl):
+            raise SettingsError(
+                f"ECG_SPLIT is folds, which ptb-xl alone has; ECG_SOURCE is {settings.source}. "
+                "Set ECG_SPLIT=patients."
+            )
+        table = split_by_folds(record_list, source.read_folds())
     else:
         table = split_by_patient(record_list, seed=settings.seed)
     path = settings.folder("meta_split.csv")

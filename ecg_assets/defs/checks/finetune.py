@@ -26,7 +26,7 @@ def reproduces_its_validation_loss(
     signals = SignalCache.open(
         manifests.index,
         settings.folder("signal_shards"),
-        manifests.spec.leads,
+        manifests.spec,
         settings.folder("cache"),
     )
     found = reproduce_validation_loss(

@@ -7,14 +7,14 @@ from pathlib import Path
 import dagster as dg
 
 from ecg_assets.defs.io_managers.partitioned import PartitionedFiles
+from ecg_assets.defs.mat_stream import MatBatch
 from ecg_assets.defs.resources.settings import Settings
-from ecg_assets.defs.shard_stream import MatBatch
 from ecg_assets.preprocess import export_mat_records
 
 
 class _MatFolders(PartitionedFiles):
     def write(self, value: MatBatch, path: Path) -> None:
-        export_mat_records(value.signals, value.spec, value.row_of_record, path)
+        export_mat_records(value.signals, value.spec, value.records, path, form=value.form)
 
 
 class MatIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]

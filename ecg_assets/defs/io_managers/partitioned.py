@@ -7,7 +7,7 @@ would need all of them in memory.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class PartitionedFiles(dg.IOManager):
         for partition, value in obj:
             self.write(value, folder / f"{partition}{self.suffix}")
 
-    def load_input(self, context: InputContext) -> dict[str, Path]:
+    def load_input(self, context: InputContext) -> Mapping[str, Path]:
         """Paths of those of the asked partitions that are stored, by partition."""
         folder = self._base / context.asset_key.path[-1]
         paths = {key: folder / f"{key}{self.suffix}" for key in context.asset_partition_keys}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+from dagster import InputContext
 
 from ecg_assets.defs.io_managers.partitioned import PartitionedFiles
 from ecg_assets.defs.resources.settings import Settings
-from ecg_assets.preprocess import ShardTables, write_shard
+from ecg_assets.preprocess import ShardDataset, ShardTables, write_shard
 
 
 class _Shards(PartitionedFiles):
@@ -20,6 +21,9 @@ class _Shards(PartitionedFiles):
 
     def write(self, value: ShardTables, path: Path) -> None:
         write_shard(value, path, self._rejects / path.name)
+
+    def load_input(self, context: InputContext) -> ShardDataset:
+        return ShardDataset(super().load_input(context))
 
 
 class ShardIOManager(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]

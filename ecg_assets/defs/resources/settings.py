@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
+from ecg_assets.build.quality import QualityPolicy
 from ecg_assets.errors import SettingsError
 from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
 from ecg_assets.labels.label_set import ECG_FM_17
-from ecg_assets.lineage import fingerprint_file
+from ecg_assets.lineage import fingerprint_file, fingerprint_json
+from ecg_assets.preprocess.mat_form import MatForm, MatLayout
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
-from ecg_assets.sources import Source, open_source
+from ecg_assets.preprocess.spec_kinds import SIGNAL_KINDS, SignalKind, signal_spec_of_kind
+from ecg_assets.sources import (
+    SOURCE_NAMES,
+    Folder,
+    RemoteRoot,
+    Source,
+    is_remote,
+    open_source,
+)
 
 _Number = TypeVar("_Number", int, float)
 
@@ -25,11 +38,12 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     source: str = Field(
         default_factory=lambda: os.environ.get("ECG_SOURCE", "synthetic"),
-        description="mimic-iv-ecg, physionet-2021 or synthetic (ECG_SOURCE).",
+        description=f"Dataset (ECG_SOURCE): one of {', '.join(SOURCE_NAMES)}.",
     )
     raw_root: str = Field(
         default_factory=lambda: os.environ.get("ECG_RAW_ROOT", ""),
-        description="Root folder of the dataset (ECG_RAW_ROOT); synthetic makes its own.",
+        description="Root folder of the dataset, or its fsspec URL, e.g. s3://… (ECG_RAW_ROOT); "
+        "synthetic makes its own.",
     )
     data_dir: str = Field(
         default_factory=lambda: os.environ.get("ECG_DATA_DIR", "data"),
@@ -43,9 +57,20 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: _names("ECG_STORED_LEADS", os.environ.get("ECG_LEADS", "I")),
         description="Leads kept in signal shards (ECG_STORED_LEADS); at least those of ECG_LEADS.",
     )
+    signal_kind: SignalKind = Field(
+        default_factory=lambda: _choice("ECG_SIGNAL_KIND", *SIGNAL_KINDS),
+        description="What model input is made of (ECG_SIGNAL_KIND): ecg-fm (each lead z-scored), "
+        "ecg-founder (filtered, all leads z-scored together) or raw (mV).",
+    )
+    resampling: Literal["linear", "polyphase"] = Field(
+        default_factory=lambda: _choice("ECG_RESAMPLING", "linear", "polyphase"),
+        description="How other sample rates become 500 Hz (ECG_RESAMPLING): linear, as both "
+        "models' authors do it, or polyphase.",
+    )
     segment_s: float = Field(
-        default_factory=lambda: _number(float, "ECG_SEGMENT_S", "5"),
-        description="Seconds of one model input (ECG_SEGMENT_S); ECG-FM was trained on 5.",
+        default_factory=lambda: _number(float, "ECG_SEGMENT_S", "0"),
+        description="Seconds of one model input (ECG_SEGMENT_S); 0 is what the kind asks for: "
+        "10 for ecg-founder, 5 for the others.",
     )
     folders_per_shard: int = Field(
         default_factory=lambda: _number(int, "ECG_FOLDERS_PER_SHARD", "20"),
@@ -53,7 +78,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     label_set: str = Field(
         default_factory=lambda: os.environ.get("ECG_LABEL_SET", ECG_FM_17),
-        description="Labels: a shipped set's name or the path of a file (ECG_LABEL_SET).",
+        description="Labels: a shipped set's name, the path of a file, or own for those of "
+        "labels.csv (ECG_LABEL_SET).",
     )
     label_threshold: float = Field(
         default_factory=lambda: _number(float, "ECG_LABEL_THRESHOLD", "0.5"),
@@ -62,8 +88,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     label_weights: Literal["train", "all"] = Field(
         default_factory=lambda: _choice("ECG_LABEL_WEIGHTS", "train", "all"),
-        description="Rows behind computed_labels' weights: train, or all as the reference has "
-        "them (ECG_LABEL_WEIGHTS).",
+        description="Rows behind the weights of the Lead-I pipeline's label files: train, or all "
+        "as it has them (ECG_LABEL_WEIGHTS).",
     )
     ecg_fm_root: str = Field(
         default_factory=lambda: os.environ.get("ECG_FM_ROOT", ""),
@@ -76,6 +102,10 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     report_joint: str = Field(
         default_factory=lambda: os.environ.get("ECG_REPORT_JOINT", " "),
         description="Stands between report lines for ECG-FM's labeler (ECG_REPORT_JOINT).",
+    )
+    split: Literal["patients", "folds"] = Field(
+        default_factory=lambda: _choice("ECG_SPLIT", "patients", "folds"),
+        description="patients at random, or the folds of ptb-xl: 1-8, 9, 10 (ECG_SPLIT).",
     )
     meta_split: str = Field(
         default_factory=lambda: os.environ.get("ECG_META_SPLIT", ""),
@@ -101,6 +131,16 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: _number(int, "ECG_SEED", "1"),
         description="Seed of the split, training and the bootstrap (ECG_SEED).",
     )
+    workers: int = Field(
+        default_factory=lambda: _number(int, "ECG_WORKERS", str(_count_cores())),
+        description="Processes that read the recordings of a run (ECG_WORKERS); the cores by "
+        "default, more where the disk answers slowly.",
+    )
+    signal_quality: Literal["none", "zhao2018"] = Field(
+        default_factory=lambda: _choice("ECG_SIGNAL_QUALITY", "none", "zhao2018"),
+        description="NeuroKit2's index kept with each recording: none or zhao2018 "
+        "(ECG_SIGNAL_QUALITY); some 7 ms a lead.",
+    )
     n_synthetic_records: int = Field(
         default_factory=lambda: _number(int, "ECG_SYNTHETIC_RECORDS", "800"),
         description="Recordings in the synthetic cohort (ECG_SYNTHETIC_RECORDS).",
@@ -113,9 +153,25 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: _number(float, "ECG_MAX_REJECTED_SHARE", "0.05"),
         description="Unreadable share that a shard may have at most (ECG_MAX_REJECTED_SHARE).",
     )
+    mat_layout: MatLayout = Field(
+        default_factory=lambda: _choice("ECG_MAT_LAYOUT", "fairseq", "reference"),
+        description="Names and keys of .mat files and their manifests: fairseq-signals' or the "
+        "Lead-I pipeline's (ECG_MAT_LAYOUT).",
+    )
+    mat_compress: bool = Field(
+        default_factory=lambda: _choice("ECG_MAT_COMPRESS", "true", "false") == "true",
+        description="Compress .mat files (ECG_MAT_COMPRESS: true or false).",
+    )
+    flawed_records: Literal["exclude", "keep"] = Field(
+        default_factory=lambda: _choice("ECG_FLAWED_RECORDS", "exclude", "keep"),
+        description="Recordings with a flat lead or many missing samples: out of manifests, or "
+        "kept as the Lead-I pipeline keeps them (ECG_FLAWED_RECORDS).",
+    )
 
     def open_source(self) -> Source:
         """Open the dataset; raises `SettingsError` that says what to set."""
+        if is_remote(self.raw_root):
+            RemoteRoot(self.raw_root).fetch_tables(self.source_root, self.source)
         return open_source(
             self.source,
             self.source_root,
@@ -125,7 +181,9 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def source_root(self) -> Path:
-        """Root of the raw dataset."""
+        """Root of the raw dataset; of a remote one, the folder that its tables are kept in."""
+        if is_remote(self.raw_root):
+            return self.data_path / "raw" / fingerprint_json(self.raw_root)[:16]
         if self.raw_root:
             return Path(self.raw_root).expanduser().resolve()
         if self.source == "synthetic":
@@ -135,9 +193,27 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             "or set ECG_SOURCE=synthetic to use the synthetic cohort."
         )
 
+    @contextmanager
+    def recordings_at_hand(self, paths: Iterable[str]) -> Iterator[Path]:
+        """Give a root that holds these recordings: the dataset's, or copies of remote ones.
+
+        Copies are deleted after the block.
+        """
+        if not is_remote(self.raw_root) or self.source == "folder":  # which was copied whole
+            yield self.source_root
+            return
+        folder = self.source_root / "fetched" / fingerprint_json(list(paths))[:16]
+        try:
+            RemoteRoot(self.raw_root).fetch_records(paths, folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def load_label_set(self) -> LabelSet:
         """Load the labels; raises `SettingsError` that says what to set."""
-        return load_label_set(self.label_set)
+        source = self.open_source() if self.source == "folder" else None
+        own_labels = source.read_label_names() if isinstance(source, Folder) else ()
+        return load_label_set(self.label_set, own_labels=own_labels)
 
     def upstream_labeler(self) -> UpstreamLabeler:
         """Find ECG-FM's labeler; raises `SettingsError` that says what to set."""
@@ -151,14 +227,33 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise SettingsError(
                 f"ECG_LEADS asks for {missing}, but ECG_STORED_LEADS keeps {self.stored_leads}."
             )
-        n_channels = 12 if len(self.leads) == 1 else len(self.leads)
-        return SignalSpec(leads=tuple(self.leads), n_channels=n_channels, segment_s=self.segment_s)
+        return signal_spec_of_kind(
+            self.signal_kind,
+            leads=self.leads,
+            segment_s=self.segment_s or None,
+            resampling=self.resampling,
+        )
+
+    @property
+    def mat_form(self) -> MatForm:
+        """How .mat files are named, filled and packed."""
+        keep_missing = self.flawed_records == "keep" and self.mat_layout == "reference"
+        return MatForm(self.mat_layout, self.mat_compress, keep_missing)
+
+    @property
+    def quality_policy(self) -> QualityPolicy:
+        """Which recordings manifests take."""
+        if self.flawed_records == "keep":
+            return QualityPolicy(allow_flat=True, max_missing_share=1.0)
+        return QualityPolicy()
 
     @property
     def split_rule(self) -> str:
         """How patients are split, in one line: two equal rules never disagree on a patient."""
         if self.meta_split:
             return f"meta_split {fingerprint_file(Path(self.meta_split))[:16]}"
+        if self.split == "folds":
+            return f"folds of {self.source}"
         return f"hash of patient, seed {self.seed}, 80/10/10"
 
     @property
@@ -174,6 +269,13 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     def checkpoints(self) -> Path:
         """Folder with one folder a checkpoint; shared by all sources."""
         return self.data_path / "checkpoints"
+
+
+def _count_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _number(kind: type[_Number], variable: str, default: str) -> _Number:

@@ -1,0 +1,143 @@
+"""Which exported .mat files belong to a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecg_assets.build.class_weights import positive_weights
+from ecg_assets.build.manifest import Manifest
+from ecg_assets.errors import SchemaError
+from ecg_assets.preprocess import MatFolder, MatLayout, read_mat_folder, require_same_spec
+
+
+def read_mat_folders(
+    manifest: Manifest, mat_folders: Mapping[str, Path], layout: MatLayout
+) -> dict[Path, MatFolder]:
+    """Read what each exported shard holds, by its folder, in the order of the shards' names.
+
+    Raises
+    ------
+    SpecMismatch
+        When a shard was exported with another spec than the manifest's.
+    SchemaError
+        When no shard is exported, or one in another layout.
+    """
+    if not mat_folders:
+        raise SchemaError("No shard is exported as .mat files. Export mat_records first.")
+    found = {}
+    for shard, folder in sorted(mat_folders.items()):
+        found[folder] = read_mat_folder(folder)
+        require_same_spec(
+            manifest.spec, found[folder].spec, where=f"the .mat files of shard {shard}"
+        )
+        if found[folder].form.layout != layout:
+            raise SchemaError(
+                f"The .mat files of shard {shard} have the layout "
+                f"{found[folder].form.layout!r}, not {layout!r}. Set ECG_MAT_LAYOUT to theirs, "
+                "or materialize mat_records for all shards again."
+            )
+    return found
+
+
+def list_segments(
+    folders: Mapping[Path, MatFolder], records: pd.DataFrame, mat_root: Path
+) -> pd.DataFrame:
+    """List all exported segments, shard by shard.
+
+    Parameters
+    ----------
+    folders
+        As `read_mat_folders` gives them.
+    records
+        The record list that the .mat files were exported with.
+    mat_root
+        Folder that holds all of `folders`.
+
+    Returns
+    -------
+    DataFrame
+        ``record_id``, ``segment``, ``path`` below `mat_root`, ``n_samples``, ``row`` (the
+        file's ``idx``) and ``record_row`` (the recording's row in `records`).
+
+    Raises
+    ------
+    SchemaError
+        When a recording is not in `records`.
+    """
+    parts = []
+    for folder, found in folders.items():
+        below = folder.relative_to(mat_root).as_posix()
+        parts.append(found.files.assign(path=[f"{below}/{name}" for name in found.files["file"]]))
+    segments = pd.concat(parts, ignore_index=True).drop(columns="file")
+    record_row = pd.Index(records["record_id"]).get_indexer(pd.Index(segments["record_id"]))
+    unknown = segments["record_id"][record_row < 0].unique()
+    if len(unknown):
+        raise SchemaError(
+            f"{len(unknown)} recordings of the .mat files are not in the record list, first "
+            f"{unknown[0]}. Export the .mat files again."
+        )
+    return segments.assign(record_row=record_row)
+
+
+def join_split(
+    segments: pd.DataFrame, manifest: Manifest, expected_row: pd.Series[int]
+) -> pd.DataFrame:
+    """Keep the manifest's segments and give each its ``split``.
+
+    Parameters
+    ----------
+    segments
+        As `list_segments` gives them.
+    manifest
+        Which recordings to use.
+    expected_row
+        What ``idx`` each segment must have.
+
+    Raises
+    ------
+    SchemaError
+        When none is left, or the ``idx`` of one is another: the record list has changed.
+    """
+    is_stale = segments["row"] != expected_row
+    used = segments.merge(
+        manifest.index[["record_id", "split"]], on="record_id", validate="many_to_one"
+    )
+    if used.empty or is_stale.any():
+        raise SchemaError(
+            f"{len(used)} .mat files belong to the manifest, and the idx of "
+            f"{int(is_stale.sum())} of all {len(segments)} is not their row in the "
+            "record list. Export the .mat files again."
+        )
+    return used
+
+
+def select_recordings(manifest: Manifest, record_ids: pd.Series[str]) -> Manifest:
+    """Keep some recordings; weights are those of what is left."""
+    is_kept = manifest.index["record_id"].isin(record_ids).to_numpy()
+    index, targets = manifest.index[is_kept].reset_index(drop=True), manifest.targets[is_kept]
+    weights = positive_weights(targets[index["split"].to_numpy() == "train"])
+    return replace(manifest, index=index, targets=targets, pos_weight=weights)
+
+
+def targets_by_record(manifest: Manifest, records: pd.DataFrame) -> NDArray[np.float64]:
+    """Targets in the order of the record list; NaN for a recording that is not used.
+
+    Zeros there would be labels that nobody gave.
+    """
+    targets = np.full((len(records), len(manifest.vocabulary)), np.nan)
+    row = pd.Index(records["record_id"]).get_indexer(pd.Index(manifest.index["record_id"]))
+    targets[row] = manifest.targets
+    return targets
+
+
+def write_tsv(segments: pd.DataFrame, mat_root: Path, path: Path) -> None:
+    """Write the root folder, then each file's path below it, a tab, and its samples."""
+    rows = zip(segments["path"], segments["n_samples"], strict=True)
+    lines = [f"{name}\t{n_samples}" for name, n_samples in rows]
+    path.write_text("\n".join([str(mat_root), *lines]) + "\n", encoding="utf-8")

@@ -1,0 +1,69 @@
+"""Recordings as strips on ECG paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+from numpy.typing import NDArray
+
+from ecg_assets.figures import INK, to_png
+from ecg_assets.sources import MISSING
+
+
+def lead_in_mv(signals: pa.Table, row: int, lead: str) -> tuple[NDArray[np.float32], float]:
+    """Read one lead of a shard's table in mV, ``(sample,)`` with NaN where missing, and its rate.
+
+    Parameters
+    ----------
+    signals
+        Table as `shard_schema` declares.
+    row
+        Row of the recording.
+    lead
+        Name of a lead that is stored.
+    """
+    samples = signals[f"lead_{lead}"][row].values.to_numpy()
+    gain, baseline = signals[f"gain_{lead}"][row].as_py(), signals[f"baseline_{lead}"][row].as_py()
+    signal = (samples.astype(np.float64) - baseline) / gain
+    signal[samples == MISSING] = np.nan
+    return signal.astype(np.float32), float(signals["sample_rate_hz"][row].as_py())
+
+
+def draw_strips(
+    captions: Sequence[str],
+    signals_mv: Sequence[NDArray[np.float32]],
+    sample_rates_hz: Sequence[float],
+) -> bytes:
+    """Draw leads one above the other: a large square is 0.2 s and 0.5 mV.
+
+    Parameters
+    ----------
+    captions
+        What stands above each.
+    signals_mv
+        One lead of each in mV, float32 ``(sample,)``; NaN leaves a gap.
+    sample_rates_hz
+        Of each.
+    """
+    figure = Figure(figsize=(11, 1.75 * len(captions) + 0.2), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(len(captions), 1))
+    for axes, caption, signal, rate in zip(
+        grid, captions, signals_mv, sample_rates_hz, strict=True
+    ):
+        middle = float(np.nanmedian(signal)) if np.isfinite(signal).any() else 0.0
+        axes.plot(np.arange(len(signal)) / rate, signal - middle, color=INK, linewidth=0.8)
+        axes.set_xlim(0, len(signal) / rate)
+        reach = np.nanmax(np.abs(signal - middle)) if np.isfinite(signal).any() else 1.0
+        axes.set_ylim(-max(1.0, min(reach, 3.0)), max(1.0, min(reach, 3.0)))
+        for axis, small, large in ((axes.xaxis, 0.04, 0.2), (axes.yaxis, 0.1, 0.5)):
+            axis.set_minor_locator(MultipleLocator(small))
+            axis.set_major_locator(MultipleLocator(large))
+        axes.grid(which="minor", color="#fbe3e3", linewidth=0.4)
+        axes.grid(which="major", color="#f2b8b8", linewidth=0.6)
+        axes.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+        axes.set_title(caption, fontsize=9, loc="left")
+    return to_png(figure)

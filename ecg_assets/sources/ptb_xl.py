@@ -1,0 +1,171 @@
+"""PTB-XL as PhysioNet lays it out (https://doi.org/10.13026/kfzx-aw45)."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecg_assets.errors import SettingsError
+from ecg_assets.sources.csv_table import read_csv_table
+from ecg_assets.sources.demographics import parse_ages, parse_sexes, parse_times
+from ecg_assets.sources.schema import MEASUREMENTS, SCP_ECG
+from ecg_assets.sources.shard_keys import shards_of_paths
+from ecg_assets.sources.source import SourceTable
+from ecg_assets.sources.table_cells import refuse_cells, require_below_root, require_filled
+from ecg_assets.sources.unique_rows import drop_repeated_rows
+
+DATABASE_FILE = "ptbxl_database.csv"
+
+_FOLDERS = {"filename_hr": "records500", "filename_lr": "records100"}
+_SEX = {"0": "M", "1": "F"}
+_HIDDEN_AGE = 300
+_N_FOLDS = 10
+
+
+@dataclass(frozen=True)
+class PtbXl:
+    """The dataset below `root`: ptbxl_database.csv, and records500 or records100.
+
+    The recordings of records500 are used, those of records100 only where it is missing.
+    """
+
+    root: Path
+    name: str = "ptb-xl"
+
+    def read_records(self) -> SourceTable:
+        """Read ptbxl_database.csv.
+
+        An age of 300 stands for one above 89 and becomes empty.
+
+        Raises
+        ------
+        SchemaError
+            When the table cannot be read, a path leaves the root, or two rows of one
+            recording differ.
+        SettingsError
+            When the root has neither records500 nor records100.
+        """
+        files = self._choose_files()
+        table = self._read_database("patient_id", files, optional=("age", "sex", "recording_date"))
+        path = self.root / DATABASE_FILE
+        require_filled(table, ("patient_id", files), path)
+        require_below_root(table[files], path)
+        paths = table[files].str.removesuffix(".hea")
+        ages, n_out_of_range = parse_ages(table["age"])
+        n_hidden = int((pd.to_numeric(table["age"], errors="coerce") == _HIDDEN_AGE).sum())
+        records = pd.DataFrame(
+            {
+                "record_id": _record_ids(table),
+                "source": self.name,
+                "shard": shards_of_paths(paths),
+                # pandas wrote the published table with patients as 17620.0.
+                "subject_id": table["patient_id"].str.removesuffix(".0"),
+                "study_id": table["ecg_id"],
+                "ecg_time": parse_times(table["recording_date"]),
+                "path": paths,
+                "age": ages,
+                "sex": parse_sexes(table["sex"], _SEX),
+            }
+        )
+        return SourceTable(
+            records.sort_values(["shard", "record_id"], ignore_index=True),
+            {
+                "records": len(records),
+                "patients": int(records["subject_id"].nunique()),
+                "ages_above_89_hidden": n_hidden,
+                "ages_out_of_range": n_out_of_range - n_hidden,
+                "records_without_age": int(records["age"].isna().sum()),
+                "records_without_sex": int(records["sex"].isna().sum()),
+                "records_without_time": int(records["ecg_time"].isna().sum()),
+            },
+        )
+
+    def read_reports(self, records: pd.DataFrame) -> SourceTable:
+        """Read the statements of these records, each as its code and likelihood: ``NORM 80``.
+
+        Raises
+        ------
+        SchemaError
+            When the table cannot be read, or ``scp_codes`` is no dictionary of likelihoods.
+        """
+        table = self._read_database("scp_codes")
+        found = [_parse_statements(text) for text in table["scp_codes"].fillna("{}")]
+        wrong = pd.Series([lines is None for lines in found])
+        what = "is no dictionary of likelihoods, as {'NORM': 100.0}"
+        refuse_cells(wrong, self.root / DATABASE_FILE, "scp_codes", what)
+        lines_of = dict(zip(_record_ids(table), found, strict=True))
+        lines = [lines_of.get(record_id) or [] for record_id in records["record_id"]]
+        reports = pd.DataFrame(
+            {
+                "record_id": records["record_id"].to_numpy(),
+                "coding": SCP_ECG,
+                "lines": pd.Series(lines, dtype=object),
+                **dict.fromkeys(MEASUREMENTS, np.nan),
+            }
+        )
+        return SourceTable(
+            reports,
+            {
+                "records": len(reports),
+                "records_without_report": sum(not line for line in lines),
+                "codes": sum(map(len, lines)),
+            },
+        )
+
+    def read_folds(self) -> pd.Series[int]:
+        """Read the suggested fold of each recording, 1 to 10, by record_id.
+
+        Raises
+        ------
+        SchemaError
+            When the table cannot be read, or a fold is not 1 to 10.
+        """
+        table = self._read_database("strat_fold")
+        folds = pd.to_numeric(table["strat_fold"], errors="coerce")
+        wrong = ~folds.isin(range(1, _N_FOLDS + 1))
+        refuse_cells(wrong, self.root / DATABASE_FILE, "strat_fold", f"is not 1 to {_N_FOLDS}")
+        folds.index = pd.Index(_record_ids(table), name="record_id")
+        return folds.astype("int64").rename("fold")
+
+    def _choose_files(self) -> str:
+        """Name the column with the files that are there."""
+        for column, folder in _FOLDERS.items():
+            if (self.root / folder).is_dir():
+                return column
+        raise SettingsError(
+            f"ECG_RAW_ROOT is {self.root}, which holds {DATABASE_FILE} but neither of the folders "
+            f"{' and '.join(_FOLDERS.values())}; download records500 of PTB-XL into it."
+        )
+
+    def _read_database(self, *columns: str, optional: tuple[str, ...] = ()) -> pd.DataFrame:
+        """Read columns of the table, one row a recording; all is None where one is missing."""
+        path = self.root / DATABASE_FILE
+        raw = read_csv_table(path, ("ecg_id", *columns), optional=optional)
+        raw, _ = drop_repeated_rows(raw, "ecg_id", path)
+        table: pd.DataFrame = raw.to_pandas()
+        require_filled(table, ("ecg_id",), path)
+        return table.reindex(columns=["ecg_id", *columns, *optional])
+
+
+def _record_ids(table: pd.DataFrame) -> pd.Series[str]:
+    """Names as in the dataset's files, whose numbers have five digits."""
+    return "ptb_xl_" + table["ecg_id"].str.zfill(5)
+
+
+def _parse_statements(text: str) -> list[str] | None:
+    """Read the literal of a dictionary: code to likelihood in per cent; None if it is none.
+
+    >>> _parse_statements("{'NORM': 100.0, 'SR': 0.0}")
+    ['NORM 100', 'SR 0']
+    """
+    try:
+        statements = {str(code): float(v) for code, v in ast.literal_eval(text).items()}
+    except (ValueError, TypeError, SyntaxError, AttributeError, MemoryError, RecursionError):
+        return None
+    if not all(0 <= likelihood <= 100 for likelihood in statements.values()):
+        return None
+    return [f"{code.strip()} {likelihood:g}" for code, likelihood in statements.items()]

@@ -1,0 +1,67 @@
+"""Read a recording of any source, by the form of its path."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ecg_assets.errors import BadRecord
+from ecg_assets.sources.inside_root import require_inside_root
+from ecg_assets.sources.record import Record
+from ecg_assets.sources.wfdb_reader import read_record
+
+_OTHER_FORM = re.compile(r"\.(?P<form>npy|csv|mat|hdf5)(?:#(?P<part>[^/]*))?$")
+
+
+def read_recording(
+    path: Path, leads: Sequence[str] | None = None, *, root: Path | None = None
+) -> Record:
+    """Read a recording's stored integers.
+
+    Parameters
+    ----------
+    path
+        ``x`` or ``x.hea``: a WFDB record. ``x.npy``, ``x.csv`` or ``x.mat``: an array, with
+        what the root's folder.yaml says of it; ``x.npy#250`` has 250 samples per second. A
+        ``x.mat`` beside a ``x.hea`` is a WFDB record. ``exams_part0.hdf5#123``: exam 123 of
+        CODE-15%.
+    leads
+        Names of the leads to read, in the order wanted; None for all, in the file's order.
+    root
+        Folder that all its files must lie in, and where folder.yaml is looked for; None
+        allows every path and reads no folder.yaml.
+
+    Raises
+    ------
+    BadRecord
+        As `read_record`, `read_array_file` and `read_exam`.
+    SettingsError
+        When folder.yaml cannot be understood.
+    """
+    # A string: taking a Path apart would cost more than the search.
+    found = _OTHER_FORM.search(os.fspath(path))
+    if found is None:
+        return read_record(path, leads, root=root)
+    file = Path(os.fspath(path)[: found.end("form")])
+    if found["form"] == "mat" and file.with_suffix(".hea").is_file():
+        return read_record(file.with_suffix(""), leads, root=root)
+    require_inside_root(file, root)
+    if found["form"] == "hdf5":
+        from ecg_assets.sources.code_15_exam import read_exam
+
+        return read_exam(file, found["part"] or "", leads)
+    # Loaded here: a WFDB record needs neither scipy nor YAML.
+    from ecg_assets.sources.array_files import read_array_file
+    from ecg_assets.sources.folder_settings import FolderSettings, load_folder_settings
+
+    settings = load_folder_settings(root) if root else FolderSettings()
+    return read_array_file(file, leads, settings, _parse_rate(found["part"]))
+
+
+def _parse_rate(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise BadRecord("bad_sample_rate", f"{text!r} is no number of samples a second") from None

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from ecg_assets.defs.resources import Settings
+from ecg_assets.errors import SettingsError
+from ecg_assets.preprocess import SignalSpec, signal_spec_of_kind
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LEADS", "STORED_LEADS", "SEGMENT_S", "SIGNAL_KIND", "RESAMPLING"):
+        monkeypatch.delenv(f"ECG_{name}", raising=False)
+
+
+def test_input_is_ecg_fm_s_unless_told_otherwise() -> None:
+    assert Settings().signal_spec == SignalSpec()
+
+
+def test_kind_and_resampling_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_SIGNAL_KIND", "ecg-founder")
+    monkeypatch.setenv("ECG_RESAMPLING", "polyphase")
+    expected = signal_spec_of_kind("ecg-founder", leads=("I",), resampling="polyphase")
+    assert Settings().signal_spec == expected
+    assert expected.segment_s == 10
+
+
+def test_length_of_a_segment_can_be_chosen_for_every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_SEGMENT_S", "2.5")
+    found = [Settings(signal_kind=kind).signal_spec for kind in ("ecg-fm", "ecg-founder")]
+    assert [spec.segment_s for spec in found] == [2.5, 2.5]
+    monkeypatch.setenv("ECG_SEGMENT_S", "-1")
+    with pytest.raises(ValueError, match="segment_s is -1"):
+        _ = Settings().signal_spec
+
+
+def test_all_leads_of_a_kind_are_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_LEADS", "all")
+    assert [Settings(signal_kind=kind).signal_spec.n_channels for kind in ("ecg-fm", "raw")] == [
+        12,
+        12,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "allowed"),
+    [("ECG_SIGNAL_KIND", "ecg-fm.*ecg-founder.*raw"), ("ECG_RESAMPLING", "linear.*polyphase")],
+)
+def test_unknown_word_is_refused_by_naming_the_others(
+    monkeypatch: pytest.MonkeyPatch, variable: str, allowed: str
+) -> None:
+    monkeypatch.setenv(variable, "cubic")
+    with pytest.raises(SettingsError, match=f"{variable} is 'cubic'; allowed: .*{allowed}"):
+        Settings()
