@@ -52,11 +52,11 @@ def main() -> None:
             {name: partial(_write, signals, path, name) for name, path in paths.items()}
         )
         reading = cpu_seconds({name: partial(pq.read_table, path) for name, path in paths.items()})
-        for name, path in paths.items():
+        for encoding, path in paths.items():
             print(
-                f"{name:>32}: {path.stat().st_size / N_RECORDS:6,.0f} bytes a recording, "
-                f"write {writing[name] / N_RECORDS * 1e6:4.0f} µs, "
-                f"read {reading[name] / N_RECORDS * 1e6:4.0f} µs"
+                f"{encoding:>32}: {path.stat().st_size / N_RECORDS:6,.0f} bytes a recording, "
+                f"write {writing[encoding] / N_RECORDS * 1e6:4.0f} µs, "
+                f"read {reading[encoding] / N_RECORDS * 1e6:4.0f} µs"
             )
 
 

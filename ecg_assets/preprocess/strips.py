@@ -49,7 +49,7 @@ def draw_strips(
     sample_rates_hz
         Of each.
     """
-    figure = Figure(figsize=(11, 1.75 * len(captions) + 0.2), layout="constrained")
+    figure = Figure(figsize=(9, 1.75 * len(captions) + 0.2), layout="constrained")
     grid = np.atleast_1d(figure.subplots(len(captions), 1))
     for axes, caption, signal, rate in zip(
         grid, captions, signals_mv, sample_rates_hz, strict=True

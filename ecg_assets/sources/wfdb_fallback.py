@@ -17,7 +17,7 @@ from ecg_assets.sources.wfdb_leads import find_leads, make_record, require_check
 from ecg_assets.sources.wfdb_segments import read_segment_headers, unite_segments
 from ecg_assets.sources.wfdb_signal_line import SignalLine
 
-_MOST_SAMPLES = 1 << 28
+_MOST_SAMPLES = 1 << 26
 # The most negative value of a format marks a missing sample; format 8 holds differences.
 _BITS = {
     **{"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "16": 16, "61": 16, "160": 16},

@@ -43,6 +43,8 @@ def require_files(folder: Path, header: Header, names: Collection[str], root: Pa
             n_bytes = (folder / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadRecord("missing_file", f"{name} does not exist") from error
+        except OSError as error:
+            raise BadRecord("unreadable", f"{name[:40]}: {error.strerror}") from error
         needed = _bytes_needed(header, [s for s in header.signals if s.file_name == name])
         if n_bytes < needed:
             raise BadRecord(
