@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.inside_root import require_inside_root, require_plain_name
+from ecg_assets.sources.lead_names import normalize_lead_name
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.wfdb_fallback import read_with_wfdb
 from ecg_assets.sources.wfdb_header import Header, read_header
@@ -20,7 +21,11 @@ _BYTES_PER_SAMPLE = 2
 
 
 def read_record(
-    path: Path, leads: Sequence[str] | None = None, *, root: Path | None = None
+    path: Path,
+    leads: Sequence[str] | None = None,
+    *,
+    root: Path | None = None,
+    absent: int | None = None,
 ) -> Record:
     """Read a recording's stored integers.
 
@@ -37,6 +42,9 @@ def read_record(
         Names of the leads to read, in the order wanted; None for all, in the file's order.
     root
         Folder that all its files must lie in; None allows every path.
+    absent
+        Stored value of every sample of a lead that the recording lacks, e.g. `MISSING`, which
+        makes it NaN; None refuses such a recording. At least one lead must be there.
 
     Raises
     ------
@@ -46,6 +54,8 @@ def read_record(
         ``checksum_mismatch``, or ``unreadable`` for all the rest.
     """
     header = read_header(path, root=root)
+    if absent is not None and leads is not None:
+        return _read_with_absent(path, header, leads, root, absent)
     if not _is_simple(header):
         return read_with_wfdb(path, header, leads, root)
     columns = find_leads(header.signals, leads)
@@ -54,6 +64,31 @@ def read_record(
     for line, samples in zip(lines, signal, strict=True):
         require_checksum(line, samples)
     return make_record(signal, lines, header.sample_rate)
+
+
+def _read_with_absent(
+    path: Path, header: Header, leads: Sequence[str], root: Path | None, absent: int
+) -> Record:
+    """Read the leads that are there; the others get one value, gain 1 and baseline 0."""
+    wanted = [normalize_lead_name(lead) for lead in leads]
+    held = {line.lead for line in header.signals}
+    # Names of a multi-segment record stand in its segments: all of them are read.
+    present = [lead for lead in wanted if lead in held] if held else None
+    record = read_record(path, present or (None if present is None else wanted), root=root)
+    at = [record.lead_names.index(x) if x in record.lead_names else -1 for x in wanted]
+    if max(at) < 0:
+        raise BadRecord("missing_lead", f"{', '.join(wanted)} not among {record.lead_names}")
+    is_absent = np.array(at) < 0
+    signal = record.signal[at]
+    signal[is_absent] = absent
+    return Record(
+        signal=signal,
+        gain=np.where(is_absent, 1.0, record.gain[at]),
+        baseline=np.where(is_absent, 0, record.baseline[at]),
+        units=tuple("mV" if place < 0 else record.units[place] for place in at),
+        sample_rate=record.sample_rate,
+        lead_names=tuple(wanted),
+    )
 
 
 def _is_simple(header: Header) -> bool:

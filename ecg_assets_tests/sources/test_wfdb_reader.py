@@ -351,3 +351,19 @@ def test_damaged_header_gives_a_record_or_a_bad_record(
     except BadRecord:
         return
     assert record.signal.shape[0] == len(record.lead_names) == len(record.gain)
+
+
+def test_absent_lead_gets_the_callers_value_and_is_never_filled_otherwise(tmp_path: Path) -> None:
+    path = write_recording(tmp_path)  # I, II, V1
+    with pytest.raises(BadRecord, match="missing_lead: aVR"):
+        read_record(path, ["V1", "aVR"])
+    record = read_record(path, ["V1", "AVR", "I"], absent=MISSING)
+    assert record.lead_names == ("V1", "aVR", "I")
+    assert np.array_equal(record.signal[[0, 2]], digital()[:, [2, 0]].T)
+    assert np.isnan(record.physical()[1]).all()
+    assert (read_record(path, ["V6", "I"], absent=0).physical()[0] == 0).all()
+    with pytest.raises(BadRecord, match="missing_lead"):
+        read_record(path, ["V5", "V6"], absent=0)
+    united = read_record(_two_segments(tmp_path / "two"), ["V6", "I"], absent=MISSING)
+    assert np.isnan(united.physical()[0]).all()
+    assert np.array_equal(united.signal[1, :200], digital()[:, 0])
