@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecg_assets.preprocess.millivolts import lead_scales, to_millivolts
-from ecg_assets.preprocess.resample import resample_linear, resample_polyphase
+from ecg_assets.preprocess.resample import resample
 from ecg_assets.preprocess.shard_signals import signal_blocks
 from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.preprocess.standardize import standardize
@@ -71,7 +71,9 @@ def standardized_recordings(
         )
         n_kept = math.ceil(spec.record_s * block.sample_rate_hz)
         kept = to_millivolts(block.samples[..., :n_kept], gain[block.rows], baseline[block.rows])
-        signal_mv = _resample(kept, block.sample_rate_hz, spec)[..., : standardized.shape[-1]]
+        signal_mv = resample(kept, block.sample_rate_hz, spec.sample_rate_hz, spec.resampling)[
+            ..., : standardized.shape[-1]
+        ]
         if keep_missing:
             standardized[np.isnan(signal_mv)] = np.nan
         mean, deviation = _mean_and_deviation(signal_mv)
@@ -86,15 +88,6 @@ def standardized_recordings(
                 sample_rate_hz=block.sample_rate_hz,
                 n_samples=block.samples.shape[-1],
             )
-
-
-def _resample(
-    signal: NDArray[np.float64], sample_rate_hz: float, spec: SignalSpec
-) -> NDArray[np.float64]:
-    if sample_rate_hz == spec.sample_rate_hz:
-        return signal
-    resample = resample_polyphase if spec.resampling == "polyphase" else resample_linear
-    return resample(signal, sample_rate_hz, spec.sample_rate_hz)
 
 
 def _mean_and_deviation(

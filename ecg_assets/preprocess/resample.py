@@ -23,6 +23,17 @@ def count_resampled(n_samples: ArrayLike, from_hz: ArrayLike, to_hz: float) -> N
     return np.floor(ratio).astype(np.int64)
 
 
+def resample(
+    signal: NDArray[np.float64], from_hz: float, to_hz: float, method: str
+) -> NDArray[np.float64]:
+    """Resample along the last axis by ``linear`` or ``polyphase``; equal rates change nothing."""
+    if from_hz == to_hz:
+        return signal
+    if method == "polyphase":
+        return resample_polyphase(signal, from_hz, to_hz)
+    return resample_linear(signal, from_hz, to_hz)
+
+
 def resample_linear(
     signal: NDArray[np.float64], from_hz: float, to_hz: float
 ) -> NDArray[np.float64]:

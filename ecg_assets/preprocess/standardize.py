@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecg_assets.preprocess.ecg_founder_filter import filter_ecg_founder
 from ecg_assets.preprocess.millivolts import to_millivolts
-from ecg_assets.preprocess.resample import count_resampled, resample_linear, resample_polyphase
+from ecg_assets.preprocess.resample import count_resampled, resample
 from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.preprocess.z_score import z_score, z_score_all_leads, z_score_integers
 from ecg_assets.sources import MISSING
@@ -86,7 +86,9 @@ def standardize(
     for start in range(0, len(block), n_records):
         part = slice(start, start + n_records)
         signal_mv = to_millivolts(kept[part], gain[part], baseline[part])
-        resampled = _resample(signal_mv, sample_rate_hz, spec)[..., :n_samples]
+        resampled = resample(signal_mv, sample_rate_hz, spec.sample_rate_hz, spec.resampling)[
+            ..., :n_samples
+        ]
         result[part] = _filter_and_normalize(resampled, spec)
     return result
 
@@ -117,17 +119,8 @@ def _resample_and_score(
 ) -> NDArray[np.float32]:
     signal = leads.astype(np.float64)
     signal[leads == MISSING] = np.nan
-    resampled = _resample(signal, sample_rate_hz, spec)
+    resampled = resample(signal, sample_rate_hz, spec.sample_rate_hz, spec.resampling)
     return np.nan_to_num(z_score(resampled[:, :n_samples]), copy=False)
-
-
-def _resample(
-    signal: NDArray[np.float64], sample_rate_hz: float, spec: SignalSpec
-) -> NDArray[np.float64]:
-    if sample_rate_hz == spec.sample_rate_hz:
-        return signal
-    resample = resample_polyphase if spec.resampling == "polyphase" else resample_linear
-    return resample(signal, sample_rate_hz, spec.sample_rate_hz)
 
 
 def _filter_and_normalize(signal_mv: NDArray[np.float64], spec: SignalSpec) -> NDArray[np.float32]:
