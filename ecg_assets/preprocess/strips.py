@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from ecg_assets.figures import INK, to_png
 from ecg_assets.sources import MISSING
@@ -37,6 +39,7 @@ def draw_strips(
     captions: Sequence[str],
     signals_mv: Sequence[NDArray[np.float32]],
     sample_rates_hz: Sequence[float],
+    weights: Sequence[NDArray[np.float32]] | None = None,
 ) -> bytes:
     """Draw leads one above the other: a large square is 0.2 s and 0.5 mV.
 
@@ -48,17 +51,23 @@ def draw_strips(
         One lead of each in mV, float32 ``(sample,)``; NaN leaves a gap.
     sample_rates_hz
         Of each.
+    weights
+        A weight for each sample of each, ``(sample,)``, drawn as a shade behind it: red above
+        0, blue below, by its share of the strip's largest. None draws no shade.
     """
     figure = Figure(figsize=(9, 1.75 * len(captions) + 0.2), layout="constrained")
     grid = np.atleast_1d(figure.subplots(len(captions), 1))
-    for axes, caption, signal, rate in zip(
-        grid, captions, signals_mv, sample_rates_hz, strict=True
+    shades: Sequence[NDArray[np.float32] | None] = weights or [None] * len(captions)
+    for axes, caption, signal, rate, shade in zip(
+        grid, captions, signals_mv, sample_rates_hz, shades, strict=True
     ):
         middle = float(np.nanmedian(signal)) if np.isfinite(signal).any() else 0.0
         axes.plot(np.arange(len(signal)) / rate, signal - middle, color=INK, linewidth=0.8)
         axes.set_xlim(0, len(signal) / rate)
         reach = np.nanmax(np.abs(signal - middle)) if np.isfinite(signal).any() else 1.0
         axes.set_ylim(-max(1.0, min(reach, 3.0)), max(1.0, min(reach, 3.0)))
+        if shade is not None:
+            _draw_shade(axes, shade, len(signal) / rate)
         for axis, small, large in ((axes.xaxis, 0.04, 0.2), (axes.yaxis, 0.1, 0.5)):
             axis.set_minor_locator(MultipleLocator(small))
             axis.set_major_locator(MultipleLocator(large))
@@ -67,3 +76,18 @@ def draw_strips(
         axes.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
         axes.set_title(caption, fontsize=9, loc="left")
     return to_png(figure)
+
+
+def _draw_shade(axes: Axes, weights: NDArray[np.float32], seconds: float) -> None:
+    """Shade a strip; over 60 ms weights are averaged, single samples would not be seen."""
+    smooth = uniform_filter1d(weights, max(round(0.06 * len(weights) / seconds), 1))
+    axes.imshow(
+        (smooth / (float(np.abs(smooth).max()) or 1.0))[None],
+        cmap="RdBu_r",
+        vmin=-1,
+        vmax=1,
+        alpha=0.75,
+        aspect="auto",
+        extent=(0, seconds, *axes.get_ylim()),
+        zorder=0,
+    )

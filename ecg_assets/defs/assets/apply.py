@@ -1,0 +1,162 @@
+"""Stage apply: a checkpoint on all stored recordings, with labels or without."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pyarrow.parquet as pq
+from dagster import AssetExecutionContext
+from pydantic import Field
+
+from ecg_assets.defs.partitions import CHECKPOINTS
+from ecg_assets.defs.pictures import png_metadata
+from ecg_assets.defs.resources import Settings
+from ecg_assets.errors import SettingsError
+from ecg_assets.evaluation.embedding_map import draw_embedding_map
+from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.lineage import fingerprint_folder, fingerprint_table
+from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv
+from ecg_assets.storage import replace_folder
+
+ALL_SHARDS = dg.AssetIn("signal_shards", partition_mapping=dg.AllPartitionMapping())
+
+
+@dg.multi_asset(
+    group_name="apply",
+    partitions_def=CHECKPOINTS,
+    pool="gpu",
+    outs={
+        "embeddings": dg.AssetOut(
+            description="Pooled features of each stored recording, averaged over its segments.",
+            code_version="1",
+            kinds={"pytorch", "parquet"},
+        ),
+        "record_scores": dg.AssetOut(
+            description="Probability of each label for each stored recording; needs no labels.",
+            code_version="1",
+            kinds={"pytorch", "parquet"},
+        ),
+    },
+    ins={"signal_shards": ALL_SHARDS},
+    deps=["checkpoint"],
+)
+def apply_checkpoint(
+    context: AssetExecutionContext, settings: Settings, signal_shards: ShardDataset
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Run the model over all stored shards of the current source."""
+    from ecg_assets.models.applied_files import write_applied
+    from ecg_assets.models.apply import apply_to_shards
+    from ecg_assets.models.checkpoint import load_trained
+
+    trained = load_trained(settings.checkpoints / context.partition_key)
+    paths = {
+        asset: settings.folder(asset) / f"{context.partition_key}.parquet"
+        for asset in ("embeddings", "record_scores")
+    }
+    n_written, n_too_short = write_applied(
+        apply_to_shards(
+            trained, signal_shards, device=settings.device, precision=settings.precision
+        ),
+        trained.vocabulary,
+        paths["embeddings"],
+        paths["record_scores"],
+        progress=lambda done: context.log.info(f"{done} recordings"),
+    )
+    label = _most_varied(paths["record_scores"], trained.vocabulary)
+    picture = draw_embedding_map(paths["embeddings"], paths["record_scores"], label)
+    shown = {"embeddings": {"map": png_metadata(picture, "Embeddings")} if picture else {}}
+    for asset, path in paths.items():
+        yield dg.MaterializeResult(
+            asset_key=asset,
+            data_version=dg.DataVersion(fingerprint_table(pq.read_table(path))),
+            metadata={
+                "path": dg.MetadataValue.path(path),
+                "dagster/row_count": n_written,
+                "too_short": n_too_short,
+                **shown.get(asset, {}),
+            },
+        )
+
+
+class SaliencyConfig(dg.Config):
+    """What to explain."""
+
+    label: str = Field(default="", description="Label to explain; empty: the most varied score.")
+    record_ids: list[str] = Field(
+        default_factory=list,
+        description="Recordings to explain; none: the four with the highest score.",
+    )
+    method: str = Field(
+        default="integrated-gradients", description="integrated-gradients or attention."
+    )
+
+
+@dg.asset(
+    group_name="apply",
+    partitions_def=CHECKPOINTS,
+    pool="gpu",
+    code_version="1",
+    kinds={"pytorch", "png"},
+    ins={"signal_shards": ALL_SHARDS},
+    deps=["record_scores"],
+)
+def saliency(
+    context: AssetExecutionContext,
+    config: SaliencyConfig,
+    settings: Settings,
+    signal_shards: ShardDataset,
+) -> dg.MaterializeResult[None]:
+    """Strips of recordings, shaded by what the model's answer rests on: red for, blue against."""
+    from ecg_assets.models.checkpoint import load_trained
+    from ecg_assets.models.device import choose_device
+    from ecg_assets.models.explain import explain_recordings
+
+    trained = load_trained(settings.checkpoints / context.partition_key)
+    trained.model.to(choose_device(settings.device))
+    scores = settings.folder("record_scores") / f"{context.partition_key}.parquet"
+    names = trained.vocabulary.names
+    label = config.label or _most_varied(scores, trained.vocabulary)
+    if label not in names:
+        raise SettingsError(f"label is {label!r}; the checkpoint has {', '.join(names)}.")
+    table = pq.read_table(scores, columns=["record_id", label]).to_pandas()
+    score_of = table.set_index("record_id")[label]
+    chosen = config.record_ids or score_of.nlargest(4).index.tolist()
+    signals = signal_shards.read_records(chosen, trained.spec.leads)
+    weights = explain_recordings(trained, signals, names.index(label), config.method)
+    lead = trained.spec.leads[0]
+    leads = [lead_in_mv(signals, row, lead) for row in range(len(chosen))]
+    seconds = [len(weight) / trained.spec.sample_rate_hz for weight in weights]
+    png = draw_strips(
+        [
+            f"recording {number}: {label}, score {score_of.get(name, np.nan):.2f} · lead {lead}"
+            for number, name in enumerate(chosen, start=1)
+        ],
+        [
+            signal[: round(length * rate)]
+            for (signal, rate), length in zip(leads, seconds, strict=True)
+        ],
+        [rate for _, rate in leads],
+        weights,
+    )
+    folder = settings.folder("saliency") / context.partition_key
+    with replace_folder(folder) as temporary:
+        (temporary / "saliency.png").write_bytes(png)
+        lines = [f"{number}\t{name}\n" for number, name in enumerate(chosen, start=1)]
+        (temporary / "records.tsv").write_text("".join(lines), encoding="utf-8")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_folder(folder)),
+        metadata={
+            "label": label,
+            "method": config.method,
+            "folder": dg.MetadataValue.path(folder),
+            "strips": png_metadata(png, f"Saliency for {label}"),
+        },
+    )
+
+
+def _most_varied(scores: Path, vocabulary: LabelVocabulary) -> str:
+    """Name the label whose scores differ most between recordings."""
+    table = pq.read_table(scores, columns=list(vocabulary.names))
+    spread = [float(np.ptp(column.to_numpy())) if len(column) else 0.0 for column in table.columns]
+    return vocabulary.names[int(np.argmax(spread))]
