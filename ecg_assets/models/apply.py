@@ -106,7 +106,7 @@ def _apply(
         rows.append(np.repeat(block.rows, pieces.shape[1]))
         flat = pieces.reshape(-1, *pieces.shape[2:])
         inputs = torch.from_numpy(project_channels(flat, model.config.n_channels)).to(place)
-        features = pool_tokens(*model.encoder.encode(inputs, None))
+        features = pool_tokens(model.encoder(inputs), None)
         pooled.append(features.float().cpu().numpy())
         logits.append(model.head(features).float().cpu().numpy())
     if not rows:
