@@ -1,11 +1,15 @@
 """Model architectures, checkpoint folders, and inference.
 
 Belongs here: ECG-FM on top of transformers, folding of its first convolution, the format
-of a checkpoint folder, scores of recordings (`Predictions`). Does not belong here:
-training (finetune), metrics (evaluation), the .mat and manifest formats (preprocess, build).
-Used by finetune, evaluation and defs. `predictions`, `aggregation` and `checkpoint_files`
-need no torch; import the other modules by name where torch may be loaded.
+of a checkpoint folder, import from and export to fairseq-signals, scores of recordings
+(`Predictions`). Does not belong here: training (finetune), metrics (evaluation), the .mat and
+manifest formats (preprocess, build).
+Used by finetune, pretrain, evaluation and defs. Importing this package loads no torch; the names in
+`_NEEDS_TORCH` load it when they are asked for.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ecg_assets.models.checkpoint_files import (
     CheckpointCard,
@@ -14,4 +18,42 @@ from ecg_assets.models.checkpoint_files import (
 )
 from ecg_assets.models.predictions import Predictions
 
-__all__ = ["CheckpointCard", "Predictions", "read_card", "read_validation_predictions"]
+if TYPE_CHECKING:
+    from ecg_assets.models.checkpoint import load_trained
+    from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
+    from ecg_assets.models.fairseq_export import export_fairseq
+    from ecg_assets.models.fairseq_import import import_fairseq, imported_folder
+    from ecg_assets.models.loading import load_checkpoint
+    from ecg_assets.models.recording import predict_recording
+
+__all__ = [
+    "CheckpointCard",
+    "EcgFm",
+    "EcgFmForClassification",
+    "Predictions",
+    "export_fairseq",
+    "import_fairseq",
+    "imported_folder",
+    "load_checkpoint",
+    "load_trained",
+    "predict_recording",
+    "read_card",
+    "read_validation_predictions",
+]
+
+_NEEDS_TORCH = {
+    "EcgFm": "ecg_fm",
+    "EcgFmForClassification": "ecg_fm",
+    "export_fairseq": "fairseq_export",
+    "import_fairseq": "fairseq_import",
+    "imported_folder": "fairseq_import",
+    "load_checkpoint": "loading",
+    "load_trained": "checkpoint",
+    "predict_recording": "recording",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_NEEDS_TORCH[name]}"), name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
@@ -19,9 +21,11 @@ from ecg_assets.models.checkpoint_files import (
     WEIGHTS,
     read_card,
 )
-from ecg_assets.models.ecg_fm import EcgFmForClassification
+from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import EcgFmConfig
 from ecg_assets.preprocess.signal_spec import SignalSpec
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +55,28 @@ def save_trained(
 
     It is not atomic: write inside `ecg_assets.storage.replace_folder`.
     """
-    _require_fit(model.config, spec, vocabulary, where="the model to save")
-    model.config.id2label = dict(enumerate(vocabulary.names))
-    model.config.label2id = {name: i for i, name in enumerate(vocabulary.names)}
+    require_labels(model.config, vocabulary, where="the model to save")
+    require_channels(model.config, spec, where="the model to save")
+    save_model(folder, model, spec, vocabulary)
+
+
+def save_model(
+    folder: Path,
+    model: EcgFmForClassification | EcgFm,
+    spec: SignalSpec | None,
+    vocabulary: LabelVocabulary | None,
+) -> None:
+    """Write weights and architecture, and the meaning of input and outputs where it is known."""
+    if vocabulary is not None:
+        model.config.id2label = dict(enumerate(vocabulary.names))
+        model.config.label2id = {name: i for i, name in enumerate(vocabulary.names)}
+        write_json(folder / LABEL_VOCABULARY, vocabulary.to_json())
+    if spec is not None:
+        write_json(folder / SIGNAL_SPEC, spec.to_json())
     model.save_pretrained(folder)
-    _write_json(folder / SIGNAL_SPEC, spec.to_json())
-    _write_json(folder / LABEL_VOCABULARY, vocabulary.to_json())
 
 
-def load_trained(folder: Path) -> TrainedModel:
+def load_trained(folder: str | Path) -> TrainedModel:
     """Load a checkpoint folder; every weight must be there and no other.
 
     Raises
@@ -68,21 +85,42 @@ def load_trained(folder: Path) -> TrainedModel:
         When files are missing or unreadable, the checkpoint is of another kind of model,
         or its head is not as wide as its vocabulary.
     """
+    folder = Path(folder)
     card = read_card(folder)
-    config = _read_config(folder)
-    _require_fit(config, card.spec, card.vocabulary, where=f"checkpoint {folder}")
-    model = EcgFmForClassification(config)
+    config = read_config(folder)
+    require_labels(config, card.vocabulary, where=f"checkpoint {folder}")
+    require_channels(config, card.spec, where=f"checkpoint {folder}")
+    model = load_weights(EcgFmForClassification(config), read_weights(folder), where=str(folder))
+    return TrainedModel(model, card.spec, card.vocabulary, folder)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read a checkpoint folder's weights by name."""
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS), strict=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
+        weights: dict[str, Tensor] = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"Checkpoint {folder}: {WEIGHTS} does not fit {CONFIG}: {error}. "
+            f"Checkpoint {folder}: cannot read {WEIGHTS} ({error}). "
             "Remove the folder and train or import it again."
         ) from error
-    return TrainedModel(model.eval(), card.spec, card.vocabulary, folder)
+    return weights
 
 
-def _read_config(folder: Path) -> EcgFmConfig:
+def load_weights(model: Model, weights: Mapping[str, Tensor], *, where: str) -> Model:
+    """Put weights into a model and set it to evaluation; every one must be there and fit."""
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"Checkpoint {where}: the weights do not fit its configuration: {error}. "
+            "Get the original, or train or import it again."
+        ) from error
+    model.eval()
+    return model
+
+
+def read_config(folder: Path) -> EcgFmConfig:
+    """Read a checkpoint folder's architecture; raise `CheckpointError` when it is no ECG-FM."""
     try:
         values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         kind = values.get("model_type")
@@ -99,14 +137,17 @@ def _read_config(folder: Path) -> EcgFmConfig:
     return config
 
 
-def _require_fit(
-    config: EcgFmConfig, spec: SignalSpec, vocabulary: LabelVocabulary, *, where: str
-) -> None:
+def require_labels(config: EcgFmConfig, vocabulary: LabelVocabulary, *, where: str) -> None:
+    """Raise `CheckpointError` unless the head has as many outputs as there are labels."""
     if config.num_labels != len(vocabulary):
         raise CheckpointError(
             f"The head of {where} has {config.num_labels} outputs, its vocabulary "
             f"{len(vocabulary)} labels. They belong to different models; train or import it again."
         )
+
+
+def require_channels(config: EcgFmConfig, spec: SignalSpec, *, where: str) -> None:
+    """Raise `CheckpointError` unless the first convolution reads what the spec gives."""
     allowed = {spec.n_channels, len(spec.leads)}
     if config.n_channels not in allowed:
         raise CheckpointError(
@@ -116,5 +157,6 @@ def _require_fit(
         )
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object with one field a line."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -24,6 +24,10 @@ RUN = "run.json"
 HISTORY = "history.csv"
 VALIDATION_PREDICTIONS = "validation_predictions.parquet"
 CURVES = "curves.png"
+IMPORT_REPORT = "import_report.json"
+FAIRSEQ = "fairseq.json"
+PRETRAINING_WEIGHTS = "fairseq_pretraining.safetensors"
+MODEL_CARD = "README.md"
 
 MODEL_FILES = (WEIGHTS, CONFIG, SIGNAL_SPEC, LABEL_VOCABULARY)
 """What a checkpoint needs to be used; the other files tell where it came from."""
@@ -71,14 +75,14 @@ def read_card(folder: Path) -> CheckpointCard:
     """
     require_files(folder, MODEL_FILES)
     try:
-        spec = SignalSpec.from_json(_read_json(folder / SIGNAL_SPEC))
-        vocabulary = LabelVocabulary.from_json(_read_json(folder / LABEL_VOCABULARY))
+        spec = SignalSpec.from_json(read_json(folder / SIGNAL_SPEC))
+        vocabulary = LabelVocabulary.from_json(read_json(folder / LABEL_VOCABULARY))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"Checkpoint {folder}: {SIGNAL_SPEC} or {LABEL_VOCABULARY} is not as this version "
             f"writes it ({error}). Write the checkpoint again."
         ) from error
-    run = _read_json(folder / RUN) if (folder / RUN).is_file() else {}
+    run = read_json(folder / RUN) if (folder / RUN).is_file() else {}
     return CheckpointCard(folder, spec, vocabulary, run)
 
 
@@ -118,7 +122,8 @@ def require_files(folder: Path, names: tuple[str, ...]) -> None:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object out of a checkpoint folder."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ fairseq-signals' `ecg_transformer_classifier` (https://github.com/Jwoo5/fairseq-
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,10 @@ class EcgFmEncoder(Wav2Vec2Model):  # type: ignore[misc]
         """
         features = self.feature_extractor(input_values).transpose(1, 2)
         hidden, _ = self.feature_projection(features)
+        return self.contextualize(hidden, padded)
+
+    def contextualize(self, hidden: Tensor, padded: Tensor | None = None) -> Tensor:
+        """Run positions and transformer over projected features ``[batch, token, feature]``."""
         hidden = hidden + self.encoder.pos_conv_embed(hidden)
         attended = None
         if padded is not None:
@@ -82,7 +86,22 @@ class EcgFmEncoder(Wav2Vec2Model):  # type: ignore[misc]
             output = layer(hidden, attention_mask=attended)
             # Up to transformers 5.0 a layer returns a tuple.
             hidden = output[0] if isinstance(output, tuple) else output
-        return cast(Tensor, hidden)
+        return hidden
+
+    def encode(self, input_values: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Check and encode signals that are padded after `lengths` samples.
+
+        Returns
+        -------
+        tuple
+            Token features ``[batch, token, feature]``, and True where a token is padding
+            ``[batch, token]``; None without `lengths`.
+        """
+        self._require_channels(input_values)
+        padded = None
+        if lengths is not None:
+            padded = self.find_padded_tokens(lengths, input_values.shape[-1])
+        return self(input_values, padded), padded
 
     def find_padded_tokens(self, lengths: Tensor, n_samples: int) -> Tensor:
         """Tell which tokens lie past each signal's end.
@@ -108,6 +127,57 @@ class EcgFmEncoder(Wav2Vec2Model):  # type: ignore[misc]
         kept = self._get_feat_extract_output_lengths(lengths)
         position = torch.arange(n_tokens, device=lengths.device)
         return cast(Tensor, position[None, :] >= kept[:, None])
+
+    def _require_channels(self, input_values: Tensor) -> None:
+        if input_values.ndim != 3 or input_values.shape[1] != self.config.n_channels:
+            raise ValueError(
+                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
+                f"found {list(input_values.shape)}."
+            )
+
+
+class EcgFmOutput(NamedTuple):
+    """What `EcgFm` computes.
+
+    Attributes
+    ----------
+    last_hidden_state
+        Token features, float ``[batch, token, feature]``.
+    pooled
+        Their mean over the tokens that are not padding, ``[batch, feature]``.
+    """
+
+    last_hidden_state: Tensor
+    pooled: Tensor
+
+
+class EcgFm(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
+    """The encoder alone, for features of recordings; a pre-trained checkpoint has no more.
+
+    Its weights are those of `EcgFmForClassification` without the head.
+    """
+
+    config_class = EcgFmConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_values"
+
+    def __init__(self, config: EcgFmConfig) -> None:
+        super().__init__(config)
+        self.encoder = EcgFmEncoder(config)
+        self.post_init()
+
+    def forward(self, input_values: Tensor, lengths: Tensor | None = None) -> EcgFmOutput:
+        """Compute features.
+
+        Parameters
+        ----------
+        input_values
+            Standardized samples, float32 ``[batch, channel, sample]``.
+        lengths
+            Samples before the padding, integer ``[batch]``; None when nothing is padded.
+        """
+        hidden, padded = self.encoder.encode(input_values, lengths)
+        return EcgFmOutput(last_hidden_state=hidden, pooled=pool_tokens(hidden, padded))
 
 
 class EcgFmForClassification(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
@@ -162,22 +232,12 @@ class EcgFmForClassification(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
             ``logits`` ``[batch, label]`` and, with labels, ``loss``: the mean of the
             weighted cross entropy over all elements.
         """
-        self._require_channels(input_values)
-        padded = None
-        if lengths is not None:
-            padded = self.encoder.find_padded_tokens(lengths, input_values.shape[-1])
-        logits = self.head(pool_tokens(self.encoder(input_values, padded), padded))
+        hidden, padded = self.encoder.encode(input_values, lengths)
+        logits = self.head(pool_tokens(hidden, padded))
         loss = None
         if labels is not None and pos_weight is not None:
             loss = weighted_cross_entropy(logits, labels, pos_weight)
         return SequenceClassifierOutput(loss=loss, logits=logits)
-
-    def _require_channels(self, input_values: Tensor) -> None:
-        if input_values.ndim != 3 or input_values.shape[1] != self.config.n_channels:
-            raise ValueError(
-                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
 
 
 def pool_tokens(hidden: Tensor, padded: Tensor | None) -> Tensor:

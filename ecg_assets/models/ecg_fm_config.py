@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import Wav2Vec2Config
 
 from ecg_assets.models.ecg_fm_sizes import SIZES
 
-_SHARED: dict[str, Any] = {
+_ARCHITECTURE: dict[str, Any] = {
     "conv_bias": False,
     "feat_extract_norm": "group",
     "do_stable_layer_norm": False,
+}
+FINE_TUNING: dict[str, Any] = {
     # Dropout of ECG-FM's published fine-tuning: model.dropout=0.0,
     # model.attention_dropout=0.0, model.activation_dropout=0.1.
     "hidden_dropout": 0.0,
@@ -24,6 +27,7 @@ _SHARED: dict[str, Any] = {
     "mask_time_prob": 0.0,
     "mask_feature_prob": 0.0,
 }
+"""Dropout and masking while fine-tuning."""
 
 
 class EcgFmConfig(Wav2Vec2Config):  # type: ignore[misc]
@@ -49,7 +53,7 @@ def ecg_fm_config(size: str, *, n_channels: int, n_labels: int) -> EcgFmConfig:
     Parameters
     ----------
     size
-        ``tiny`` or ``base``.
+        ``tiny``, ``base`` or ``large``.
     n_channels
         Leads that the first convolution sees.
     n_labels
@@ -60,8 +64,28 @@ def ecg_fm_config(size: str, *, n_channels: int, n_labels: int) -> EcgFmConfig:
     """
     if size not in SIZES:
         raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    if n_channels < 1 or n_labels < 1:
+    return ecg_fm_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+
+
+def ecg_fm_config_of(
+    shape: Mapping[str, Any], *, n_channels: int, n_labels: int | None = None
+) -> EcgFmConfig:
+    """Build the configuration of any shape.
+
+    Parameters
+    ----------
+    shape
+        The fields of an entry of `SIZES`, and ``conv_bias`` where it is not False.
+    n_channels
+        Leads that the first convolution sees.
+    n_labels
+        Outputs of the classification head; None for an encoder without one.
+    """
+    if n_channels < 1 or (n_labels is not None and n_labels < 1):
         raise ValueError(
             f"n_channels is {n_channels} and n_labels is {n_labels}; both must be 1 or more."
         )
-    return EcgFmConfig(n_channels=n_channels, num_labels=n_labels, **SIZES[size], **_SHARED)
+    values = {**_ARCHITECTURE, **FINE_TUNING, **shape, "n_channels": n_channels}
+    if n_labels is not None:
+        values["num_labels"] = n_labels
+    return EcgFmConfig(**values)

@@ -31,5 +31,18 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_conv_pos_embeddings": 128,
         "num_conv_pos_embedding_groups": 16,
     },
+    # The width and depth of wav2vec 2.0's large model (arXiv:2006.11477) behind ECG-FM's
+    # convolutions; no weights of it are published.
+    "large": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "conv_dim": (256, 256, 256, 256),
+        "conv_kernel": (2, 2, 2, 2),
+        "conv_stride": (2, 2, 2, 2),
+        "num_conv_pos_embeddings": 128,
+        "num_conv_pos_embedding_groups": 16,
+    },
 }
 """Architecture of each size by name."""

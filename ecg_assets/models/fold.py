@@ -49,11 +49,15 @@ def unfold_lead_one(model: EcgFmForClassification, n_channels: int = 12) -> EcgF
         )
     if n_channels < 2:
         raise ValueError(f"n_channels is {n_channels}; it must be 2 or more.")
-    weight = _first(model).weight.detach()
-    share = (weight.double() / n_channels).to(weight.dtype)
-    _replace(model, share.repeat(1, n_channels, 1))
+    _replace(model, unfold_weight(_first(model).weight.detach(), n_channels))
     model.config.folded_from = 0
     return model
+
+
+def unfold_weight(weight: Tensor, n_channels: int) -> Tensor:
+    """Share a weight ``[feature, 1, kernel]`` out to ``[feature, n_channels, kernel]``."""
+    share = (weight.double() / n_channels).to(weight.dtype)
+    return share.repeat(1, n_channels, 1)
 
 
 def _first(model: EcgFmForClassification) -> nn.Conv1d:

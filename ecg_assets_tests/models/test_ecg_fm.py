@@ -36,6 +36,14 @@ def test_base_gives_156_tokens_for_5_s_and_312_for_10_s() -> None:
             assert model.encoder(torch.empty(1, 12, n_samples)).shape == (1, n_tokens, 768)
 
 
+def test_large_has_the_width_and_depth_of_wav2vec_2_large() -> None:
+    with torch.device("meta"):
+        model = EcgFmForClassification(ecg_fm_config("large", n_channels=12, n_labels=17))
+        assert model.encoder(torch.empty(1, 12, 2500)).shape == (1, 156, 1024)
+    layer = 4 * (1024 * 1024 + 1024) + 2 * 1024 * 4096 + 4096 + 1024 + 4 * 1024
+    assert sum(p.numel() for p in model.encoder.encoder.layers.parameters()) == 24 * layer
+
+
 def test_loss_is_the_weighted_cross_entropy_averaged_over_all_elements() -> None:
     model = _tiny().eval()
     labels = torch.tensor([[0, 1, 0], [1, 1, 0], [0, 0, 0], [1, 0, 1]])
@@ -107,6 +115,7 @@ def test_transformers_own_save_and_load_keep_every_weight(tmp_path: Path) -> Non
 def test_models_and_finetune_are_imported_without_torch() -> None:
     program = (
         "import sys, ecg_assets.models, ecg_assets.finetune\n"
+        "assert not hasattr(ecg_assets.models, 'no_such_name')\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -10,22 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ecg_assets.errors import CheckpointError
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import EcgFmConfig, ecg_fm_config
-from ecg_assets.models.fairseq_names import rename_finetuned
+from ecg_assets.models import EcgFm, EcgFmForClassification, import_fairseq, load_checkpoint
 from ecg_assets.models.fold import fold_lead_one
 
 pytestmark = pytest.mark.reference
-
-# What numpy scalars in `extra_state` need; nothing here can run code.
-NUMPY_TYPES = [
-    np._core.multiarray.scalar,  # type: ignore[attr-defined]
-    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
-    np.ndarray,
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i8", "u4", "b1")},
-]
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +21,13 @@ def golden(reference_data: Path) -> Path:
     return reference_data / "fairseq_golden"
 
 
-@pytest.fixture()
-def model(golden: Path) -> EcgFmForClassification:
-    with torch.serialization.safe_globals(NUMPY_TYPES):
-        checkpoint = torch.load(golden / "finetuned_tiny.pt", weights_only=True)
-    config = ecg_fm_config("tiny", n_channels=12, n_labels=17).to_dict()
-    # The golden model has four convolutions, as ECG-FM.
-    config |= {"conv_dim": [32] * 4, "conv_kernel": [2] * 4, "conv_stride": [2] * 4}
-    config["num_feat_extract_layers"] = 4
-    model = EcgFmForClassification(EcgFmConfig.from_dict(config))
-    model.load_state_dict(rename_finetuned(checkpoint["model"]), strict=True)
-    model.eval()
+@pytest.fixture(params=["file", "folder"])
+def model(golden: Path, tmp_path: Path, request: pytest.FixtureRequest) -> EcgFmForClassification:
+    path = golden / "finetuned_tiny.pt"
+    if request.param == "folder":
+        path = import_fairseq(path, tmp_path / "folder")
+    model = load_checkpoint(path)
+    assert isinstance(model, EcgFmForClassification)
     return model
 
 
@@ -114,7 +98,18 @@ def test_three_adam_steps_follow_fairseq_signals(
     )
 
 
-def test_a_parameter_of_another_model_is_refused(golden: Path) -> None:
-    shapes = json.loads((golden / "state_dict_shapes.json").read_text())["pretrained"]
-    with pytest.raises(CheckpointError, match="Unexpected parameter 'mask_emb'"):
-        rename_finetuned({name: torch.zeros(1) for name in shapes})
+@torch.inference_mode()
+def test_a_pretrained_encoder_is_the_one_that_was_fine_tuned(
+    model: EcgFmForClassification, golden: Path
+) -> None:
+    """Its frozen convolutions are bit for bit those of the fine-tuned file."""
+    pretrained = load_checkpoint(golden / "pretrained_tiny.pt")
+    assert isinstance(pretrained, EcgFm)
+    signals = _signals(golden, "input_5s")
+    assert pretrained(signals).last_hidden_state.shape == (4, 156, 64)
+    torch.testing.assert_close(
+        pretrained.encoder.feature_extractor(signals),
+        model.encoder.feature_extractor(signals),
+        rtol=0,
+        atol=0,
+    )

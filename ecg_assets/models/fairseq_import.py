@@ -1,0 +1,237 @@
+"""A fairseq-signals checkpoint file to a checkpoint folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ecg_assets.errors import CheckpointError
+from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.lineage import fingerprint_file, fingerprint_json
+from ecg_assets.models.checkpoint import (
+    load_weights,
+    require_channels,
+    require_labels,
+    save_model,
+    write_json,
+)
+from ecg_assets.models.checkpoint_files import (
+    CONFIG,
+    FAIRSEQ,
+    IMPORT_REPORT,
+    MODEL_CARD,
+    PRETRAINING_WEIGHTS,
+    WEIGHTS,
+)
+from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
+from ecg_assets.models.ecg_fm_config import EcgFmConfig
+from ecg_assets.models.fairseq_config import Architecture, read_architecture
+from ecg_assets.models.fairseq_file import FairseqFile, read_fairseq
+from ecg_assets.models.fairseq_names import MappedWeights, map_weights
+from ecg_assets.models.model_card import model_card
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
+from ecg_assets.storage import replace_folder
+
+_IMPORT_VERSION = 1
+"""Counts up when the same file would be imported as another folder."""
+
+
+def import_fairseq(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
+    pretrained: str | Path | None = None,
+) -> Path:
+    """Import a .pt file of fairseq-signals as a checkpoint folder; no code in it is run.
+
+    A fine-tuned file becomes a classifier. A pre-trained one becomes an encoder to start
+    fine-tuning from; what only pre-training uses is kept beside it, so that an export gives
+    the whole model back. The folder appears complete or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    folder
+        Where to write; an earlier import there is replaced, anything else is refused.
+    spec
+        What the model reads. By default ECG-FM's: 12 standardized leads, or Lead I for one
+        channel, 5 s at 500 Hz; other numbers of channels go without.
+    vocabulary
+        What its outputs mean. By default ECG-FM's labels when there are 17; other numbers go
+        without. A folder without it gives logits, and can start fine-tuning, but is not
+        evaluated.
+    pretrained
+        See `load_checkpoint`.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UnsafeCheckpoint
+        When the file would run code.
+    CheckpointError
+        When the file is not ECG-FM as fairseq-signals writes it, `vocabulary` has another
+        number of labels, `spec` other channels, or the folder holds something else.
+    """
+    path, folder = Path(path), Path(folder)
+    _require_replaceable(folder)
+    file = read_fairseq(path)
+    start = None if pretrained is None else read_fairseq(Path(pretrained))
+    architecture = read_architecture(file, start)
+    config, where = architecture.config, str(path)
+    mapped = map_weights(file.model, config, finetuned=file.is_finetuned, where=where)
+    given = {"signal_spec": spec is not None, "label_vocabulary": vocabulary is not None}
+    spec, vocabulary = _meaning(file, config, spec, vocabulary)
+    model = EcgFmForClassification(config) if file.is_finetuned else EcgFm(config)
+    load_weights(model, mapped.weights, where=where)
+    with replace_folder(folder) as target:
+        save_model(target, model, spec, vocabulary)
+        if mapped.dropped:
+            kept = {name: tensor.contiguous() for name, tensor in mapped.dropped.items()}
+            save_file(kept, target / PRETRAINING_WEIGHTS, metadata={"format": "pt"})
+        write_json(target / FAIRSEQ, _history(file))
+        report = _report(file, architecture, mapped) | {
+            name: _origin(value, was_given=given[name])
+            for name, value in (("signal_spec", spec), ("label_vocabulary", vocabulary))
+        }
+        write_json(target / IMPORT_REPORT, report)
+        card = model_card(
+            config,
+            report,
+            folder=folder.name,
+            n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+            spec=spec,
+            vocabulary=vocabulary,
+        )
+        (target / MODEL_CARD).write_text(card, encoding="utf-8")
+    return folder
+
+
+def imported_folder(path: Path, cache: Path) -> Path:
+    """Return a checkpoint folder as it is, and that of a .pt file, imported once.
+
+    Parameters
+    ----------
+    path
+        A checkpoint folder, or a .pt file of fairseq-signals.
+    cache
+        Imports stand below it, by the file's content: a changed file is imported anew.
+
+    Raises
+    ------
+    CheckpointError
+        As `import_fairseq`, or when there is nothing at `path`.
+    """
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        raise CheckpointError(
+            f"No pretrained checkpoint at {path}. Give a checkpoint folder, or a .pt file of "
+            "fairseq-signals."
+        )
+    identity = {"file": fingerprint_file(path), "import_version": _IMPORT_VERSION}
+    folder = cache / fingerprint_json(identity)
+    if not all((folder / name).is_file() for name in (CONFIG, WEIGHTS, IMPORT_REPORT)):
+        import_fairseq(path, folder)
+    return folder
+
+
+def _require_replaceable(folder: Path) -> None:
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / IMPORT_REPORT).is_file():
+        raise CheckpointError(
+            f"{folder} exists and is no earlier import (it has no {IMPORT_REPORT}), so it is not "
+            "replaced. Give a new folder."
+        )
+
+
+def _meaning(
+    file: FairseqFile,
+    config: EcgFmConfig,
+    spec: SignalSpec | None,
+    vocabulary: LabelVocabulary | None,
+) -> tuple[SignalSpec | None, LabelVocabulary | None]:
+    """Check spec and vocabulary, or take ECG-FM's where they fit."""
+    if spec is None and config.n_channels in (1, len(STANDARD_LEADS)):
+        leads = STANDARD_LEADS if config.n_channels > 1 else ("I",)
+        spec = SignalSpec(leads=leads, n_channels=config.n_channels)
+    if spec is not None:
+        require_channels(config, spec, where=str(file.path))
+    if not file.is_finetuned:
+        if vocabulary is not None:
+            raise CheckpointError(
+                f"{file.path} is pre-trained and has no head, but a vocabulary of "
+                f"{len(vocabulary)} labels was given. Leave it out, or give a fine-tuned file."
+            )
+        return spec, None
+    if vocabulary is None and config.num_labels == len(ECG_FM_LABELS):
+        vocabulary = ECG_FM_LABELS
+    if vocabulary is not None:
+        require_labels(config, vocabulary, where=str(file.path))
+    return spec, vocabulary
+
+
+def _history(file: FairseqFile) -> dict[str, Any]:
+    """Take what an export writes back; meters hold predictions of patients and stay behind."""
+    extra = {name: value for name, value in file.extra_state.items() if name != "metrics"}
+    return {
+        "cfg": _plain(file.cfg),
+        "optimizer_history": _plain(file.optimizer_history),
+        "task_state": _plain(file.task_state),
+        "extra_state": _plain(extra),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples, numpy and torch numbers into JSON values, and all the rest into text.
+
+    An infinite number stays (as ``Infinity``): a label without positives has such a weight.
+    """
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray | Tensor):
+        return value.tolist()
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _origin(value: SignalSpec | LabelVocabulary | None, *, was_given: bool) -> str:
+    """Say where the meaning of input or outputs comes from; the file never tells."""
+    if value is None:
+        return "unknown"
+    return "given" if was_given else "assumed to be ECG-FM's"
+
+
+def _report(file: FairseqFile, architecture: Architecture, mapped: MappedWeights) -> dict[str, Any]:
+    return {
+        "source": {
+            "name": file.path.name,
+            "fingerprint": fingerprint_file(file.path),
+            "n_bytes": file.path.stat().st_size,
+        },
+        "import_version": _IMPORT_VERSION,
+        "kind": "fine-tuned" if file.is_finetuned else "pre-trained",
+        "assumed": list(architecture.assumed),
+        "mapped": [
+            {"from": theirs, "to": ours, "shape": list(mapped.weights[ours].shape)}
+            for theirs, ours in mapped.names.items()
+        ],
+        "dropped": [
+            {"from": name, "shape": list(tensor.shape), "reason": "only pre-training uses it"}
+            for name, tensor in mapped.dropped.items()
+        ],
+        # An import with either does not get this far.
+        "missing": [],
+        "unexpected": [],
+    }

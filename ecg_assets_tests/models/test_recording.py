@@ -1,0 +1,88 @@
+"""From a recording's file to probabilities."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import wfdb
+from scipy.special import expit
+
+from ecg_assets.errors import BadRecord, SpecMismatch
+from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.models.checkpoint import TrainedModel
+from ecg_assets.models.recording import predict_recording
+from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec
+from ecg_assets_tests.models.fairseq_checkpoints import random_classifier, write_finetuned
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
+LABELS = LabelVocabulary(("a", "b", "c"), ("mean", "max", "mean"))
+SPEC = SignalSpec(leads=STANDARD_LEADS, n_channels=12)
+
+
+def _write(folder: Path, *, n_samples: int = 5000, n_leads: int = 12) -> Path:
+    """Write random leads in MIMIC-IV-ECG's order, in which aVF stands before aVL."""
+    names = [*STANDARD_LEADS[:4], "aVF", "aVL", *STANDARD_LEADS[6:]][:n_leads]
+    signal = np.random.default_rng(0).standard_normal((n_samples, n_leads)) / 3
+    wfdb.wrsamp(
+        "r1",
+        fs=500,
+        units=["mV"] * n_leads,
+        sig_name=names,
+        p_signal=signal,
+        fmt=["16"] * n_leads,
+        adc_gain=[200.0] * n_leads,
+        baseline=[0] * n_leads,
+        write_dir=str(folder),
+    )
+    return folder / "r1"
+
+
+def test_probabilities_are_those_of_the_segments_put_together(tmp_path: Path) -> None:
+    path = _write(tmp_path)
+    trained = TrainedModel(random_classifier(), SPEC, LABELS)
+    found = predict_recording(trained, path)
+    # Independently: wfdb reads, numpy standardizes.
+    record = wfdb.rdrecord(str(path))
+    columns = [record.sig_name.index(lead) for lead in STANDARD_LEADS]
+    signal = record.p_signal[:, columns].T
+    signal = (signal - signal.mean(axis=1, keepdims=True)) / signal.std(axis=1, keepdims=True)
+    segments = np.stack([signal[:, :2500], signal[:, 2500:]]).astype(np.float32)
+    with torch.inference_mode():
+        score = expit(trained.model(torch.from_numpy(segments)).logits.numpy())
+    expected = {"a": score[:, 0].mean(), "b": score[:, 1].max(), "c": score[:, 2].mean()}
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_documented_lines_lead_from_a_file_to_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lines,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    paths = {
+        "mimic_iv_ecg_finetuned.pt": write_finetuned(tmp_path / "a.pt", n_labels=17),
+        "checkpoints/ecg-fm": tmp_path / "folder",
+        "files/p1000/p10000032/s40689238/40689238": _write(tmp_path),
+    }
+    for documented, here in paths.items():
+        assert f'"{documented}"' in lines
+        lines = lines.replace(documented, str(here))
+    exec(lines, {})
+    assert capsys.readouterr().out.strip() in ECG_FM_LABELS.names
+
+
+def test_one_lead_is_repeated_for_a_model_of_twelve_channels(tmp_path: Path) -> None:
+    path = _write(tmp_path, n_leads=1)
+    one = SignalSpec(leads=("I",), n_channels=12)
+    found = predict_recording(TrainedModel(random_classifier(), one, LABELS), path)
+    assert list(found) == ["a", "b", "c"]
+
+
+def test_a_short_recording_and_one_without_a_lead_are_refused(tmp_path: Path) -> None:
+    trained = TrainedModel(random_classifier(), SPEC, LABELS)
+    with pytest.raises(SpecMismatch, match=r"has 4\.0 s; the model reads segments of 5\.0 s"):
+        predict_recording(trained, _write(tmp_path, n_samples=2000))
+    with pytest.raises(BadRecord, match="missing_lead"):
+        predict_recording(trained, _write(tmp_path, n_leads=3))
