@@ -1,6 +1,7 @@
-"""Typed resources: settings with their paths, and the trainer that runs child processes."""
+"""Typed resources: settings with paths, the trainer of child processes, fairseq-signals."""
 
+from ecg_assets.defs.resources.fairseq_signals import FairseqSignalsResource
 from ecg_assets.defs.resources.settings import Settings
 from ecg_assets.defs.resources.trainer import Trainer
 
-__all__ = ["Settings", "Trainer"]
+__all__ = ["FairseqSignalsResource", "Settings", "Trainer"]

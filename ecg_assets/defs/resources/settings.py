@@ -121,11 +121,17 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     pretrained: str = Field(
         default_factory=lambda: os.environ.get("ECG_PRETRAINED", ""),
-        description="Checkpoint folder that fine-tuning starts from (ECG_PRETRAINED).",
+        description="Checkpoint folder, or .pt file of fairseq-signals, that fine-tuning starts "
+        "from (ECG_PRETRAINED).",
     )
     preset: str = Field(
         default_factory=lambda: os.environ.get("ECG_PRESET", "tiny"),
         description="Fine-tuning preset used when a run names none (ECG_PRESET).",
+    )
+    trainer: Literal["native", "fairseq-signals"] = Field(
+        default_factory=lambda: _choice("ECG_TRAINER", "native", "fairseq-signals"),
+        description="What fine-tunes: native (transformers, here) or fairseq-signals in its own "
+        "interpreter, when a run names neither (ECG_TRAINER).",
     )
     seed: int = Field(
         default_factory=lambda: _number(int, "ECG_SEED", "1"),

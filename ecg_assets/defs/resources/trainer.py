@@ -44,7 +44,7 @@ class Trainer(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises
         ------
         EcgAssetsError
-            When the child ends with a non-zero status.
+            When the child ends with a non-zero status; with what it reported as ``error``.
         """
         command = [self.python, *self.launcher, "-m", module, *map(str, arguments)]
         with dg.open_pipes_session(
@@ -63,12 +63,15 @@ class Trainer(dg.ConfigurableResource):  # type: ignore[type-arg]
                 status = process.wait()
             finally:
                 self._end_group(process)
+        messages = session.get_custom_messages()
         if status != 0:
+            said = [str(message["error"]) for message in messages if "error" in message]
             raise EcgAssetsError(
-                f"{' '.join(command)} ended with status {status}; its output is in this step's "
+                "\n".join(said)
+                or f"{' '.join(command)} ended with status {status}; its output is in this step's "
                 "stderr log. Run the asset again to resume from its last complete epoch."
             )
-        return session.get_custom_messages()
+        return messages
 
     def _end_group(self, process: subprocess.Popen[bytes]) -> None:
         """End what is left of the child's process group."""
