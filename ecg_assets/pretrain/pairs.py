@@ -1,0 +1,168 @@
+"""Batches of adjacent segments for a torch DataLoader, with their masks and negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from ecg_assets.errors import SchemaError
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.models.inputs import require_channels
+from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.pretrain.masks import draw_kept_leads, draw_negatives, draw_span_mask
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Adjacent segments of some recordings: 0 and 1, 2 and 3, ….
+
+    Attributes
+    ----------
+    rows
+        Row of the manifest's index, int64 ``(pair,)``.
+    first
+        Number of the first segment in its recording, int64 ``(pair,)``.
+    patients
+        Patient, integer ``(pair,)``: equal for equal ``subject_id``.
+    """
+
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+    patients: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def find_pairs(data: TrainingData, split: str) -> Pairs:
+    """Find all pairs of adjacent segments of a split's recordings.
+
+    Raises
+    ------
+    SchemaError
+        When there are none.
+    """
+    rows = data.rows(split)
+    counts = data.n_segments(rows) // 2
+    if not counts.sum():
+        raise SchemaError(
+            f"None of the {len(rows)} recordings in split {split!r} has two segments of "
+            f"{data.manifest.spec.segment_s} s. Check the split, or build manifests with a shorter "
+            "segment_s."
+        )
+    # Numbers count up within each recording.
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = np.repeat(rows, counts)
+    _, patients = np.unique(data.manifest.index["subject_id"].to_numpy()[rows], return_inverse=True)
+    return Pairs(rows, 2 * number, patients)
+
+
+class PairDataset(Dataset[Batch]):
+    """Pairs as the arguments of `EcgFmForPreTraining.forward`, a whole batch at once.
+
+    Item ``epoch × len + i`` is pair i in that epoch. Masks, negatives and blanked leads
+    follow from the seed, the epoch and the first pair of the batch alone: in whichever
+    process a batch is made, it is the same.
+
+    Parameters
+    ----------
+    data
+        The recordings.
+    pairs
+        Which segments of them.
+    n_channels
+        Channels of the model: the number of leads, or more for one lead repeated.
+    n_tokens
+        Tokens of a segment.
+    objective
+        Says how to mask.
+    seed
+        Seed of masks, negatives and blanked leads.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        pairs: Pairs,
+        *,
+        n_channels: int,
+        n_tokens: int,
+        objective: Objective,
+        seed: int,
+    ) -> None:
+        require_channels(data.manifest.spec, n_channels)
+        self._spec = data.manifest.spec
+        self._signals = data.signals
+        self._pairs = pairs
+        self._n_channels = n_channels
+        self._n_tokens = n_tokens
+        self._objective = objective
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, item: int) -> Batch:
+        return self.__getitems__([item])
+
+    def __getitems__(self, items: list[int]) -> Batch:
+        """Read pairs: first the first segments of all, then the second ones."""
+        epochs, chosen = np.divmod(items, len(self))
+        random = np.random.default_rng([self._seed, epochs[0], chosen[0]])
+        mask = draw_span_mask(
+            random,
+            2 * len(chosen),
+            self._n_tokens,
+            probability=self._objective.mask_probability,
+            length=self._objective.mask_length,
+        )
+        negatives = draw_negatives(
+            random, len(mask), int(mask[0].sum()), self._objective.n_negatives
+        )
+        return {
+            "input_values": torch.from_numpy(self._read(chosen, random)),
+            "mask": torch.from_numpy(mask),
+            "negatives": torch.from_numpy(negatives),
+            "patients": torch.from_numpy(self._pairs.patients[chosen]),
+        }
+
+    def _read(self, chosen: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float32]:
+        """Read segments and blank leads, ``(2 × pair, channel, sample)``."""
+        first = self._pairs.first[chosen]
+        segments = self._signals.segments_at(
+            np.tile(self._pairs.rows[chosen], 2), np.concatenate([first, first + 1]), self._spec
+        )
+        probability = self._objective.lead_mask_probability
+        kept = draw_kept_leads(
+            random, len(segments), self._n_channels, mask_probability=probability
+        )
+        # A single lead is repeated here: each copy is blanked on its own.
+        return segments * kept[:, :, None].astype(np.float32)
+
+
+class EpochNumberedShuffle(Sampler[int]):
+    """Another order in each epoch, from seed and epoch alone, as items of `PairDataset`."""
+
+    def __init__(self, n_items: int, seed: int) -> None:
+        self._n_items = n_items
+        self._seed = seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._n_items
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration; the Trainer calls it."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._n_items)
+        yield from (self._epoch * self._n_items + order).tolist()

@@ -1,0 +1,215 @@
+"""Pre-train with transformers' Trainer, one checkpoint an epoch, resumed where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers.utils.logging import disable_progress_bar
+
+from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.finetune.history import training_is_over
+from ecg_assets.finetune.segments import keep_batch
+from ecg_assets.finetune.train import use_one_gpu
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.finetune.work_folder import list_checkpoints
+from ecg_assets.models.device import autocast, choose_device
+from ecg_assets.models.ecg_fm_config import ecg_fm_config_of
+from ecg_assets.models.ecg_fm_sizes import SIZES
+from ecg_assets.models.pretraining import (
+    EcgFmForPreTraining,
+    PretrainingOutput,
+    pretraining_config,
+)
+from ecg_assets.preprocess import SignalSpec
+from ecg_assets.pretrain.history import MEASURED, read_history
+from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset, find_pairs
+from ecg_assets.pretrain.progress import Progress, Report
+from ecg_assets.pretrain.request import PretrainRequest
+
+
+class PretrainTrainer(Trainer):  # type: ignore[misc]
+    """Trainer that measures each term of the loss, and decays all weights as ECG-FM did."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self._sums = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.args.device)
+        self._n_batches = 0
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> EpochNumberedShuffle:
+        return EpochNumberedShuffle(len(self.train_dataset), self.args.seed)
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """All: the Trainer would leave out biases and norms, fairseq's Adam does not."""
+        return [name for name, _ in model.named_parameters()]
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PretrainingOutput]:
+        """Compute the loss of a batch and add its terms to the epoch's."""
+        output: PretrainingOutput = model(**inputs)
+        if model.training:
+            self._sums += _measure(output)
+            self._n_batches += 1
+        return (output.loss, output) if return_outputs else output.loss
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Measure a batch: loss, a row of terms for each pair, and the pairs' patients."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            output: PretrainingOutput = model(**inputs)
+        patients = inputs["patients"]
+        terms = _measure(output).float().expand(len(patients), -1).contiguous()
+        return output.loss.detach(), terms, patients
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the terms' means over the epoch's batches, on all GPUs, beside its loss."""
+        if "loss" in logs and self._n_batches:
+            means = self.accelerator.reduce(self._sums / self._n_batches, "mean")
+            logs |= dict(zip(MEASURED, means.tolist(), strict=True))
+            self._sums.zero_()
+            self._n_batches = 0
+        super().log(logs, start_time)
+
+
+def build_model(request: PretrainRequest, spec: SignalSpec) -> EcgFmForPreTraining:
+    """Build the random model that training starts from; it depends on the seed alone.
+
+    Raises
+    ------
+    SettingsError
+        When the signals have one channel and leads are to be blanked.
+    """
+    objective = request.recipe.objective
+    if spec.n_channels == 1 and objective.lead_mask_probability:
+        raise SettingsError(
+            f"lead_mask_probability is {objective.lead_mask_probability} for signals of one "
+            "channel: whole segments would be blank. Build manifests with more leads or with "
+            "one lead repeated (n_channels = 12), or set lead_mask_probability to 0."
+        )
+    set_seed(request.seed)
+    encoder = ecg_fm_config_of(SIZES[request.recipe.size], n_channels=spec.n_channels)
+    return EcgFmForPreTraining(pretraining_config(encoder, objective), objective)
+
+
+def train(
+    request: PretrainRequest,
+    data: TrainingData,
+    model: EcgFmForPreTraining,
+    work: Path,
+    report: Report,
+) -> Trainer:
+    """Train until the recipe's end; each epoch's checkpoint stays in `work`.
+
+    The last whole checkpoint in `work` is resumed: weights, optimizer, schedule, random
+    generators, order, masks and Gumbel temperature continue as if nothing had happened.
+
+    Returns
+    -------
+    Trainer
+        After training; on several GPUs it knows which process is the main one.
+    """
+    # The Trainer shows a progress bar for each file it saves.
+    disable_progress_bar()
+    recipe = request.recipe
+    datasets = {
+        split: PairDataset(
+            data,
+            find_pairs(data, split),
+            n_channels=model.config.n_channels,
+            n_tokens=model.count_tokens(data.manifest.spec.segment_samples),
+            objective=recipe.objective,
+            seed=request.seed,
+        )
+        for split in ("train", "valid")
+    }
+    trainer = PretrainTrainer(
+        model=model,
+        args=_arguments(request, work),
+        data_collator=keep_batch,
+        train_dataset=datasets["train"],
+        eval_dataset=datasets["valid"],
+        compute_metrics=_mean_terms,
+        callbacks=[Progress(recipe, report)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    checkpoints = list_checkpoints(work)
+    history = read_history(checkpoints[-1].state["log_history"]) if checkpoints else []
+    if not training_is_over(history, epochs=recipe.epochs, patience=recipe.patience):
+        trainer.train(resume_from_checkpoint=str(checkpoints[-1].folder) if checkpoints else None)
+    return trainer
+
+
+def _measure(output: PretrainingOutput) -> Tensor:
+    """Values of `MEASURED`, float64 ``[term]``."""
+    return torch.stack([getattr(output, name).detach() for name in MEASURED]).double()
+
+
+def _mean_terms(outputs: Any) -> dict[str, float]:
+    """Mean over pairs of each batch's terms."""
+    means = np.asarray(outputs.predictions, np.float64).mean(axis=0)
+    if not np.isfinite(means).all():
+        raise EcgAssetsError(
+            "Pre-training diverged: the loss is no longer a number. Lower the learning rate, "
+            "clip gradients (max_gradient_norm), or use bf16 instead of fp16."
+        )
+    return {f"valid_{name}": float(mean) for name, mean in zip(MEASURED, means, strict=True)}
+
+
+def _arguments(request: PretrainRequest, work: Path) -> TrainingArguments:
+    recipe = request.recipe
+    device = choose_device(request.device)
+    autocast(device, request.precision)  # refuses fp16 on a CPU
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        seed=request.seed,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        # The contrast between patients depends on how many there are.
+        per_device_eval_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        optim="adamw_torch",
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        adam_beta1=recipe.adam_beta1,
+        adam_beta2=recipe.adam_beta2,
+        adam_epsilon=recipe.adam_epsilon,
+        max_grad_norm=recipe.max_gradient_norm,
+        lr_scheduler_type={"constant": "constant_with_warmup", "cosine": "cosine"}[recipe.schedule],
+        warmup_steps=recipe.warmup_fraction,
+        use_cpu=device.type == "cpu",
+        bf16=request.precision == "bf16",
+        fp16=request.precision == "fp16",
+        logging_strategy="epoch",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        # The best epoch is kept besides these two.
+        save_total_limit=2,
+        metric_for_best_model="valid_loss",
+        greater_is_better=False,
+        logging_nan_inf_filter=False,
+        dataloader_num_workers=request.n_workers,
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        disable_tqdm=True,
+        report_to="none",
+        log_level="error",
+    )
+    use_one_gpu(arguments, device)
+    return arguments

@@ -1,0 +1,43 @@
+"""The pre-trained checkpoint as an asset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from ecg_assets.defs.checkpoint_state import complete_checkpoints
+from ecg_assets.lineage import fingerprint_file
+from ecg_assets_tests.defs.small_job import SmallJob
+
+
+def _folder(finished: SmallJob) -> Path:
+    return Path(finished.metadata("pretrained_checkpoint")["folder"])
+
+
+def test_its_data_version_is_that_of_its_weights(finished: SmallJob) -> None:
+    weights = _folder(finished) / "model.safetensors"
+    assert finished.version("pretrained_checkpoint") == fingerprint_file(weights)
+
+
+def test_it_shows_each_term_of_the_loss_and_the_curves(finished: SmallJob) -> None:
+    shown = finished.metadata("pretrained_checkpoint")
+    for name in ("loss", "contrastive", "diversity", "feature_penalty", "cmsc"):
+        assert shown[f"valid_{name}"] > 0
+    assert "data:image/png;base64," in shown["curves"]
+    assert len(pd.read_csv(_folder(finished) / "history.csv")) == shown["best_epoch"] == 1
+    assert shown["signal_spec"] == finished.settings.signal_spec.to_json()
+
+
+def test_it_comes_from_recordings_and_not_from_labels(finished: SmallJob) -> None:
+    inputs = json.loads((_folder(finished) / "run.json").read_text())["inputs"]
+    shards = {f"signal_shards[{shard}]" for shard in finished.shards}
+    assert set(inputs) == {"recordings", "signal_spec", "record_list", "split", *shards}
+    for asset in ("record_list", "split"):
+        assert inputs[asset] == finished.version(asset)
+
+
+def test_it_is_not_taken_for_a_checkpoint_to_evaluate(finished: SmallJob) -> None:
+    names = {found.checkpoint_id for found in complete_checkpoints(finished.settings.checkpoints)}
+    assert _folder(finished).name not in names

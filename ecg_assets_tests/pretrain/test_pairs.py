@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecg_assets.errors import SchemaError
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset, find_pairs
+from ecg_assets_tests.pretrain.toy_cohort import toy_cohort
+
+UNMASKED = Objective(lead_mask_probability=0.0, n_negatives=4)
+
+
+def _dataset(
+    data: TrainingData, objective: Objective = UNMASKED, *, n_channels: int = 3, seed: int = 0
+) -> PairDataset:
+    return PairDataset(
+        data,
+        find_pairs(data, "train"),
+        n_channels=n_channels,
+        n_tokens=40,
+        objective=objective,
+        seed=seed,
+    )
+
+
+def test_a_pair_is_two_adjacent_segments_of_one_recording(cohort: TrainingData) -> None:
+    rows = cohort.rows("train")
+    expected, record = cohort.signals.segments(rows, cohort.manifest.spec)
+    assert np.bincount(record).tolist() == [2] * len(rows)
+    dataset = _dataset(cohort)
+    assert len(dataset) == len(rows)
+    batch = dataset.__getitems__([5, 0, 7])
+    first, second = batch["input_values"].numpy().reshape(2, 3, *expected.shape[1:])
+    np.testing.assert_array_equal(first, expected[0::2][[5, 0, 7]])
+    np.testing.assert_array_equal(second, expected[1::2][[5, 0, 7]])
+
+
+def test_longer_recordings_give_pairs_that_do_not_overlap(cohort: TrainingData) -> None:
+    spec = replace(cohort.manifest.spec, segment_s=2.0)
+    shorter = TrainingData(replace(cohort.manifest, spec=spec), cohort.signals)
+    pairs = find_pairs(shorter, "train")
+    # 10 s hold five segments of 2 s; the fifth has no partner.
+    assert pairs.first.tolist() == [0, 2] * len(cohort.rows("train"))
+    assert pairs.rows.tolist() == np.repeat(cohort.rows("train"), 2).tolist()
+
+
+def test_pairs_of_one_patient_have_one_number(cohort: TrainingData) -> None:
+    patients = _dataset(cohort).__getitems__([0, 1, 2])["patients"].tolist()
+    assert patients[0] == patients[1] != patients[2]
+
+
+def test_recordings_of_one_segment_are_no_pairs(cohort: TrainingData) -> None:
+    spec = replace(cohort.manifest.spec, segment_s=8.0)
+    whole = TrainingData(replace(cohort.manifest, spec=spec), cohort.signals)
+    with pytest.raises(SchemaError, match=r"None of the 32 recordings .* two segments of 8\.0 s"):
+        find_pairs(whole, "train")
+
+
+def test_mask_and_negatives_fit_each_other(cohort: TrainingData) -> None:
+    batch = _dataset(cohort).__getitems__([1, 2])
+    n_masked = batch["mask"][0].sum().item()
+    assert batch["mask"].shape == (4, 40)
+    assert batch["negatives"].shape == (4, n_masked, 4)
+    assert batch["negatives"].max().item() < n_masked
+
+
+def test_leads_are_blanked_whole_and_with_their_probability(cohort: TrainingData) -> None:
+    plain = _dataset(cohort).__getitems__(list(range(32)))["input_values"]
+    dataset = _dataset(cohort, replace(UNMASKED, lead_mask_probability=0.5))
+    shares = []
+    for epoch in range(20):
+        items = [epoch * len(dataset) + i for i in range(32)]
+        found = dataset.__getitems__(items)["input_values"]
+        blank = (found == 0).all(dim=-1)
+        assert (found == plain)[~blank].all()
+        shares.append(blank.float().mean().item())
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.04)
+
+
+def test_copies_of_a_single_lead_are_blanked_on_their_own() -> None:
+    dataset = _dataset(
+        toy_cohort(10, leads=("I",)), replace(UNMASKED, lead_mask_probability=0.5), n_channels=12
+    )
+    found = dataset.__getitems__([0, 1, 2])["input_values"]
+    assert found.shape == (6, 12, 1250)
+    kept = (found != 0).any(dim=-1)
+    assert 0 < kept.float().mean() < 1
+    for segment, is_kept in zip(found, kept, strict=True):
+        assert (segment[is_kept] == segment[is_kept][:1]).all()
+
+
+def test_masks_depend_on_seed_epoch_and_pairs_alone(cohort: TrainingData) -> None:
+    objective = Objective(n_negatives=4)
+    dataset = _dataset(cohort, objective)
+    batch = dataset.__getitems__([3, 4])
+    again = _dataset(cohort, objective).__getitems__([3, 4])
+    assert all((batch[name] == again[name]).all() for name in batch)
+    n = len(dataset)
+    for other in (
+        dataset.__getitems__([n + 3, n + 4]),
+        _dataset(cohort, objective, seed=1).__getitems__([3, 4]),
+    ):
+        assert (other["patients"] == batch["patients"]).all()
+        assert other["mask"].shape != batch["mask"].shape or (other["mask"] != batch["mask"]).any()
+
+
+def test_each_epoch_has_every_pair_once_in_another_order() -> None:
+    sampler = EpochNumberedShuffle(10, seed=3)
+    first = list(sampler)
+    sampler.set_epoch(2)
+    third = list(sampler)
+    assert sorted(first) == list(range(10))
+    assert sorted(third) == list(range(20, 30))
+    assert [item - 20 for item in third] != first
+    assert list(sampler) == third

@@ -1,0 +1,56 @@
+"""A pre-training of the tiny model on the toy cohort, which a test can end early.
+
+``python -m ecg_assets_tests.pretrain.toy_run FOLDER`` runs it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.pretrain import PretrainRequest, pretrain
+from ecg_assets_tests.pretrain.toy_cohort import toy_cohort
+
+Events = list[dict[str, Any]]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def toy_request(output_folder: Path, **changes: Any) -> PretrainRequest:
+    """Ask for four epochs of the preset ``tiny-pretrain``, with dropout, or with changes."""
+    values: dict[str, Any] = {"epochs": 4, "batch_size": 16, "device": "cpu", "dropout": 0.1}
+    return PretrainRequest.from_preset(
+        "tiny-pretrain",
+        manifest_folder=output_folder,
+        shard_folder=output_folder,
+        cache_folder=output_folder,
+        output_folder=output_folder,
+        inputs={"recordings": "toy"},
+        trained_on={"source": "toy"},
+        **{**values, **changes},
+    )
+
+
+def run(
+    request: PretrainRequest, data: TrainingData, *, killed_in_epoch: int = 0
+) -> tuple[Path, Events]:
+    """Pre-train; end with `Killed` after an epoch's validation, before it is saved."""
+    events: Events = []
+
+    def report(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event["event"] == "epoch" and event["epoch"] == killed_in_epoch:
+            raise Killed
+
+    return pretrain(request, report, open_data=lambda _: data), events
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run(toy_request(Path(sys.argv[1])), toy_cohort(40))
