@@ -45,8 +45,8 @@ def main() -> None:
 
 def _run(folder: Path) -> None:
     torch.set_num_threads(1)
-    _prepare(folder)
-    mats, ours = _mat_loader(folder), _our_loader(folder, 12)
+    prepare(folder, N_RECORDS)
+    mats, ours = mat_loader(folder), _our_loader(folder)
     items = _orders(1)[0]
     same = torch.allclose(mats(items), ours(items)["input_values"], atol=1e-6)
     print(f"both give the same {BATCH} × 12 × {SPEC.segment_samples} batch: {same}")
@@ -65,9 +65,9 @@ def _run(folder: Path) -> None:
         print(f"{name:>18}: {_peak_mib(folder, loader):.0f} MiB of memory while loading")
 
 
-def _prepare(folder: Path) -> None:
+def prepare(folder: Path, n_records: int) -> None:
     """Write a shard, and each of its segments as the reference's plain .mat file."""
-    records = write_mimic_tree(folder, N_RECORDS)
+    records = write_mimic_tree(folder, n_records)
     tables = preprocess_shard(records, folder, ["I"])
     write_shard(tables, folder / "p1000.parquet", folder / "rejects.parquet")
     for block in signal_blocks(tables.signals, SPEC.leads):
@@ -87,7 +87,7 @@ def _orders(n_batches: int) -> list[list[int]]:
     return [generator.integers(2 * N_RECORDS, size=BATCH).tolist() for _ in range(n_batches)]
 
 
-def _mat_loader(folder: Path) -> Callable[[list[int]], Tensor]:
+def mat_loader(folder: Path) -> Callable[[list[int]], Tensor]:
     """Read a batch as fairseq-signals does: a file a sample, then stacked."""
 
     def load(items: list[int]) -> Tensor:
@@ -97,7 +97,13 @@ def _mat_loader(folder: Path) -> Callable[[list[int]], Tensor]:
     return load
 
 
-def _our_loader(folder: Path, n_channels: int) -> Callable[[list[int]], dict[str, Tensor]]:
+def _our_loader(folder: Path) -> Callable[[list[int]], dict[str, Tensor]]:
+    data = training_data(folder)
+    return SegmentDataset(data, np.arange(len(data.manifest.index)), 12).__getitems__
+
+
+def training_data(folder: Path) -> TrainingData:
+    """Open what `prepare` wrote, without labels."""
     index = ShardDataset({"p1000": folder / "p1000.parquet"}).index
     index = index.assign(subject_id=index["record_id"], split="train")
     n_labels = len(ECG_FM_LABELS)
@@ -109,10 +115,7 @@ def _our_loader(folder: Path, n_channels: int) -> Callable[[list[int]], dict[str
         pos_weight=np.ones(n_labels),
         excluded=pd.DataFrame({"record_id": [], "reason": []}),
     )
-    cache = SignalCache.open(index, folder, SPEC, folder / "cache")
-    return SegmentDataset(
-        TrainingData(manifest, cache), np.arange(len(index)), n_channels
-    ).__getitems__
+    return TrainingData(manifest, SignalCache.open(index, folder, SPEC, folder / "cache"))
 
 
 def _peak_mib(folder: Path, loader: str) -> float:
@@ -122,15 +125,21 @@ def _peak_mib(folder: Path, loader: str) -> float:
 
 
 def _load_all(folder: Path, loader: str) -> float:
-    load = _mat_loader(folder) if loader == "mat" else _our_loader(folder, 12)
-    before = _memory_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of the imports
+    load = mat_loader(folder) if loader == "mat" else _our_loader(folder)
+    before = memory_mib("VmRSS")
+    forget_peak()
     for items in _orders(N_BATCHES):
         load(items)
-    return _memory_mib("VmHWM") - before
+    return memory_mib("VmHWM") - before
 
 
-def _memory_mib(name: str) -> float:
+def forget_peak() -> None:
+    """Start Linux's measurement of this process's largest size anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory_mib(name: str) -> float:
+    """Read a size of this process, e.g. VmRSS, from Linux."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return float(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 

@@ -2,8 +2,8 @@
 
 Belongs here: joining recordings, labels, split and shards; which recordings are good
 enough; the forms that training reads, our own and fairseq-signals'. Does not belong
-here: reading datasets, judging reports, models. Used by models, finetune, evaluation
-and defs.
+here: reading datasets, judging reports, models. Used by models, finetune,
+pretrain, evaluation and defs.
 """
 
 from ecg_assets.build.class_weights import label_definition, positive_weights

@@ -8,11 +8,20 @@ from typing import Any
 import dagster as dg
 
 from ecg_assets.defs import automation, io_managers
+from ecg_assets.defs.assets import (
+    apply,
+    evaluation,
+    finetune,
+    labels,
+    preprocess,
+    pretrain,
+    sources,
+    split,
+)
 from ecg_assets.defs.assets import build as build_assets
-from ecg_assets.defs.assets import evaluation, finetune, labels, preprocess, sources, split
 from ecg_assets.defs.checks import ALL_CHECKS
 from ecg_assets.defs.executor import choose_executor
-from ecg_assets.defs.resources import Settings, Trainer
+from ecg_assets.defs.resources import FairseqSignalsResource, Settings, Trainer
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -20,7 +29,17 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
     settings = (resources or {}).get("settings", Settings())
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [sources, labels, split, preprocess, build_assets, finetune, evaluation]
+            [
+                sources,
+                labels,
+                split,
+                preprocess,
+                build_assets,
+                pretrain,
+                finetune,
+                evaluation,
+                apply,
+            ]
         ),
         asset_checks=ALL_CHECKS,
         jobs=automation.JOBS,
@@ -29,6 +48,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         resources={
             "settings": settings,
             "trainer": Trainer(),
+            "fairseq_signals": FairseqSignalsResource(),
             "parquet": io_managers.ParquetIOManager(settings=settings),
             "shard": io_managers.ShardIOManager(settings=settings),
             "mat": io_managers.MatIOManager(settings=settings),

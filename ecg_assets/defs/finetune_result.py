@@ -12,18 +12,27 @@ import pandas as pd
 from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.tables import table_metadata
 
+_NUMBERS = ("valid_loss", "valid_macro_auroc", "test_loss", "test_macro_auroc")
+
 
 def checkpoint_metadata(folder: Path) -> dict[str, Any]:
-    """Read a checkpoint folder's run.json, history.csv and curves.png."""
+    """Read a checkpoint folder's run.json, history.csv and curves.png.
+
+    The test split's numbers are those of the epoch with the lowest validation loss.
+    """
     run = json.loads((folder / "run.json").read_text())
     history = pd.read_csv(folder / "history.csv")
-    best = history.iloc[int(history["valid_loss"].argmin())]
     return {
         "checkpoint_id": folder.name,
         "folder": dg.MetadataValue.path(folder),
-        "best_epoch": int(best["epoch"]),
-        "valid_loss": float(best["valid_loss"]),
-        "valid_macro_auroc": float(best["valid_macro_auroc"]),
+        "best_epoch": int(run["best_epoch"]),
+        **{name: float(run[name]) for name in _NUMBERS if run[name] is not None},
+        "seed": run["seed"],
+        "method": run["request"]["recipe"]["method"],
+        "git_commit": run["code"]["git_commit"] or "unknown",
+        "package_versions": run["code"]["versions"],
+        "hardware": {**run["hardware"], **run["machine"]},
+        "inputs": run["inputs"],
         "curves": png_metadata(folder / "curves.png", "loss and AUROC by epoch"),
         "history": table_metadata(history),
         "run": dg.MetadataValue.json(run),

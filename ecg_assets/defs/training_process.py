@@ -10,20 +10,44 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
+from ecg_assets.errors import EcgAssetsError
+
+Report = Callable[[dict[str, Any]], None]
+
 
 def main(request_path: Path) -> None:
     """Run the request at a path and report the finished checkpoint's folder."""
-    _end_with_parent()
-    with open_dagster_pipes() as pipes:
+
+    def train(report: Report) -> Path:
         from ecg_assets.finetune import FinetuneRequest, finetune
 
-        request = FinetuneRequest.from_json_file(request_path)
-        folder = finetune(request, lambda event: _report(pipes, event))
+        return finetune(FinetuneRequest.from_json_file(request_path), report)
+
+    run_in_child(train)
+
+
+def run_in_child(train: Callable[[Report], Path]) -> None:
+    """Run a training in this process and report its events and its checkpoint's folder.
+
+    Of several processes on several GPUs the first one alone talks to Dagster.
+    """
+    _end_with_parent()
+    if os.environ.get("RANK", "0") != "0":
+        train(lambda _: None)
+        return
+    with open_dagster_pipes() as pipes:
+        try:
+            folder = train(lambda event: _report(pipes, event))
+        except EcgAssetsError as error:
+            # The parent fails with this sentence rather than with a status alone.
+            pipes.report_custom_message({"error": str(error)})
+            raise
         pipes.report_custom_message({"checkpoint": str(folder)})
 
 

@@ -2,8 +2,8 @@
 
 Belongs here: presets, training with transformers' Trainer, resuming, the training
 record. Does not belong here: architectures and checkpoint files (models), manifests
-(build), metrics of finished models (evaluation). Used by defs. `FinetuneRequest` needs no
-torch; `finetune` loads it when called.
+(build), metrics of finished models (evaluation). Used by pretrain and defs.
+`FinetuneRequest` needs no torch; `finetune` loads it when called.
 """
 
 from ecg_assets.finetune.finetuning import finetune

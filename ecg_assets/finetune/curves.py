@@ -11,10 +11,13 @@ from matplotlib.ticker import MaxNLocator
 
 _TRAIN = "#5B6770"
 _VALID = "#0B6E99"
+_TEST = "#C2571A"
 
 
 def draw_curves(history: pd.DataFrame, path: Path) -> None:
-    """Write a PNG of training and validation loss, and of the validation AUROC.
+    """Write a PNG of training, validation and test loss, and of validation and test AUROC.
+
+    The test split has a curve only where it was measured.
 
     Parameters
     ----------
@@ -32,6 +35,9 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     loss.set_ylabel("weighted cross entropy")
     _draw(auroc, history, "valid_macro_auroc", "validation", _VALID)
     auroc.set_ylabel("macro AUROC")
+    if history["test_loss"].notna().any():
+        _draw(loss, history, "test_loss", "test", _TEST)
+        _draw(auroc, history, "test_macro_auroc", "test", _TEST)
     for axes, column in ((loss, "valid_loss"), (auroc, "valid_macro_auroc")):
         axes.plot(
             best["epoch"], best[column], "o", color=_VALID, markersize=9, markerfacecolor="none",

@@ -13,6 +13,8 @@ COLUMNS = (
     "train_loss",
     "valid_loss",
     "valid_macro_auroc",
+    "test_loss",
+    "test_macro_auroc",
     "learning_rate",
     "seconds",
 )
@@ -21,7 +23,10 @@ History = list[dict[str, Any]]
 
 
 def read_history(log: Sequence[Mapping[str, Any]]) -> History:
-    """Rows of `COLUMNS`, one for each validated epoch; an undefined AUROC is None.
+    """Rows of `COLUMNS`, one for each validated epoch; what is undefined is None.
+
+    Test columns are None where the test split was not measured. They are reported, and
+    decide nothing: see `best_row` and `training_is_over`.
 
     Parameters
     ----------
@@ -35,18 +40,23 @@ def read_history(log: Sequence[Mapping[str, Any]]) -> History:
         if "loss" in entry:
             training = entry
         if "eval_valid_loss" in entry:
-            auroc = entry["eval_valid_macro_auroc"]
             history.append(
                 {
                     "epoch": round(entry["epoch"]),
                     "train_loss": training["loss"],
                     "valid_loss": entry["eval_valid_loss"],
-                    "valid_macro_auroc": None if math.isnan(auroc) else auroc,
+                    "valid_macro_auroc": _defined(entry["eval_valid_macro_auroc"]),
+                    "test_loss": _defined(entry.get("eval_test_loss")),
+                    "test_macro_auroc": _defined(entry.get("eval_test_macro_auroc")),
                     "learning_rate": training["learning_rate"],
                     "seconds": entry.get("seconds"),
                 }
             )
     return history
+
+
+def _defined(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 def best_row(history: History) -> dict[str, Any]:
@@ -67,6 +77,6 @@ def training_is_over(history: History, *, epochs: int, patience: int) -> bool:
 
 
 def history_frame(history: History) -> pd.DataFrame:
-    """Turn the history into a table; an undefined AUROC is empty."""
+    """Turn the history into a table; what is None or not there is empty."""
     frame = pd.DataFrame(history, columns=list(COLUMNS))
     return frame.astype(dict.fromkeys(COLUMNS[1:], float))

@@ -8,6 +8,7 @@ from typing import Any
 from ecg_assets.models.ecg_fm_sizes import SIZES
 
 SCHEDULES = ("constant", "cosine")
+METHODS = ("full", "linear-probe", "lora", "frozen-then-unfrozen")
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,10 @@ class Recipe:
     Attributes
     ----------
     size
-        ``tiny`` or ``base``.
+        A name in `SIZES`, of a model with random weights; a pretrained checkpoint has a
+        shape of its own.
     freeze_convolutions
-        Train everything but the convolution stack; needs a pretrained checkpoint.
+        Never train the convolution stack; needs a pretrained checkpoint.
     epochs
         Passes over the training split.
     batch_size
@@ -40,6 +42,21 @@ class Recipe:
         Gradients are clipped to this norm; 0 leaves them alone.
     patience
         Stop when the validation loss has not fallen for this many epochs; 0 never stops.
+    method
+        ``full``: all weights. ``linear-probe``: the head alone, on an encoder without
+        dropout. ``lora``: the head and low-rank adapters of the encoder's linear layers
+        (https://arxiv.org/abs/2106.09685), merged into the finished checkpoint.
+        ``frozen-then-unfrozen``: the head alone for `head_epochs`, then all weights. All but
+        ``full`` need a pretrained checkpoint.
+    head_epochs
+        Epochs of the head alone, for ``frozen-then-unfrozen``; 0 otherwise.
+    lora_rank, lora_alpha, lora_dropout
+        Rank of the adapters, their scale (times the rank), and dropout before them.
+    activation_dropout
+        Dropout inside the encoder's feed-forward layers; it has no other dropout.
+    reports_test
+        Also measure the test split after each epoch, where there is one. Nothing is chosen
+        or stopped by it.
     """
 
     size: str
@@ -56,18 +73,38 @@ class Recipe:
     adam_epsilon: float = 1e-8
     max_gradient_norm: float = 0.0
     patience: int = 0
+    method: str = "full"
+    head_epochs: int = 0
+    lora_rank: int = 8
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
+    activation_dropout: float = 0.1
+    reports_test: bool = True
 
     def __post_init__(self) -> None:
         self._require(self.size in SIZES, "size", f"one of {tuple(SIZES)}")
         self._require(self.schedule in SCHEDULES, "schedule", f"one of {SCHEDULES}")
-        for name in ("epochs", "batch_size", "gradient_accumulation"):
+        self._require(self.method in METHODS, "method", f"one of {METHODS}")
+        for name in ("epochs", "batch_size", "gradient_accumulation", "lora_rank"):
             self._require(getattr(self, name) >= 1, name, "1 or more")
         for name in ("learning_rate", "adam_epsilon"):
             self._require(0 < getattr(self, name) < 1, name, "between 0 and 1")
-        for name in ("warmup_fraction", "adam_beta1", "adam_beta2"):
+        below_one = ("warmup_fraction", "adam_beta1", "adam_beta2")
+        for name in (*below_one, "lora_dropout", "activation_dropout"):
             self._require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
         for name in ("weight_decay", "max_gradient_norm", "patience"):
             self._require(getattr(self, name) >= 0, name, "0 or above")
+        self._require(self.lora_alpha > 0, "lora_alpha", "above 0")
+        if self.method == "frozen-then-unfrozen":
+            allowed = f"from 1 to epochs - 1 = {self.epochs - 1} with method {self.method!r}"
+            self._require(1 <= self.head_epochs < self.epochs, "head_epochs", allowed)
+        else:
+            self._require(self.head_epochs == 0, "head_epochs", f"0 with method {self.method!r}")
+
+    @property
+    def needs_pretrained(self) -> bool:
+        """Whether weights that are not trained must come from somewhere."""
+        return self.freeze_convolutions or self.method != "full"
 
     def to_json(self) -> dict[str, Any]:
         """Fields as JSON values; ``Recipe(**value)`` reads them back."""

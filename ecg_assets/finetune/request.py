@@ -15,8 +15,13 @@ from ecg_assets.models.checkpoint_files import WEIGHTS, require_files
 
 PRETRAINED_INPUT = "pretrained"
 _PATHS = ("manifest_folder", "shard_folder", "cache_folder", "output_folder")
-_PRECISIONS = ("fp32", "bf16", "fp16")
-_TRAINING_VERSION = 1
+_CHOICES = {
+    "precision": ("fp32", "bf16", "fp16"),
+    "data_location": ("auto", "device", "mmap"),
+    "compile": ("auto", "on", "off"),
+    "report_to": ("none", "tensorboard", "mlflow"),
+}
+_TRAINING_VERSION = 2
 """Counts up when the same request would train another model."""
 
 
@@ -49,6 +54,19 @@ class FinetuneRequest:
         ``fp32``, ``bf16`` or ``fp16``.
     n_workers
         Processes that load data; 0 loads between steps, which is fast enough for one GPU.
+    tf32
+        Let a GPU multiply float32 matrices with 10 bits of mantissa (TF32).
+    data_location
+        Where the signals are while training: ``device`` (stored integers in the device's
+        memory), ``mmap`` (memory-mapped file), or ``auto``: ``device`` on a GPU that they
+        take less than half of the free memory of.
+    gradient_checkpointing
+        Compute activations again in the backward pass instead of keeping them.
+    compile
+        ``on`` and ``off`` use torch.compile or not; ``auto`` uses it on a GPU.
+    report_to
+        Also log to ``tensorboard`` (``<output_folder>/.tensorboard/<checkpoint_id>``) or
+        ``mlflow`` (MLFLOW_TRACKING_URI); ``none`` does neither.
     """
 
     preset: str
@@ -64,6 +82,11 @@ class FinetuneRequest:
     device: str = "auto"
     precision: str = "fp32"
     n_workers: int = 0
+    tf32: bool = False
+    data_location: str = "auto"
+    gradient_checkpointing: bool = False
+    compile: str = "auto"
+    report_to: str = "none"
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -78,16 +101,17 @@ class FinetuneRequest:
             raise ValueError(
                 f"seed is {self.seed} and n_workers is {self.n_workers}; both must be 0 or above."
             )
-        if self.precision not in _PRECISIONS:
-            raise ValueError(f"precision is {self.precision!r}; allowed: {_PRECISIONS}.")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {allowed}.")
         self._require_pretrained()
 
     def _require_pretrained(self) -> None:
-        if self.recipe.freeze_convolutions and self.pretrained is None:
+        if self.recipe.needs_pretrained and self.pretrained is None:
             raise ValueError(
-                f"Preset {self.preset!r} freezes the convolutions but pretrained is None; random "
-                "convolutions would stay random. Give a pretrained checkpoint folder "
-                "(ECG_PRETRAINED), or use preset 'tiny' to train from scratch."
+                f"Preset {self.preset!r} with method {self.recipe.method!r} freezes weights but "
+                "pretrained is None; random ones would stay random. Give a pretrained checkpoint "
+                "folder (ECG_PRETRAINED), or use preset 'tiny' to train from scratch."
             )
         if (self.pretrained is None) == (PRETRAINED_INPUT in self.inputs):
             raise ValueError(
@@ -111,6 +135,11 @@ class FinetuneRequest:
         device: str = "auto",
         precision: str = "fp32",
         n_workers: int = 0,
+        tf32: bool = False,
+        data_location: str = "auto",
+        gradient_checkpointing: bool = False,
+        compile: str = "auto",
+        report_to: str = "none",
         **changes: Any,
     ) -> FinetuneRequest:
         """Build a request from a preset's recipe.
@@ -148,6 +177,11 @@ class FinetuneRequest:
             device=device,
             precision=precision,
             n_workers=n_workers,
+            tf32=tf32,
+            data_location=data_location,
+            gradient_checkpointing=gradient_checkpointing,
+            compile=compile,
+            report_to=report_to,
         )
 
     @property
@@ -160,7 +194,14 @@ class FinetuneRequest:
             "inputs": dict(self.inputs),
             "seed": self.seed,
             "precision": self.precision,
+            "tf32": self.tf32,
         }
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """How and where it is trained, as JSON values; the result is the same to rounding."""
+        names = ("device", "n_workers", "data_location", "gradient_checkpointing", "compile")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def fingerprint(self) -> str:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from ecg_assets.errors import CheckpointError
+from ecg_assets.finetune.adapters import merge_adapters, save_adapters
 from ecg_assets.finetune.curves import draw_curves
 from ecg_assets.finetune.history import history_frame, read_history
 from ecg_assets.finetune.request import FinetuneRequest
-from ecg_assets.finetune.run_record import run_record
+from ecg_assets.finetune.run_record import count_parameters, run_record
+from ecg_assets.finetune.trained_weights import trained_module
 from ecg_assets.finetune.training_data import TrainingData
-from ecg_assets.finetune.validate import validate_logits
+from ecg_assets.finetune.validate import Validation, validate_logits
 from ecg_assets.finetune.work_folder import best_checkpoint, list_checkpoints
 from ecg_assets.models.checkpoint import TrainedModel, save_trained
 from ecg_assets.models.checkpoint_files import (
@@ -30,6 +32,9 @@ from ecg_assets.models.checkpoint_files import (
 from ecg_assets.models.ecg_fm import EcgFmForClassification
 from ecg_assets.models.inference import predict_logits
 from ecg_assets.storage import replace_folder
+
+ADAPTER = "adapter"
+"""Folder of a LoRA run's adapters, inside the checkpoint's."""
 
 
 def write_result(
@@ -51,8 +56,26 @@ def write_result(
     from safetensors.torch import load_file
 
     best = best_checkpoint(work)
-    model.load_state_dict(load_file(best.folder / WEIGHTS), strict=True)
-    trained = TrainedModel(model.eval(), data.manifest.spec, data.manifest.vocabulary)
+    weights = load_file(best.folder / WEIGHTS)
+    trained_module(model, request.recipe).load_state_dict(weights, strict=True)
+    history = read_history(list_checkpoints(work)[-1].state["log_history"])
+    sizes = count_parameters(model)
+    with replace_folder(folder) as temporary:
+        if request.recipe.method == "lora":
+            save_adapters(model, temporary / ADAPTER)
+            merge_adapters(model)
+        trained = TrainedModel(model.eval(), data.manifest.spec, data.manifest.vocabulary)
+        validation = _validate(request, data, trained)
+        save_trained(temporary, model.cpu(), trained.spec, trained.vocabulary)
+        frame = history_frame(history)
+        frame.to_csv(temporary / HISTORY, index=False)
+        draw_curves(frame, temporary / CURVES)
+        pq.write_table(validation.predictions.to_table(), temporary / VALIDATION_PREDICTIONS)
+        record = run_record(request, data, sizes, history, validation)
+        (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _validate(request: FinetuneRequest, data: TrainingData, trained: TrainedModel) -> Validation:
     rows = data.rows("valid")
     logits = predict_logits(
         trained,
@@ -62,16 +85,7 @@ def write_result(
         device=request.device,
         precision=request.precision,
     )
-    validation = validate_logits(data, rows, logits)
-    history = read_history(list_checkpoints(work)[-1].state["log_history"])
-    record = run_record(request, data, model, history, validation)
-    with replace_folder(folder) as temporary:
-        save_trained(temporary, model.cpu(), trained.spec, trained.vocabulary)
-        frame = history_frame(history)
-        frame.to_csv(temporary / HISTORY, index=False)
-        draw_curves(frame, temporary / CURVES)
-        pq.write_table(validation.predictions.to_table(), temporary / VALIDATION_PREDICTIONS)
-        (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return validate_logits(data, rows, logits)
 
 
 def is_finished(request: FinetuneRequest, folder: Path) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,31 @@ from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.validate import Validation
 from ecg_assets.models.ecg_fm import EcgFmForClassification
 
-_PACKAGES = ("ecg-assets", "torch", "transformers", "accelerate", "numpy", "scikit-learn")
+_PACKAGES = (
+    "ecg-assets",
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "safetensors",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "scikit-learn",
+)
 
 
 def run_record(
     request: FinetuneRequest,
     data: TrainingData,
-    model: EcgFmForClassification,
+    n_parameters: dict[str, int],
     history: History,
     validation: Validation,
 ) -> dict[str, Any]:
     """Collect what a run was asked for, made from, and came to; JSON values without paths."""
     best = best_row(history)
-    trained = [p.numel() for p in model.parameters() if p.requires_grad]
+    evaluated = dict(data.evaluated_rows(with_test=request.recipe.reports_test))
     return {
         "checkpoint_id": request.checkpoint_id,
         "request": request.identity,
@@ -43,13 +56,24 @@ def run_record(
         "valid_loss": best["valid_loss"],
         "valid_macro_auroc": best["valid_macro_auroc"],
         "labels_without_auroc": list(validation.undefined),
-        "n_parameters": sum(p.numel() for p in model.parameters()),
-        "n_trained_parameters": sum(trained),
-        "splits": {name: _split_counts(data, name) for name in ("train", "valid")},
+        "test_loss": best["test_loss"],
+        "test_macro_auroc": best["test_macro_auroc"],
+        **n_parameters,
+        "splits": {name: _split_counts(data, name) for name in ("train", *evaluated)},
         "labels": _label_counts(data),
         "seconds": sum(row["seconds"] for row in history),
-        "code": {"git_commit": git_commit(), "versions": _versions()},
-        "hardware": _hardware(),
+        "code": {"git_commit": git_commit(), "versions": package_versions()},
+        "hardware": describe_hardware(),
+        "machine": {**request.machine, "n_processes": int(os.environ.get("WORLD_SIZE", "1"))},
+    }
+
+
+def count_parameters(model: EcgFmForClassification) -> dict[str, int]:
+    """Count the weights of the model that was trained, and those that training may change."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return {
+        "n_parameters": sum(size for size, _ in sizes),
+        "n_trained_parameters": sum(size for size, is_trained in sizes if is_trained),
     }
 
 
@@ -99,16 +123,24 @@ def _label_counts(data: TrainingData) -> dict[str, dict[str, float]]:
     }
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages behind a training, those that are installed."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):  # an optional one
+            found[name] = version(name)
+    return found
 
 
-def _hardware() -> dict[str, Any]:
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+def describe_hardware() -> dict[str, Any]:
+    """Processors and GPUs of this machine, as JSON values."""
+    gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     return {
         "machine": platform.machine(),
         "system": platform.system(),
         "n_cpus": os.cpu_count(),
         "n_threads": torch.get_num_threads(),
-        "gpus": gpus,
+        "gpus": [gpu.name for gpu in gpus],
+        "gpu_memory_gib": [round(gpu.total_memory / 2**30, 1) for gpu in gpus],
+        "cuda": torch.version.cuda,
     }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ecg_assets.finetune.device_signals import DeviceSignals
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.inputs import require_channels
 
@@ -31,9 +32,17 @@ class SegmentDataset(Dataset[Batch]):
         Rows of the manifest's index, ``(record,)``.
     n_channels
         Channels of the model.
+    device
+        Where signals and targets are kept and batches made; None for the memory map.
     """
 
-    def __init__(self, data: TrainingData, rows: NDArray[np.int64], n_channels: int) -> None:
+    def __init__(
+        self,
+        data: TrainingData,
+        rows: NDArray[np.int64],
+        n_channels: int,
+        device: torch.device | None = None,
+    ) -> None:
         require_channels(data.manifest.spec, n_channels)
         self._data = data
         self._rows = rows
@@ -41,7 +50,11 @@ class SegmentDataset(Dataset[Batch]):
         counts = data.n_segments(rows)
         self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
-        self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float()
+        self._targets = torch.from_numpy(data.manifest.targets[rows]).to(device)
+        self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float().to(device)
+        self._on_device = None
+        if device is not None:
+            self._on_device = DeviceSignals(data.signals, rows, data.manifest.spec, device)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -53,13 +66,18 @@ class SegmentDataset(Dataset[Batch]):
         """Read segments as the arguments of `EcgFmForClassification.forward`."""
         record = np.searchsorted(self._ends, items, side="right")
         numbers = np.asarray(items) - self._starts[record]
-        rows = self._rows[record]
-        segments = self._data.signals.segments_at(rows, numbers, self._data.manifest.spec)
-        targets = self._data.manifest.targets[rows]
+        positions = torch.from_numpy(record).to(self._targets.device)
+        if self._on_device is not None:
+            wanted = torch.from_numpy(numbers).to(positions.device)
+            segments = self._on_device.segments_at(positions, wanted)
+        else:
+            spec = self._data.manifest.spec
+            rows = self._rows[record]
+            segments = torch.from_numpy(self._data.signals.segments_at(rows, numbers, spec))
         return {
             # A repeated lead is a view of one: twelve copies would cost six times as much.
-            "input_values": torch.from_numpy(segments).expand(-1, self._n_channels, -1),
-            "labels": torch.from_numpy(targets).float(),
+            "input_values": segments.expand(-1, self._n_channels, -1),
+            "labels": self._targets[positions].float(),
             "pos_weight": self._pos_weight,
         }
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError, SpecMismatch
 from ecg_assets.finetune.recipe import Recipe
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file
+from ecg_assets.models.checkpoint import read_config, read_weights
 from ecg_assets.models.checkpoint_files import CONFIG, LABEL_VOCABULARY, WEIGHTS, require_files
 from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import EcgFmConfig, ecg_fm_config
-from ecg_assets.models.ecg_fm_sizes import SIZES
+from ecg_assets.models.ecg_fm_config import FINE_TUNING, EcgFmConfig, ecg_fm_config
 from ecg_assets.models.fold import fold_lead_one
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
@@ -25,6 +24,7 @@ def random_model(
 ) -> EcgFmForClassification:
     """Build a model with random weights; a single lead is read once, not repeated."""
     config = ecg_fm_config(recipe.size, n_channels=len(spec.leads), n_labels=len(vocabulary))
+    config.activation_dropout = recipe.activation_dropout
     return EcgFmForClassification(config)
 
 
@@ -45,15 +45,15 @@ def pretrained_model(
     Parameters
     ----------
     folder
-        Holds config.json and model.safetensors of `EcgFmForClassification`; signal spec
-        and vocabulary may be missing.
+        Holds config.json, which gives the model's shape, and model.safetensors of
+        `EcgFmForClassification`; the head, signal spec and vocabulary may be missing.
     fingerprint
         Of the weights, as the request has it.
 
     Raises
     ------
     CheckpointError
-        When the files are missing, were changed, or are of another size or kind.
+        When the files are missing, were changed, or are of another kind of model.
     SpecMismatch
         When the pretrained model reads another number of channels.
     """
@@ -64,14 +64,13 @@ def pretrained_model(
             f"Weights of {folder} changed since the request was made: it says {fingerprint[:12]}, "
             f"found {found[:12]}. Make a new request."
         )
-    pretrained = EcgFmConfig.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-    _require_size(pretrained, recipe.size, folder)
-    _require_channels(pretrained, spec, folder)
-    config = ecg_fm_config(recipe.size, n_channels=pretrained.n_channels, n_labels=len(vocabulary))
-    config.folded_from = pretrained.folded_from
+    config = read_config(folder)
+    _require_channels(config, spec, folder)
+    config.num_labels = len(vocabulary)
+    config.update({**FINE_TUNING, "activation_dropout": recipe.activation_dropout})
     model = EcgFmForClassification(config)
     keeps_head = _has_labels(folder, vocabulary)
-    _load(model, load_file(folder / WEIGHTS), keeps_head=keeps_head, folder=folder)
+    _load(model, read_weights(folder), keeps_head=keeps_head, folder=folder)
     if recipe.freeze_convolutions and len(spec.leads) == 1 and config.n_channels > 1:
         fold_lead_one(model)
     return model
@@ -100,17 +99,6 @@ def _has_labels(folder: Path, vocabulary: LabelVocabulary) -> bool:
     if not path.is_file():
         return False
     return LabelVocabulary.from_json(json.loads(path.read_text(encoding="utf-8"))) == vocabulary
-
-
-def _require_size(config: EcgFmConfig, size: str, folder: Path) -> None:
-    # JSON has no tuples.
-    found = {name: getattr(config, name) for name in SIZES[size]}
-    found |= {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
-    if config.model_type != EcgFmConfig.model_type or found != SIZES[size]:
-        raise CheckpointError(
-            f"Pretrained checkpoint {folder} is not of size {size!r}: expected {SIZES[size]}, "
-            f"found {found}. Choose a preset of its size."
-        )
 
 
 def _require_channels(config: EcgFmConfig, spec: SignalSpec, folder: Path) -> None:

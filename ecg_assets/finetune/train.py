@@ -8,22 +8,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.finetune.data_location import choose_location
 from ecg_assets.finetune.history import read_history, training_is_over
+from ecg_assets.finetune.linear_probe import FeatureDataset
 from ecg_assets.finetune.progress import Progress, Report
 from ecg_assets.finetune.request import PRETRAINED_INPUT, FinetuneRequest
 from ecg_assets.finetune.segments import EpochShuffle, SegmentDataset, keep_batch
 from ecg_assets.finetune.starting_model import pretrained_model, random_model
+from ecg_assets.finetune.tracking import tracking_callbacks
+from ecg_assets.finetune.trained_weights import HeadFirst, choose_trained_weights, trained_module
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.validate import validate_logits
 from ecg_assets.finetune.work_folder import list_checkpoints
 from ecg_assets.models.device import autocast, choose_device
 from ecg_assets.models.ecg_fm import EcgFmForClassification
 
+Evaluated = list[tuple[str, NDArray[np.int64]]]
+"""Name and rows of each split that is measured after each epoch."""
 _EVALUATION_BATCH = 256
 """Segments in one forward pass of the validation."""
 
@@ -49,8 +56,7 @@ def build_model(request: FinetuneRequest, data: TrainingData) -> EcgFmForClassif
             request.pretrained,
             fingerprint=request.inputs[PRETRAINED_INPUT],
         )
-    if request.recipe.freeze_convolutions:
-        model.freeze_convolutions()
+    choose_trained_weights(model, request.recipe)
     return model
 
 
@@ -90,22 +96,58 @@ def _build_trainer(
     work: Path,
     report: Report,
 ) -> Trainer:
-    n_channels = model.config.n_channels
+    recipe = request.recipe
+    arguments = _arguments(request, work)
+    evaluated = data.evaluated_rows(with_test=recipe.reports_test)
+    train_data, evaluation_data = _datasets(request, data, evaluated, model, arguments)
+    if request.gradient_checkpointing:
+        checkpoint_activations(model)
+    callbacks = [Progress(recipe, report), *tracking_callbacks(request)]
+    if recipe.method == "frozen-then-unfrozen":
+        callbacks.append(HeadFirst(model, recipe.head_epochs))
     trainer = EpochTrainer(
-        model=model,
-        args=_arguments(request, work),
+        model=trained_module(model, recipe),
+        args=arguments,
         data_collator=keep_batch,
-        train_dataset=SegmentDataset(data, data.rows("train"), n_channels),
-        eval_dataset=SegmentDataset(data, data.rows("valid"), n_channels),
-        compute_metrics=_metrics(data),
-        callbacks=[Progress(request.recipe, report)],
+        train_dataset=train_data,
+        eval_dataset=evaluation_data,
+        compute_metrics=_metrics(data, evaluated),
+        callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _metrics(data: TrainingData) -> Callable[[Any], dict[str, float]]:
-    rows = data.rows("valid")
+def _datasets(
+    request: FinetuneRequest,
+    data: TrainingData,
+    evaluated: Evaluated,
+    model: EcgFmForClassification,
+    arguments: TrainingArguments,
+) -> list[SegmentDataset] | list[FeatureDataset]:
+    """Open what is trained on, and all that is measured as one: split after split."""
+    splits = [data.rows("train"), np.concatenate([rows for _, rows in evaluated])]
+    place = arguments.device
+    device = choose_location(request.data_location, data, np.concatenate(splits), place)
+    if device is not None:
+        # Worker processes would copy the device's memory, and there is nothing left to pin.
+        arguments.dataloader_num_workers = 0
+        arguments.dataloader_pin_memory = False
+    segments = [SegmentDataset(data, rows, model.config.n_channels, device) for rows in splits]
+    if request.recipe.method == "linear-probe":
+        return [FeatureDataset(model, part, place, request.precision) for part in segments]
+    return segments
+
+
+def checkpoint_activations(model: EcgFmForClassification) -> None:
+    """Compute the encoder's activations again in the backward pass instead of keeping them."""
+    # transformers before 5.23 has the older name alone.
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+def _metrics(data: TrainingData, evaluated: Evaluated) -> Callable[[Any], dict[str, float]]:
+    ends = np.cumsum([data.n_segments(rows).sum() for _, rows in evaluated])
 
     def measure(outputs: Any) -> dict[str, float]:
         if not np.isfinite(outputs.predictions).all():
@@ -113,8 +155,12 @@ def _metrics(data: TrainingData) -> Callable[[Any], dict[str, float]]:
                 "Training diverged: the model's outputs are no longer numbers. Lower the learning "
                 "rate, clip gradients (max_gradient_norm), or use bf16 instead of fp16."
             )
-        result = validate_logits(data, rows, outputs.predictions)
-        return {"valid_loss": result.loss, "valid_macro_auroc": result.macro_auroc}
+        metrics: dict[str, float] = {}
+        parts = np.split(outputs.predictions, ends[:-1])
+        for (name, rows), logits in zip(evaluated, parts, strict=True):
+            result = validate_logits(data, rows, logits)
+            metrics |= {f"{name}_loss": result.loss, f"{name}_macro_auroc": result.macro_auroc}
+        return metrics
 
     return measure
 
@@ -125,6 +171,7 @@ def _arguments(request: FinetuneRequest, work: Path) -> TrainingArguments:
     autocast(device, request.precision)  # refuses fp16 on a CPU
     arguments = TrainingArguments(
         output_dir=str(work),
+        run_name=request.checkpoint_id,
         seed=request.seed,
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch_size,
@@ -143,6 +190,9 @@ def _arguments(request: FinetuneRequest, work: Path) -> TrainingArguments:
         use_cpu=device.type == "cpu",
         bf16=request.precision == "bf16",
         fp16=request.precision == "fp16",
+        tf32=_use_tf32(request, device),
+        torch_compile=request.compile == "on"
+        or (request.compile == "auto" and device.type == "cuda"),
         logging_strategy="epoch",
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -154,16 +204,29 @@ def _arguments(request: FinetuneRequest, work: Path) -> TrainingArguments:
         dataloader_num_workers=request.n_workers,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
-        ddp_find_unused_parameters=False,
+        # The encoder has no gradients while the head is trained alone.
+        ddp_find_unused_parameters=recipe.method == "frozen-then-unfrozen",
         disable_tqdm=True,
-        report_to="none",
+        report_to="none",  # see `tracking_callbacks`
         log_level="error",
     )
-    _use_one_gpu(arguments, device)
+    use_one_gpu(arguments, device)
     return arguments
 
 
-def _use_one_gpu(arguments: TrainingArguments, device: torch.device) -> None:
+def _use_tf32(request: FinetuneRequest, device: torch.device) -> bool | None:
+    """Say so either way on a GPU, whatever was set before; a CPU has no TF32."""
+    if device.type == "cuda":
+        return request.tf32
+    if request.tf32:
+        raise SettingsError(
+            f"tf32 is True on device {device}; only a GPU has TF32. Set tf32=False, or "
+            "device=cuda where there is a GPU."
+        )
+    return None
+
+
+def use_one_gpu(arguments: TrainingArguments, device: torch.device) -> None:
     """Keep the Trainer from spreading batches over all GPUs of a machine.
 
     Several GPUs are used with ``python -m torch.distributed.run``, which starts a process

@@ -36,6 +36,16 @@ class TrainingData:
             )
         return rows
 
+    def evaluated_rows(self, *, with_test: bool) -> list[tuple[str, NDArray[np.int64]]]:
+        """Name and rows of the splits that are measured after each epoch.
+
+        The test split is left out where it is not wanted or has no recording.
+        """
+        splits = [("valid", self.rows("valid"))]
+        if with_test and len(self.manifest.rows("test")):
+            splits.append(("test", self.rows("test")))
+        return splits
+
     def n_segments(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Segments of recordings, ``(record,)``."""
         return self.signals.n_segments(rows, self.manifest.spec)

@@ -20,6 +20,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
         job = SmallJob.at(folder, instance, ecg_fm_root=str(upstream))
         job.run_to_manifests()
         job.materialize("upstream_labels", "label_differences")
+        job.pretrain()
         job.train()
         job.evaluate(job.checkpoints[0])
         yield job

@@ -96,6 +96,13 @@ class SmallJob:
         self.materialize("computed_labels", "manifests", "fairseq_manifests", "signal_quality")
         self.materialize("mirror_status")
 
+    def pretrain(self) -> None:
+        """Pre-train the tiny model for one epoch."""
+        self.materialize(
+            "pretrained_checkpoint",
+            config={"pretrained_checkpoint": {"config": {"epochs": 1}}},
+        )
+
     def train(self, epochs: int = 2) -> None:
         """Fine-tune the tiny model."""
         self.materialize(
@@ -108,6 +115,7 @@ class SmallJob:
         self.materialize(
             "checkpoint", "predictions", "eval_metrics", "eval_report", partition=checkpoint
         )
+        self.materialize("embeddings", "record_scores", "saliency", partition=checkpoint)
         self.materialize("leaderboard")
 
     def metadata(self, asset: str, partition: str | None = None) -> dict[str, Any]:

@@ -16,17 +16,17 @@ import pytest
 from ecg_assets.lineage import fingerprint_file, fingerprint_folder
 
 
-def _start(folder: Path, stage: str) -> subprocess.Popen[bytes]:
+def _start(folder: Path, stage: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "ecg_assets_tests.defs.run_stage", str(folder), stage],
+        [sys.executable, "-m", "ecg_assets_tests.defs.run_stage", str(folder), stage, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "2"},
     )
 
 
-def _run(folder: Path, stage: str) -> None:
-    assert _start(folder, stage).wait() == 0
+def _run(folder: Path, stage: str, *arguments: str) -> None:
+    assert _start(folder, stage, *arguments).wait() == 0
 
 
 def _kill_when(process: subprocess.Popen[bytes], arrived: Callable[[], bool]) -> None:
@@ -76,9 +76,22 @@ def test_shards_are_completed_after_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to look for processes")
 def test_training_dies_with_its_run_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    disturbed, calm = tmp_path / "disturbed", tmp_path / "calm"
+    _kill_and_resume_training(tmp_path)
+
+
+@pytest.mark.reference
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to look for processes")
+def test_fine_tuning_from_fairseq_signals_weights_resumes_to_the_same_weights(
+    reference_data: Path, tmp_path: Path
+) -> None:
+    file = reference_data / "fairseq_golden" / "pretrained_tiny.pt"
+    _kill_and_resume_training(tmp_path, str(file))
+
+
+def _kill_and_resume_training(folder: Path, *pretrained: str) -> None:
+    disturbed, calm = folder / "disturbed", folder / "calm"
     checkpoints = disturbed / "data" / "checkpoints"
-    process = _start(disturbed, "training")
+    process = _start(disturbed, "training", *pretrained)
     _kill_when(
         process, lambda: any(checkpoints.glob(".training-*/**/checkpoint-*/trainer_state.json"))
     )
@@ -86,10 +99,11 @@ def test_training_dies_with_its_run_and_resumes_to_the_same_weights(tmp_path: Pa
     while _processes_with(str(disturbed)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert _processes_with(str(disturbed)) == []
-    assert not list(checkpoints.glob("tiny-*"))
-    _run(disturbed, "training")
-    _run(calm, "training")
-    (weights,) = checkpoints.glob("tiny-*/model.safetensors")
-    (expected,) = (calm / "data" / "checkpoints").glob("tiny-*/model.safetensors")
+    finished = "[!.]*/model.safetensors"
+    assert not list(checkpoints.glob(finished))
+    _run(disturbed, "training", *pretrained)
+    _run(calm, "training", *pretrained)
+    (weights,) = checkpoints.glob(finished)
+    (expected,) = (calm / "data" / "checkpoints").glob(finished)
     assert weights.parent.name == expected.parent.name
     assert fingerprint_file(weights) == fingerprint_file(expected)

@@ -25,13 +25,8 @@ from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_files import WEIGHTS, read_card, read_validation_predictions
 from ecg_assets.models.inference import predict_records
 from ecg_assets_tests.build.cohort import make_cohort
+from ecg_assets_tests.finetune.toy_run import Events, Killed, run_toy, toy_request
 from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
-
-Events = list[dict[str, Any]]
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
 
 
 @pytest.fixture(scope="module")
@@ -40,48 +35,20 @@ def data() -> TrainingData:
     return TrainingData(manifest, toy_signals(manifest))
 
 
-def _request(output_folder: Path, **changes: Any) -> FinetuneRequest:
-    values: dict[str, Any] = {"epochs": 4, "batch_size": 16, "device": "cpu", **changes}
-    return FinetuneRequest.from_preset(
-        "tiny",
-        manifest_folder=output_folder,
-        shard_folder=output_folder,
-        cache_folder=output_folder,
-        output_folder=output_folder,
-        inputs={"manifests": "toy"},
-        trained_on={"source": "toy"},
-        **values,
-    )
-
-
-def _run(
-    request: FinetuneRequest, data: TrainingData, *, killed_in_epoch: int = 0
-) -> tuple[Path, Events]:
-    """Fine-tune; end with `Killed` after an epoch's validation, before it is saved."""
-    events: Events = []
-
-    def report(event: dict[str, Any]) -> None:
-        events.append(event)
-        if event["event"] == "epoch" and event["epoch"] == killed_in_epoch:
-            raise Killed
-
-    return finetune(request, report, open_data=lambda _: data), events
-
-
 def _history(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "history.csv").drop(columns="seconds")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, data: TrainingData) -> Path:
-    folder, _ = _run(_request(tmp_path_factory.mktemp("undisturbed")), data)
+    folder, _ = run_toy(toy_request(tmp_path_factory.mktemp("undisturbed")), data)
     return folder
 
 
 def test_a_tiny_model_learns_two_toy_labels(tmp_path: Path) -> None:
     manifest = toy_manifest(200)
     data = TrainingData(manifest, toy_signals(manifest))
-    folder, events = _run(_request(tmp_path, epochs=5), data)
+    folder, events = run_toy(toy_request(tmp_path, epochs=5), data)
     assert _history(folder)["valid_macro_auroc"].iloc[-1] > 0.9
     assert [event["event"] for event in events] == ["start", *["epoch"] * 5, "finished"]
 
@@ -128,9 +95,9 @@ def test_the_loaded_checkpoint_reproduces_its_validation(
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory, data: TrainingData) -> Path:
     """Training folder of a run that ended in its third epoch."""
-    request = _request(tmp_path_factory.mktemp("interrupted"))
+    request = toy_request(tmp_path_factory.mktemp("interrupted"))
     with pytest.raises(Killed):
-        _run(request, data, killed_in_epoch=3)
+        run_toy(request, data, killed_in_epoch=3)
     (work,) = request.output_folder.iterdir()
     assert work.name == f".training-{request.fingerprint}"
     return work
@@ -139,9 +106,9 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, data: TrainingData) ->
 def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
     undisturbed: Path, interrupted: Path, data: TrainingData, tmp_path: Path
 ) -> None:
-    request = _request(tmp_path)
+    request = toy_request(tmp_path)
     shutil.copytree(interrupted, tmp_path / interrupted.name)
-    folder, events = _run(request, data)
+    folder, events = run_toy(request, data)
     assert events[0]["epochs_already_trained"] == 2
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == [3, 4]
     assert (folder / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
@@ -152,11 +119,11 @@ def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
 def test_a_half_written_epoch_is_skipped(
     undisturbed: Path, interrupted: Path, data: TrainingData, tmp_path: Path
 ) -> None:
-    request = _request(tmp_path)
+    request = toy_request(tmp_path)
     work = tmp_path / f".training-{request.fingerprint}"
     shutil.copytree(interrupted, work)
     _cut(list_checkpoints(work)[-1].folder / WEIGHTS)
-    folder, events = _run(request, data)
+    folder, events = run_toy(request, data)
     assert events[0]["half_written_checkpoints_removed"] == 1
     assert events[0]["epochs_already_trained"] == 1
     assert (folder / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
@@ -189,7 +156,7 @@ def _cut(path: Path) -> None:
 
 
 def test_a_finished_checkpoint_is_not_trained_again(undisturbed: Path) -> None:
-    request = _request(undisturbed.parent)
+    request = toy_request(undisturbed.parent)
 
     def no_data(request: FinetuneRequest) -> TrainingData:
         raise AssertionError("opened the data")
@@ -202,10 +169,10 @@ def test_a_finished_checkpoint_is_not_trained_again(undisturbed: Path) -> None:
 def test_an_incomplete_folder_under_the_checkpoints_name_is_reported(
     data: TrainingData, tmp_path: Path
 ) -> None:
-    request = _request(tmp_path)
+    request = toy_request(tmp_path)
     (tmp_path / request.checkpoint_id).mkdir()
     with pytest.raises(CheckpointError, match=r"lacks model\.safetensors"):
-        _run(request, data)
+        run_toy(request, data)
 
 
 def _script_losses(patch: pytest.MonkeyPatch, *losses: float) -> None:
@@ -226,25 +193,25 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
     data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _script_losses(monkeypatch, 0.9, 0.5, 0.7, 0.6, 0.1)
-    folder, _ = _run(_request(tmp_path / "patient", epochs=9, patience=2, **PLAIN), data)
+    folder, _ = run_toy(toy_request(tmp_path / "patient", epochs=9, patience=2, **PLAIN), data)
     assert _history(folder)["valid_loss"].tolist() == [0.9, 0.5, 0.7, 0.6]
     run = read_card(folder).run
     assert (run["best_epoch"], run["epochs_trained"], run["valid_loss"]) == (2, 4, 0.5)
     _script_losses(monkeypatch, 0.9, 0.5)
-    two_epochs, _ = _run(_request(tmp_path / "short", epochs=2, **PLAIN), data)
+    two_epochs, _ = run_toy(toy_request(tmp_path / "short", epochs=2, **PLAIN), data)
     assert (folder / WEIGHTS).read_bytes() == (two_epochs / WEIGHTS).read_bytes()
 
 
 def test_a_run_killed_after_its_early_end_is_not_trained_further(
     data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = _request(tmp_path, epochs=9, patience=1, **PLAIN)
+    request = toy_request(tmp_path, epochs=9, patience=1, **PLAIN)
     _script_losses(monkeypatch, 0.5, 0.7)
     with monkeypatch.context() as patch:
         patch.setattr("ecg_assets.finetune.result.write_result", _kill)
         with pytest.raises(Killed):
-            _run(request, data)
-    folder, events = _run(request, data)
+            run_toy(request, data)
+    folder, events = run_toy(request, data)
     assert [event["event"] for event in events] == ["start", "finished"]
     assert events[0]["epochs_already_trained"] == len(_history(folder)) == 2
 
@@ -279,7 +246,7 @@ def _kill(*_: object) -> None:
 def test_another_seed_gives_another_model(
     undisturbed: Path, data: TrainingData, tmp_path: Path
 ) -> None:
-    folder, _ = _run(_request(tmp_path, seed=1, epochs=1), data)
+    folder, _ = run_toy(toy_request(tmp_path, seed=1, epochs=1), data)
     found = load_file(folder / WEIGHTS)["head.weight"]
     assert not found.equal(load_file(undisturbed / WEIGHTS)["head.weight"])
 
@@ -289,6 +256,6 @@ def test_training_that_diverges_stops_and_says_so(data: TrainingData, tmp_path: 
     data.manifest.pos_weight[:] = np.nan
     try:
         with pytest.raises(EcgAssetsError, match="Training diverged"):
-            _run(_request(tmp_path), data)
+            run_toy(toy_request(tmp_path), data)
     finally:
         data.manifest.pos_weight[:] = weight

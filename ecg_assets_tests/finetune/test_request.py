@@ -52,6 +52,8 @@ def test_the_checkpoint_is_named_by_preset_and_fingerprint() -> None:
         {"epochs": 3},
         {"seed": 1},
         {"precision": "bf16"},
+        {"tf32": True},
+        {"activation_dropout": 0.0},
         {"inputs": {"manifests": "abd", "signal_shards[p1000]": "def"}},
     ],
 )
@@ -61,7 +63,14 @@ def test_what_changes_the_model_changes_the_fingerprint(change: dict[str, Any]) 
 
 def test_where_it_runs_does_not_change_the_fingerprint() -> None:
     elsewhere = _request(
-        manifest_folder=Path("/other"), output_folder=Path("/there"), device="cpu", n_workers=2
+        manifest_folder=Path("/other"),
+        output_folder=Path("/there"),
+        device="cpu",
+        n_workers=2,
+        data_location="device",
+        gradient_checkpointing=True,
+        compile="on",
+        report_to="tensorboard",
     )
     assert elsewhere.fingerprint == _request().fingerprint
 
@@ -88,14 +97,23 @@ def test_presets_are_the_published_recipes() -> None:
         max_gradient_norm=0,
         schedule="constant",
         warmup_fraction=0,
+        activation_dropout=0.1,
+        method="full",
+        reports_test=True,
     )
-    slow = PRESETS["ecg-fm-lead-i-slow"]
-    assert slow == replace(recipe, learning_rate=1e-6, batch_size=256)
+    mimic = PRESETS["ecg-fm-mimic"]
+    assert mimic == replace(recipe, learning_rate=1e-6, batch_size=256, reports_test=False)
 
 
 def test_random_convolutions_are_not_frozen() -> None:
-    with pytest.raises(ValueError, match="random convolutions would stay random"):
+    with pytest.raises(ValueError, match="random ones would stay random"):
         _request("ecg-fm-lead-i")
+
+
+@pytest.mark.parametrize("method", ["linear-probe", "lora"])
+def test_a_random_encoder_is_not_frozen(method: str) -> None:
+    with pytest.raises(ValueError, match="random ones would stay random"):
+        _request(method=method)
 
 
 def test_a_request_names_its_inputs() -> None:
@@ -112,6 +130,15 @@ def test_a_request_names_its_inputs() -> None:
         ({"schedule": "step"}, "schedule is 'step'"),
         ({"warmup_fraction": 1.0}, "warmup_fraction is 1.0"),
         ({"precision": "int8"}, "precision is 'int8'"),
+        ({"data_location": "disk"}, "data_location is 'disk'"),
+        ({"compile": "yes"}, "compile is 'yes'"),
+        ({"report_to": "wandb"}, "report_to is 'wandb'"),
+        ({"method": "prompt"}, "method is 'prompt'"),
+        ({"head_epochs": 1}, "head_epochs is 1; it must be 0 with method 'full'"),
+        (
+            {"method": "frozen-then-unfrozen", "head_epochs": 12},
+            "head_epochs is 12; it must be from 1 to epochs - 1 = 11",
+        ),
         ({"seed": -1}, "seed is -1"),
         ({"momentum": 0.9}, "'momentum'"),
     ],

@@ -20,6 +20,8 @@ from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.ecg_fm import EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.fairseq_import import imported_folder
+from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
 
 FROZEN: Recipe = replace(PRESETS["tiny"], freeze_convolutions=True, epochs=2, batch_size=16)
@@ -83,14 +85,46 @@ def test_an_encoder_without_head_can_be_started_from(folder: Path) -> None:
         _start(folder)
 
 
+@pytest.mark.reference
+def test_fairseq_signals_pretraining_can_be_started_from(
+    reference_data: Path, tmp_path: Path
+) -> None:
+    """It has no head, four convolutions, and weights of pre-training in another file."""
+    imported = imported_folder(
+        reference_data / "fairseq_golden" / "pretrained_tiny.pt", tmp_path / "imports"
+    )
+    twelve = replace(SPEC, leads=STANDARD_LEADS, n_channels=12)
+    model = _start(imported, spec=twelve)
+    assert model.head.weight.shape == (2, 64)
+    weights = load_file(imported / "model.safetensors")
+    assert set(model.state_dict()) == {*weights, "head.weight", "head.bias"}
+    assert all(model.state_dict()[name].equal(value) for name, value in weights.items())
+
+
 def test_weights_that_changed_since_the_request_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="changed since the request was made"):
         _start(folder, fingerprint="0" * 64)
 
 
-def test_a_pretrained_model_of_another_size_is_refused(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="not of size 'base'"):
-        _start(folder, replace(FROZEN, size="base"))
+def test_a_pretrained_model_keeps_its_own_shape(tmp_path: Path) -> None:
+    """The recipe's size is of random models; dropout is the recipe's, not pre-training's."""
+    config = ecg_fm_config("tiny", n_channels=12, n_labels=2)
+    config.update({"conv_dim": [32] * 4, "conv_kernel": [2] * 4, "conv_stride": [2] * 4})
+    config.update({"num_feat_extract_layers": 4, "hidden_dropout": 0.5, "layerdrop": 0.3})
+    save_trained(tmp_path, EcgFmForClassification(config), SPEC, VOCABULARY)
+    (tmp_path / "pretraining_head.safetensors").write_bytes(b"not read")
+    model = _start(tmp_path, replace(FROZEN, size="base", activation_dropout=0.25))
+    assert len(model.encoder.feature_extractor.conv_layers) == 4
+    assert model.config.hidden_size == 64
+    assert (model.config.hidden_dropout, model.config.layerdrop) == (0.0, 0.0)
+    assert model.encoder.encoder.layers[0].feed_forward.intermediate_dropout.p == 0.25
+
+
+def test_a_model_of_another_kind_is_refused(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"ecg_fm"', '"wav2vec2"'))
+    with pytest.raises(CheckpointError, match="is of model_type 'wav2vec2'"):
+        _start(folder)
 
 
 def test_a_pretrained_model_of_other_channels_is_refused(folder: Path) -> None:
