@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ecg_assets.build import Manifest
 from ecg_assets.defs.resources import Settings
 from ecg_assets.errors import LeakageError
+from ecg_assets.models.checkpoint_files import VALIDATION_PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,16 @@ def choose_rows(
 ) -> EvaluationSet:
     """Select the test split of the source that a checkpoint knows, or all of another source.
 
+    Of a checkpoint that was not trained here nothing is known: its thresholds come from the
+    validation split of the current source, so that the test split alone is left.
+
     Parameters
     ----------
     manifest
         The current source's manifest.
     trained_on
-        ``source`` and ``split_rule`` of the checkpoint's training data.
+        ``source`` and ``split_rule`` of the checkpoint's training data; empty for one that was
+        not trained here.
 
     Raises
     ------
@@ -41,9 +47,9 @@ def choose_rows(
         split would hold patients that the model was trained on.
     """
     name = evaluation_set_name(settings, trained_on)
-    if trained_on.get("source") != settings.source:
+    if trained_on and trained_on.get("source") != settings.source:
         return EvaluationSet(np.arange(len(manifest.index)), name)
-    if trained_on.get("split_rule") != settings.split_rule:
+    if trained_on and trained_on.get("split_rule") != settings.split_rule:
         raise LeakageError(
             f"The checkpoint was trained on {settings.source} split by "
             f"{trained_on.get('split_rule')!r}; the split now is {settings.split_rule!r}. "
@@ -55,6 +61,16 @@ def choose_rows(
 
 def evaluation_set_name(settings: Settings, trained_on: Mapping[str, Any]) -> str:
     """Name of the set in words."""
+    if not trained_on:
+        return f"{settings.source}, test split, thresholds from its validation split"
     if trained_on.get("source") != settings.source:
         return f"{settings.source}, all recordings (external)"
     return f"{settings.source}, test split"
+
+
+def validation_scores_path(settings: Settings, folder: Path) -> Path:
+    """Where the validation scores of a checkpoint stand: with it, or with this source's results."""
+    own = folder / VALIDATION_PREDICTIONS
+    if own.is_file():
+        return own
+    return settings.folder("validation_predictions") / f"{folder.name}.parquet"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ecg_assets.finetune.history import read_history, training_is_over
-from ecg_assets.finetune.recipe import Recipe
+from ecg_assets.finetune.history import History, read_history, training_is_over
 
 Report = Callable[[dict[str, Any]], None]
 """Takes an event: ``event`` names it, the other values are numbers or short strings."""
@@ -22,11 +21,27 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     What it decides follows from the Trainer's log alone, so that a resumed run decides
     as an undisturbed one.
+
+    Parameters
+    ----------
+    epochs, patience
+        As the recipe has them.
+    report
+        Takes the events.
+    read_log
+        Turns the Trainer's log into rows with ``epoch`` and ``valid_loss``.
     """
 
-    def __init__(self, recipe: Recipe, report: Report) -> None:
-        self._recipe = recipe
+    def __init__(
+        self,
+        epochs: int,
+        patience: int,
+        report: Report,
+        read_log: Callable[[Sequence[Mapping[str, Any]]], History] = read_history,
+    ) -> None:
+        self._epochs, self._patience = epochs, patience
         self._report = report
+        self._read_log = read_log
         self._epoch_started = time.monotonic()
         self._step_reported = time.monotonic()
 
@@ -62,7 +77,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Report the epoch; end training when the recipe says so."""
         state.log_history[-1]["seconds"] = time.monotonic() - self._epoch_started
-        history = read_history(state.log_history)
-        self._report({"event": "epoch", "of_epochs": self._recipe.epochs, **history[-1]})
-        if training_is_over(history, epochs=self._recipe.epochs, patience=self._recipe.patience):
+        history = self._read_log(state.log_history)
+        self._report({"event": "epoch", "of_epochs": self._epochs, **history[-1]})
+        if training_is_over(history, epochs=self._epochs, patience=self._patience):
             control.should_training_stop = True

@@ -102,7 +102,7 @@ def _build_trainer(
     train_data, evaluation_data = _datasets(request, data, evaluated, model, arguments)
     if request.gradient_checkpointing:
         checkpoint_activations(model)
-    callbacks = [Progress(recipe, report), *tracking_callbacks(request)]
+    callbacks = [Progress(recipe.epochs, recipe.patience, report), *tracking_callbacks(request)]
     if recipe.method == "frozen-then-unfrozen":
         callbacks.append(HeadFirst(model, recipe.head_epochs))
     trainer = EpochTrainer(

@@ -86,8 +86,15 @@ def read_card(folder: Path) -> CheckpointCard:
     return CheckpointCard(folder, spec, vocabulary, run)
 
 
-def read_validation_predictions(folder: Path) -> Predictions:
+def read_validation_predictions(folder: Path, path: Path | None = None) -> Predictions:
     """Read the scores of the validation split that were stored with a checkpoint.
+
+    Parameters
+    ----------
+    folder
+        The checkpoint.
+    path
+        Their file, where it stands elsewhere.
 
     Raises
     ------
@@ -95,9 +102,10 @@ def read_validation_predictions(folder: Path) -> Predictions:
         When there are none, or they are of other labels than the model's.
     """
     card = read_card(folder)
-    require_files(folder, (VALIDATION_PREDICTIONS,))
+    path = path or folder / VALIDATION_PREDICTIONS
+    require_files(path.parent, (path.name,))
     try:
-        predictions = Predictions.from_table(pq.read_table(folder / VALIDATION_PREDICTIONS))
+        predictions = Predictions.from_table(pq.read_table(path))
     except pa.ArrowInvalid as error:
         raise CheckpointError(
             f"Checkpoint {folder}: cannot read {VALIDATION_PREDICTIONS} ({error}). Train it again."

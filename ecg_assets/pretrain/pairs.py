@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.finetune.segments import EpochShuffle
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.inputs import require_channels
 from ecg_assets.models.pretraining_objective import Objective
@@ -148,21 +149,9 @@ class PairDataset(Dataset[Batch]):
         return segments * kept[:, :, None].astype(np.float32)
 
 
-class EpochNumberedShuffle(Sampler[int]):
-    """Another order in each epoch, from seed and epoch alone, as items of `PairDataset`."""
-
-    def __init__(self, n_items: int, seed: int) -> None:
-        self._n_items = n_items
-        self._seed = seed
-        self._epoch = 0
-
-    def __len__(self) -> int:
-        return self._n_items
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next iteration; the Trainer calls it."""
-        self._epoch = epoch
+class EpochNumberedShuffle(EpochShuffle):
+    """The same order, as items of `PairDataset`, which tell one epoch from another."""
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._n_items)
-        yield from (self._epoch * self._n_items + order).tolist()
+        for item in super().__iter__():
+            yield self._epoch * self._n_items + item

@@ -14,6 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.finetune.history import training_is_over
+from ecg_assets.finetune.progress import Progress, Report
 from ecg_assets.finetune.segments import keep_batch
 from ecg_assets.finetune.train import use_one_gpu
 from ecg_assets.finetune.training_data import TrainingData
@@ -29,8 +30,8 @@ from ecg_assets.models.pretraining import (
 from ecg_assets.preprocess import SignalSpec
 from ecg_assets.pretrain.history import MEASURED, read_history
 from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset, find_pairs
-from ecg_assets.pretrain.progress import Progress, Report
 from ecg_assets.pretrain.request import PretrainRequest
+from ecg_assets.pretrain.temperature import GumbelTemperature
 
 
 class PretrainTrainer(Trainer):  # type: ignore[misc]
@@ -145,7 +146,10 @@ def train(
         train_dataset=datasets["train"],
         eval_dataset=datasets["valid"],
         compute_metrics=_mean_terms,
-        callbacks=[Progress(recipe, report)],
+        callbacks=[
+            GumbelTemperature(),
+            Progress(recipe.epochs, recipe.patience, report, read_history),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     checkpoints = list_checkpoints(work)

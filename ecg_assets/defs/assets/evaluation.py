@@ -1,12 +1,19 @@
 """Stage evaluation: every checkpoint, by its partition, on the current source."""
 
+from functools import partial
+
 import dagster as dg
 import pandas as pd
+import pyarrow.parquet as pq
 from dagster import AssetExecutionContext
 
 from ecg_assets.build import Manifest, SignalCache
 from ecg_assets.defs.data_versions import current_inputs
-from ecg_assets.defs.evaluation_set import choose_rows, evaluation_set_name
+from ecg_assets.defs.evaluation_set import (
+    choose_rows,
+    evaluation_set_name,
+    validation_scores_path,
+)
 from ecg_assets.defs.evaluation_view import draw_pictures, metrics_metadata, training_inputs
 from ecg_assets.defs.partitions import CHECKPOINTS
 from ecg_assets.defs.pictures import png_metadata
@@ -20,8 +27,13 @@ from ecg_assets.evaluation import (
     write_report,
 )
 from ecg_assets.lineage import fingerprint_folder, fingerprint_json, fingerprint_table
-from ecg_assets.models.checkpoint_files import read_card, read_validation_predictions
+from ecg_assets.models.checkpoint_files import (
+    VALIDATION_PREDICTIONS,
+    read_card,
+    read_validation_predictions,
+)
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.storage import replace_file
 
 
 @dg.asset(
@@ -75,20 +87,26 @@ def predictions(
     """Probability of each label for each recording of the evaluation set.
 
     The set is the test split of the source that the checkpoint was trained on, and all
-    recordings of any other source.
+    recordings of any other source. A checkpoint that was not trained here gets its
+    thresholds from this source's validation split, and is evaluated on the test split.
     """
     from ecg_assets.evaluation.predict import predict_checkpoint
 
     folder = settings.checkpoints / context.partition_key
     chosen = choose_rows(manifests, settings, read_card(folder).trained_on)
-    scores = predict_checkpoint(
+    predict = partial(
+        predict_checkpoint,
         folder,
         manifests,
         _open_signals(context, settings, manifests),
-        chosen.rows,
         device=settings.device,
         precision=settings.precision,
     )
+    scores = predict(chosen.rows)
+    if not (folder / VALIDATION_PREDICTIONS).is_file():
+        with replace_file(validation_scores_path(settings, folder)) as temporary:
+            validation = predict(manifests.rows("valid")).to_table()
+            pq.write_table(validation, temporary, compression="zstd")
     return dg.MaterializeResult(
         value=scores,
         data_version=dg.DataVersion(fingerprint_table(scores.to_table())),
@@ -109,7 +127,7 @@ def eval_metrics(
     """Metrics with 95 % intervals over patients, and the fingerprint of everything behind them."""
     card = read_card(settings.checkpoints / context.partition_key)
     result = evaluate(
-        read_validation_predictions(card.folder),
+        read_validation_predictions(card.folder, validation_scores_path(settings, card.folder)),
         predictions,
         checkpoint=context.partition_key,
         source=settings.source,
