@@ -26,7 +26,7 @@ def main(folder: Path, stage: str, pretrained: str = "") -> None:
         if pretrained:
             # Its tokens are four times as many as those of our tiny size.
             settings = {"preset": "ecg-fm-lead-i", "pretrained": pretrained}
-            settings["n_synthetic_records"] = 60
+            settings |= {"n_synthetic_records": 60, "max_rejected_share": 0.5}
         job = SmallJob.at(folder, instance, **settings)
         if stage == "shards":
             job.materialize(*TABLES)
