@@ -15,10 +15,17 @@ from ecg_assets.finetune.fairseq_log import best_epoch
 from ecg_assets.finetune.fairseq_request import FairseqRequest
 from ecg_assets.finetune.history import History, history_frame
 from ecg_assets.finetune.run_record import count_parameters, run_record
+from ecg_assets.finetune.training_card import training_card
 from ecg_assets.finetune.training_data import TrainingData, open_training_data
 from ecg_assets.finetune.validate import Validation, validate_logits, weighted_loss
 from ecg_assets.models.checkpoint import TrainedModel, load_trained
-from ecg_assets.models.checkpoint_files import CURVES, HISTORY, RUN, VALIDATION_PREDICTIONS
+from ecg_assets.models.checkpoint_files import (
+    CURVES,
+    HISTORY,
+    MODEL_CARD,
+    RUN,
+    VALIDATION_PREDICTIONS,
+)
 from ecg_assets.models.fairseq_import import import_fairseq
 from ecg_assets.models.inference import predict_logits
 from ecg_assets.storage import replace_folder
@@ -66,6 +73,8 @@ def write_fairseq_result(
         draw_curves(frame, temporary / CURVES)
         pq.write_table(validation.predictions.to_table(), temporary / VALIDATION_PREDICTIONS)
         (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        card = training_card(record, spec, vocabulary, has_pretraining=True)
+        (temporary / MODEL_CARD).write_text(card, encoding="utf-8")
 
 
 def _record(

@@ -14,6 +14,7 @@ from ecg_assets.finetune.history import history_frame, read_history
 from ecg_assets.finetune.request import FinetuneRequest
 from ecg_assets.finetune.run_record import count_parameters, run_record
 from ecg_assets.finetune.trained_weights import trained_module
+from ecg_assets.finetune.training_card import training_card
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.validate import Validation, validate_logits
 from ecg_assets.finetune.work_folder import best_checkpoint, list_checkpoints
@@ -21,6 +22,7 @@ from ecg_assets.models.checkpoint import TrainedModel, save_trained
 from ecg_assets.models.checkpoint_files import (
     CURVES,
     HISTORY,
+    MODEL_CARD,
     MODEL_FILES,
     RUN,
     TRAINING_FILES,
@@ -73,6 +75,11 @@ def write_result(
         pq.write_table(validation.predictions.to_table(), temporary / VALIDATION_PREDICTIONS)
         record = run_record(request, data, sizes, history, validation)
         (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        has_pretraining = request.pretrained is not None
+        card = training_card(
+            record, trained.spec, trained.vocabulary, has_pretraining=has_pretraining
+        )
+        (temporary / MODEL_CARD).write_text(card, encoding="utf-8")
 
 
 def _validate(request: FinetuneRequest, data: TrainingData, trained: TrainedModel) -> Validation:

@@ -111,6 +111,10 @@ def test_checkpoint_carries_spec_labels_history_and_lineage(finished: SmallJob) 
     assert len(pd.read_csv(folder / "history.csv")) == 2
     run = json.loads((folder / "run.json").read_text())
     assert run["trained_on"]["source"] == "synthetic"
+    card = (folder / "README.md").read_text()
+    assert card.startswith(f"# {folder.name}\n")
+    assert f"{run['splits']['train']['n_records']:,} recordings" in card
+    assert "random weights" in card
 
 
 def test_report_and_metadata_show_pictures(finished: SmallJob) -> None:

@@ -57,6 +57,7 @@ def test_the_folder_has_every_file_and_says_what_it_came_from(
     undisturbed: Path, data: TrainingData
 ) -> None:
     assert sorted(path.name for path in undisturbed.iterdir()) == [
+        "README.md",
         "config.json",
         "curves.png",
         "history.csv",
