@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from ecg_assets.figures import to_png
@@ -26,11 +28,11 @@ def draw_embedding_map(embeddings: Path, scores: Path, label: str) -> bytes | No
     label
         A column of `scores`.
     """
-    column = pq.read_table(embeddings, columns=["embedding"])["embedding"]
-    chosen = np.unique(np.linspace(0, len(column) - 1, _MOST_POINTS).astype(int))
-    if len(column) < 3:
+    n_records = pq.read_metadata(embeddings).num_rows
+    if n_records < 3:
         return None
-    vectors = np.stack(column.take(chosen).to_numpy(zero_copy_only=False))
+    chosen = np.unique(np.linspace(0, n_records - 1, _MOST_POINTS).astype(int))
+    vectors = _read_rows(embeddings, chosen)
     score = pq.read_table(scores, columns=[label])[label].to_numpy()[chosen]
     components = PCA(2, random_state=0)
     points = components.fit_transform(vectors)
@@ -44,3 +46,14 @@ def draw_embedding_map(embeddings: Path, scores: Path, label: str) -> bytes | No
     axes.spines[["top", "right"]].set_visible(False)
     figure.colorbar(dots, label=f"score of {label}")
     return to_png(figure)
+
+
+def _read_rows(embeddings: Path, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Read some rows' vectors, ``(row, feature)``; all of a large dataset would fill memory."""
+    found, first = [], 0
+    with pq.ParquetFile(embeddings) as file:
+        for batch in file.iter_batches(columns=["embedding"]):
+            wanted = rows[(rows >= first) & (rows < first + len(batch))] - first
+            found += list(batch["embedding"].take(pa.array(wanted)).to_numpy(zero_copy_only=False))
+            first += len(batch)
+    return np.array(found, np.float32)

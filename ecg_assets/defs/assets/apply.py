@@ -15,7 +15,7 @@ from ecg_assets.defs.resources import Settings
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.embedding_map import draw_embedding_map
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
-from ecg_assets.lineage import fingerprint_folder, fingerprint_table
+from ecg_assets.lineage import fingerprint_file, fingerprint_folder
 from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv
 from ecg_assets.storage import replace_folder
 
@@ -69,7 +69,7 @@ def apply_checkpoint(
     for asset, path in paths.items():
         yield dg.MaterializeResult(
             asset_key=asset,
-            data_version=dg.DataVersion(fingerprint_table(pq.read_table(path))),
+            data_version=dg.DataVersion(fingerprint_file(path)),
             metadata={
                 "path": dg.MetadataValue.path(path),
                 "dagster/row_count": n_written,
