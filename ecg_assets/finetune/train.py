@@ -15,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.finetune.data_location import choose_location
+from ecg_assets.finetune.epoch_arguments import epoch_arguments
 from ecg_assets.finetune.history import read_history, training_is_over
 from ecg_assets.finetune.linear_probe import FeatureDataset
 from ecg_assets.finetune.progress import Progress, Report
@@ -169,49 +170,18 @@ def _arguments(request: FinetuneRequest, work: Path) -> TrainingArguments:
     recipe = request.recipe
     device = choose_device(request.device)
     autocast(device, request.precision)  # refuses fp16 on a CPU
-    arguments = TrainingArguments(
-        output_dir=str(work),
+    return epoch_arguments(
+        request,
+        work,
+        device,
         run_name=request.checkpoint_id,
-        seed=request.seed,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=_EVALUATION_BATCH,
-        gradient_accumulation_steps=recipe.gradient_accumulation,
-        # AdamW without decay is Adam.
-        optim="adamw_torch",
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        adam_beta1=recipe.adam_beta1,
-        adam_beta2=recipe.adam_beta2,
-        adam_epsilon=recipe.adam_epsilon,
-        max_grad_norm=recipe.max_gradient_norm,
-        lr_scheduler_type={"constant": "constant_with_warmup", "cosine": "cosine"}[recipe.schedule],
-        warmup_steps=recipe.warmup_fraction,
-        use_cpu=device.type == "cpu",
-        bf16=request.precision == "bf16",
-        fp16=request.precision == "fp16",
         tf32=_use_tf32(request, device),
         torch_compile=request.compile == "on"
         or (request.compile == "auto" and device.type == "cuda"),
-        logging_strategy="epoch",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        # The best epoch is kept besides these two.
-        save_total_limit=2,
-        metric_for_best_model="valid_loss",
-        greater_is_better=False,
-        logging_nan_inf_filter=False,
-        dataloader_num_workers=request.n_workers,
-        dataloader_pin_memory=device.type == "cuda",
-        remove_unused_columns=False,
         # The encoder has no gradients while the head is trained alone.
         ddp_find_unused_parameters=recipe.method == "frozen-then-unfrozen",
-        disable_tqdm=True,
-        report_to="none",  # see `tracking_callbacks`
-        log_level="error",
     )
-    use_one_gpu(arguments, device)
-    return arguments
 
 
 def _use_tf32(request: FinetuneRequest, device: torch.device) -> bool | None:
@@ -224,19 +194,3 @@ def _use_tf32(request: FinetuneRequest, device: torch.device) -> bool | None:
             "device=cuda where there is a GPU."
         )
     return None
-
-
-def use_one_gpu(arguments: TrainingArguments, device: torch.device) -> None:
-    """Keep the Trainer from spreading batches over all GPUs of a machine.
-
-    Several GPUs are used with ``python -m torch.distributed.run``, which starts a process
-    for each.
-    """
-    if device.type != "cuda" or arguments.world_size > 1:
-        return
-    if (arguments.device.index or 0) != (device.index or 0):
-        raise SettingsError(
-            f"device is {device}; training uses the first visible GPU. Set "
-            f"CUDA_VISIBLE_DEVICES={device.index} and device=cuda instead."
-        )
-    arguments._n_gpu = 1

@@ -13,10 +13,10 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.finetune.epoch_arguments import epoch_arguments
 from ecg_assets.finetune.history import training_is_over
 from ecg_assets.finetune.progress import Progress, Report
 from ecg_assets.finetune.segments import keep_batch
-from ecg_assets.finetune.train import use_one_gpu
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.work_folder import list_checkpoints
 from ecg_assets.models.device import autocast, choose_device
@@ -176,44 +176,13 @@ def _mean_terms(outputs: Any) -> dict[str, float]:
 
 
 def _arguments(request: PretrainRequest, work: Path) -> TrainingArguments:
-    recipe = request.recipe
     device = choose_device(request.device)
     autocast(device, request.precision)  # refuses fp16 on a CPU
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        seed=request.seed,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
+    return epoch_arguments(
+        request,
+        work,
+        device,
         # The contrast between patients depends on how many there are.
-        per_device_eval_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.gradient_accumulation,
-        optim="adamw_torch",
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        adam_beta1=recipe.adam_beta1,
-        adam_beta2=recipe.adam_beta2,
-        adam_epsilon=recipe.adam_epsilon,
-        max_grad_norm=recipe.max_gradient_norm,
-        lr_scheduler_type={"constant": "constant_with_warmup", "cosine": "cosine"}[recipe.schedule],
-        warmup_steps=recipe.warmup_fraction,
-        use_cpu=device.type == "cpu",
-        bf16=request.precision == "bf16",
-        fp16=request.precision == "fp16",
-        logging_strategy="epoch",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        # The best epoch is kept besides these two.
-        save_total_limit=2,
-        metric_for_best_model="valid_loss",
-        greater_is_better=False,
-        logging_nan_inf_filter=False,
-        dataloader_num_workers=request.n_workers,
-        dataloader_pin_memory=device.type == "cuda",
-        remove_unused_columns=False,
+        per_device_eval_batch_size=request.recipe.batch_size,
         ddp_find_unused_parameters=False,
-        disable_tqdm=True,
-        report_to="none",
-        log_level="error",
     )
-    use_one_gpu(arguments, device)
-    return arguments
