@@ -50,3 +50,7 @@ class UnsafeCheckpoint(CheckpointError):
 
 class SpecMismatch(EcgAssetsError):
     """Signals or labels are not what the model was trained on; the message prints both."""
+
+
+class ReportError(EcgAssetsError):
+    """A report would show a number that the data beside it does not hold."""

@@ -1,118 +1,124 @@
-"""Predictions to a result: thresholds from validation, metrics and intervals on the set."""
+"""Metrics with intervals from two arrays: no checkpoint, no files, no Dagster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from ecg_assets.evaluation.intervals import bootstrap_by_patient, macro_mean
-from ecg_assets.evaluation.metrics import METRICS, describe_labels, label_table
-from ecg_assets.evaluation.result import EvaluationResult
+from ecg_assets.evaluation.described_labels import describe_with_intervals
+from ecg_assets.evaluation.metric_table import tabulate_metrics
 from ecg_assets.evaluation.thresholds import Thresholds
-from ecg_assets.evaluation.weighted_ranks import TieBlocks
-from ecg_assets.labels.label_vocabulary import require_same_labels
-from ecg_assets.models.predictions import Predictions
 
 
-def evaluate(
-    validation: Predictions,
-    predictions: Predictions,
-    *,
-    checkpoint: str,
-    source: str,
-    evaluation_set: str,
-    signal_spec: Mapping[str, Any],
-    lineage: Mapping[str, str],
-    rule: str = "youden",
-    n_resamples: int = 1000,
+def evaluate(  # noqa: PLR0917 (called from a REPL, by position)
+    scores: ArrayLike,
+    labels: ArrayLike,
+    label_names: Sequence[str],
+    groups: ArrayLike | None = None,
+    replicates: int = 1000,
     seed: int = 0,
-) -> EvaluationResult:
-    """Evaluate a checkpoint's predictions.
+    *,
+    thresholds: Thresholds | None = None,
+) -> pd.DataFrame:
+    """Compute each label's metrics, and macro, weighted and micro ones, with 95 % intervals.
 
     Parameters
     ----------
-    validation
-        Predictions of the checkpoint's own validation split: thresholds come from here alone.
-    predictions
-        Predictions of the set to evaluate on.
-    checkpoint, source, evaluation_set, signal_spec, lineage
-        What is evaluated on what, made from what; they are copied to the result.
-    rule
-        Threshold rule.
-    n_resamples, seed
-        Of the bootstrap over patients.
+    scores
+        Probabilities from 0 to 1, ``(record, label)``. A label with a NaN is undefined.
+    labels
+        0 or 1, ``(record, label)``.
+    label_names
+        Distinct names of the columns.
+    groups
+        Patient of each record, ``(record,)``: a patient's records are resampled together.
+        By default each record counts as a patient of its own.
+    replicates, seed
+        Of the bootstrap; 0 replicates give values without intervals.
+    thresholds
+        As `Thresholds.from_validation` chose them; without, the metrics that need one are
+        undefined. They cannot be chosen here, on the evaluated records.
+
+    Returns
+    -------
+    DataFrame
+        Columns label, metric, value, low, high, n, n_pos, undefined: what is undefined
+        about the row and why, else None. Same arguments give the same bytes.
 
     Raises
     ------
-    SpecMismatch
-        When the two predictions are of different labels.
+    ValueError
+        When shapes do not fit, a label is not 0 or 1, a score is not from 0 to 1, or a name
+        comes twice.
     """
-    require_same_labels(
-        validation.vocabulary, predictions.vocabulary, where="the evaluation set's predictions"
-    )
-    thresholds = Thresholds.from_validation(validation, rule)
-    target, score = predictions.target, predictions.score
-    values = describe_labels(target, score, thresholds.values)
-    intervals = bootstrap_by_patient(
+    score, target = _require_matrices(scores, labels)
+    names = _require_names(label_names, score.shape[1])
+    patients = np.arange(len(score)) if groups is None else _require_groups(groups, len(score))
+    if replicates < 0:
+        raise ValueError(f"replicates is {replicates}; expected 0 or more.")
+    chosen = np.full(len(names), np.nan) if thresholds is None else thresholds.values
+    if chosen.shape != (len(names),):
+        raise ValueError(f"thresholds are of {len(chosen)} labels; expected {len(names)}.")
+    n_missing = np.isnan(score).sum(axis=0)
+    left_out = {
+        name: f"{count} of {len(score)} scores are NaN"
+        for name, count in zip(names, n_missing, strict=True)
+        if count
+    }
+    found = describe_with_intervals(
         target,
         score,
-        thresholds.values,
-        predictions.subject_ids,
-        n_resamples=n_resamples,
-        generator=np.random.default_rng(seed),
-    )
-    labels = label_table(predictions.vocabulary.names, target, thresholds.values, values)
-    for column, metric in enumerate(METRICS):
-        labels[f"{metric}_low"] = intervals.low[:-1, column]
-        labels[f"{metric}_high"] = intervals.high[:-1, column]
-    macro = macro_mean(values, np.isfinite(values))
-    return EvaluationResult(
-        checkpoint=checkpoint,
-        source=source,
-        evaluation_set=evaluation_set,
-        n_records=len(predictions.record_ids),
-        n_patients=len(np.unique(predictions.subject_ids)),
-        signal_spec=dict(signal_spec),
-        label_vocabulary=predictions.vocabulary.to_json(),
-        threshold_rule=rule,
-        n_validation_records=thresholds.n_records,
-        labels=labels,
-        macro=_with_interval(macro, intervals.low[-1], intervals.high[-1]),
-        micro=_micro(target, score),
-        undefined=_find_undefined(predictions),
-        n_resamples=n_resamples,
+        names,
+        chosen,
+        patients,
+        left_out=left_out,
+        n_resamples=replicates,
         seed=seed,
-        lineage=dict(lineage),
     )
+    return tabulate_metrics(found.labels, found.summaries, found.undefined, replicates)
 
 
-def _with_interval(
-    values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
-) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for column, metric in enumerate(METRICS):
-        found[metric] = float(values[column])
-        found[f"{metric}_low"] = float(low[column])
-        found[f"{metric}_high"] = float(high[column])
-    return found
+def _require_matrices(
+    scores: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.uint8]]:
+    score, target = np.asarray(scores), np.asarray(labels)
+    if not np.issubdtype(score.dtype, np.floating):
+        score = score.astype(np.float64)
+    if score.ndim != 2 or score.shape != target.shape:
+        raise ValueError(
+            f"scores have shape {score.shape} and labels {target.shape}; "
+            "expected the same shape (record, label) of both."
+        )
+    if not np.isin(target, (0, 1)).all():
+        wrong = np.unique(target[~np.isin(target, (0, 1))])[:5].tolist()
+        raise ValueError(f"labels hold {wrong}; expected 0 or 1.")
+    outside = (score < 0) | (score > 1)
+    if outside.any():
+        raise ValueError(
+            f"{int(outside.sum())} scores are outside 0 to 1 (from {np.nanmin(score):g} to "
+            f"{np.nanmax(score):g}); expected probabilities: apply the sigmoid first."
+        )
+    return score, target.astype(np.uint8)
 
 
-def _micro(target: NDArray[np.uint8], score: NDArray[np.float32]) -> dict[str, float]:
-    """AUROC and AUPRC over all pairs of record and label together."""
-    flat = target.ravel(), score.ravel()
-    auroc, auprc = TieBlocks.from_scores(*flat).curves(np.ones(target.size))
-    return {"auroc": auroc, "auprc": auprc}
+def _require_names(label_names: Sequence[str], n_labels: int) -> tuple[str, ...]:
+    names = tuple(label_names)
+    if len(names) != n_labels or len(set(names)) != n_labels:
+        raise ValueError(
+            f"label_names are {len(names)} names, {len(set(names))} of them distinct; "
+            f"expected {n_labels} distinct names, one a column of scores."
+        )
+    return names
 
 
-def _find_undefined(predictions: Predictions) -> dict[str, str]:
-    positive = predictions.target.sum(axis=0, dtype=np.int64)
-    reasons = {}
-    for name, count in zip(predictions.vocabulary.names, positive, strict=True):
-        if count == 0:
-            reasons[name] = "no positive record in the evaluation set"
-        elif count == len(predictions.target):
-            reasons[name] = "no negative record in the evaluation set"
-    return reasons
+def _require_groups(groups: ArrayLike, n_records: int) -> NDArray[Any]:
+    patients = np.asarray(groups)
+    if patients.shape != (n_records,):
+        raise ValueError(
+            f"groups have shape {patients.shape}; expected ({n_records},), a patient a record."
+        )
+    return patients

@@ -1,12 +1,14 @@
-"""Point values of each label's metrics. An undefined one is NaN, never a made-up number."""
+"""Values of each label's metrics. An undefined one is NaN, never a made-up number."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecg_assets.evaluation.weighted_ranks import TieBlocks
+from ecg_assets.evaluation import record_sums as sums_of
 
 METRICS = (
     "auroc",
@@ -17,59 +19,69 @@ METRICS = (
     "ppv",
     "npv",
     "brier",
+    "ece",
+    "calibration_slope",
+    "calibration_intercept",
 )
 
 
-def describe_labels(
-    target: NDArray[np.uint8],
-    score: NDArray[np.float32],
-    thresholds: NDArray[np.float64],
-    weight: NDArray[np.float64] | None = None,
+def combine_metrics(
+    curves: NDArray[np.float64], sums: NDArray[np.float64], line: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Compute every metric of every label.
+    """Compute all metrics from what was summed.
 
     Parameters
     ----------
-    target, score
-        0 or 1, and probabilities, ``(record, label)``.
-    thresholds
-        ``(label,)``; a score at or above it is called positive. NaN: undefined.
-    weight
-        How often each record counts, ``(record,)``; once by default.
+    curves
+        AUROC and average precision, ``(…, 2)``.
+    sums
+        In the columns of `record_sums`, ``(…, N_SUMS)``.
+    line
+        Slope and intercept at which the gradient and information were taken, ``(…, 2)``.
 
     Returns
     -------
     NDArray
-        ``(label, metric)`` in the order of `METRICS`.
+        ``(…, metric)`` in the order of `METRICS`.
     """
-    weight = np.ones(len(target)) if weight is None else weight
-    blocks = [TieBlocks.from_scores(target[:, k], score[:, k]) for k in range(target.shape[1])]
-    return describe_ranked(blocks, target, score, thresholds, weight)
+    columns = (sums_of.JUDGED, sums_of.JUDGED_POSITIVE, sums_of.CALLED, sums_of.HIT)
+    judged, judged_positive, called, hit = (sums[..., column] for column in columns)
+    records, positive = sums[..., sums_of.RECORDS], sums[..., sums_of.POSITIVE]
+    rejected = judged - judged_positive - called + hit
+    with_positive = np.where(judged_positive > 0, called + judged_positive, 0)
+    gaps = np.abs(sums[..., sums_of.GAPS]).sum(axis=-1)
+    has_both = (positive > 0) & (positive < records)
+    slope, intercept = _move_line(sums, line)
+    return np.stack(
+        [
+            curves[..., 0],
+            curves[..., 1],
+            _ratio(2 * hit, with_positive),
+            _ratio(hit, judged_positive),
+            _ratio(rejected, judged - judged_positive),
+            _ratio(hit, called),
+            _ratio(rejected, judged - called),
+            _ratio(sums[..., sums_of.SQUARED_ERROR], records),
+            _ratio(gaps, records),
+            np.where(has_both, slope, np.nan),
+            np.where(has_both, intercept, np.nan),
+        ],
+        axis=-1,
+    )
 
 
-def describe_ranked(
-    blocks: list[TieBlocks],
-    target: NDArray[np.uint8],
-    score: NDArray[np.float32],
-    thresholds: NDArray[np.float64],
-    weight: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """`describe_labels` with the ranking done before."""
-    result = np.full((target.shape[1], len(METRICS)), np.nan)
-    result[:, :2] = [block.curves(weight) for block in blocks]
-    called = score >= thresholds
-    hit = weight @ (called & (target == 1))
-    n_called, n_positive, total = weight @ called, weight @ target, weight.sum()
-    rejected = total - n_positive - n_called + hit
-    result[:, 2] = _ratio(2 * hit, n_called + n_positive)
-    result[:, 3] = _ratio(hit, n_positive)
-    result[:, 4] = _ratio(rejected, total - n_positive)
-    result[:, 5] = _ratio(hit, n_called)
-    result[:, 6] = _ratio(rejected, total - n_called)
-    result[np.isnan(thresholds), 2:7] = np.nan
-    result[n_positive == 0, 2] = np.nan
-    result[:, 7] = _ratio(weight @ np.square(score.astype(np.float64) - target), total)
-    return result
+def _move_line(
+    sums: NDArray[np.float64], line: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Take one Newton step from the line; at the full data's own line the step is zero."""
+    by_slope, by_intercept = np.moveaxis(sums[..., sums_of.GRADIENT], -1, 0)
+    slope_twice, mixed, intercept_twice = np.moveaxis(sums[..., sums_of.INFORMATION], -1, 0)
+    determinant = slope_twice * intercept_twice - mixed**2
+    # With one distinct score the two products are equal up to rounding.
+    determinant = np.where(determinant > 1e-9 * slope_twice * intercept_twice, determinant, 0)
+    slope = _ratio(intercept_twice * by_slope - mixed * by_intercept, determinant)
+    intercept = _ratio(slope_twice * by_intercept - mixed * by_slope, determinant)
+    return line[..., 0] + slope, line[..., 1] + intercept
 
 
 def label_table(
@@ -88,8 +100,7 @@ def label_table(
     return table
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    whole = np.broadcast_to(np.asarray(whole, dtype=np.float64), part.shape)
-    result: NDArray[np.float64] = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=result, where=whole > 0)
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64] | Any) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = np.full(np.shape(part), np.nan)
+    np.divide(part, whole, out=result, where=np.broadcast_to(whole > 0, result.shape))
     return result

@@ -44,7 +44,7 @@ def _row(
     n_pos, n_called = int(target.sum()), int(called.sum())
     n_neg = len(target) - n_pos
     rejected = n_neg - (n_called - hit)
-    auroc, auprc = TieBlocks.from_scores(target, score).curves(np.ones(len(target)))
+    auroc, auprc = TieBlocks.from_scores(target, score).curves(np.ones(len(target), np.int64))
     return {
         "label": name,
         "n_pos": n_pos,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ecg_assets.models.predictions import Predictions
+from ecg_assets.evaluation.calibration import require_validation
+from ecg_assets.evaluation.metrics import METRICS, combine_metrics
+from ecg_assets.evaluation.record_sums import sum_by_patient
+from ecg_assets.models.predictions import Predictions, ValidationPredictions
 
 SENSITIVITY_TARGET = 0.9
 
@@ -33,17 +37,23 @@ class Thresholds:
     n_records: int
 
     @classmethod
-    def from_validation(cls, validation: Predictions, rule: str = "youden") -> Thresholds:
+    def from_validation(cls, validation: ValidationPredictions, rule: str = "youden") -> Thresholds:
         """Choose thresholds from the predictions that a checkpoint carries of its validation split.
 
         Parameters
         ----------
         validation
-            Predictions of the validation split; test predictions have no business here.
+            Predictions of the validation split; no others are taken.
         rule
             ``youden`` (largest sensitivity + specificity), ``max-f1``, or
             ``fixed-sensitivity`` (the highest threshold with a sensitivity of 0.9).
+
+        Raises
+        ------
+        TypeError
+            When given predictions that are not of a validation split.
         """
+        require_validation(validation)
         if rule not in THRESHOLD_RULES:
             raise ValueError(f"Threshold rule is {rule!r}; allowed: {sorted(THRESHOLD_RULES)}.")
         values = np.full(len(validation.vocabulary), np.nan)
@@ -52,6 +62,48 @@ class Thresholds:
             if 0 < target.sum() < len(target):
                 values[label] = THRESHOLD_RULES[rule](target, score)
         return cls(values, rule, len(validation.record_ids))
+
+
+THRESHOLD_TABLE_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1")
+
+
+def threshold_table(predictions: Predictions, chosen: Sequence[Thresholds]) -> pd.DataFrame:
+    """Metrics of each label at the threshold of each rule.
+
+    Parameters
+    ----------
+    predictions
+        Of the evaluated set.
+    chosen
+        Thresholds, one a rule, as validation gave them.
+
+    Returns
+    -------
+    DataFrame
+        Columns label, rule, threshold, sensitivity, specificity, ppv, npv, f1.
+    """
+    columns = [METRICS.index(name) for name in THRESHOLD_TABLE_METRICS]
+    frames = []
+    for thresholds in chosen:
+        values = _judge(predictions, thresholds.values)
+        frame = pd.DataFrame(values[:, columns], columns=list(THRESHOLD_TABLE_METRICS))
+        frame.insert(0, "threshold", thresholds.values)
+        frame.insert(0, "rule", thresholds.rule)
+        frame.insert(0, "label", list(predictions.vocabulary.names))
+        frames.append(frame)
+    table = pd.concat(frames)
+    return table.sort_index(kind="stable", ignore_index=True)
+
+
+def _judge(predictions: Predictions, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the metrics that need a threshold, ``(label, metric)``; the others are NaN."""
+    everyone = np.zeros(len(predictions), np.intp)
+    sums = [
+        sum_by_patient(predictions.target[:, k], predictions.score[:, k], float(cut), everyone, 1)
+        for k, cut in enumerate(thresholds)
+    ]
+    absent = np.full((len(thresholds), 2), np.nan)
+    return combine_metrics(absent, np.concatenate(sums), absent)
 
 
 def _youden(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file
-from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.predictions import ValidationPredictions
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
 WEIGHTS = "model.safetensors"
@@ -86,7 +86,7 @@ def read_card(folder: Path) -> CheckpointCard:
     return CheckpointCard(folder, spec, vocabulary, run)
 
 
-def read_validation_predictions(folder: Path, path: Path | None = None) -> Predictions:
+def read_validation_predictions(folder: Path, path: Path | None = None) -> ValidationPredictions:
     """Read the scores of the validation split that were stored with a checkpoint.
 
     Parameters
@@ -105,7 +105,7 @@ def read_validation_predictions(folder: Path, path: Path | None = None) -> Predi
     path = path or folder / VALIDATION_PREDICTIONS
     require_files(path.parent, (path.name,))
     try:
-        predictions = Predictions.from_table(pq.read_table(path))
+        predictions = ValidationPredictions.from_table(pq.read_table(path))
     except pa.ArrowInvalid as error:
         raise CheckpointError(
             f"Checkpoint {folder}: cannot read {VALIDATION_PREDICTIONS} ({error}). Train it again."

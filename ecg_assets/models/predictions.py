@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from ecg_assets.errors import SchemaError
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 
 _METADATA_KEY = b"label_vocabulary"
+_P = TypeVar("_P", bound="Predictions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class Predictions:
         return pa.table(columns).replace_schema_metadata({_METADATA_KEY: vocabulary})
 
     @classmethod
-    def from_table(cls, table: pa.Table) -> Predictions:
+    def from_table(cls: type[_P], table: pa.Table) -> _P:
         """Read `to_table`'s table back.
 
         Raises
@@ -96,6 +97,13 @@ class Predictions:
             target=_matrix(table, "target", vocabulary.names, np.dtype(np.uint8)),
             score=_matrix(table, "score", vocabulary.names, np.dtype(np.float32)),
         )
+
+
+class ValidationPredictions(Predictions):
+    """Predictions of the validation split: the only ones that a threshold is chosen from.
+
+    A type of its own, so that predictions of the evaluated set cannot be taken for them.
+    """
 
 
 def _require_array(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, int]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ecg_assets.labels import LabelVocabulary
-from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.predictions import Predictions, ValidationPredictions
 
 
 def simulate_predictions(
@@ -24,3 +26,30 @@ def simulate_predictions(
         target=target,
         score=score,
     )
+
+
+def as_validation(predictions: Predictions) -> ValidationPredictions:
+    """Take predictions for those of a validation split."""
+    return ValidationPredictions(
+        predictions.record_ids,
+        predictions.subject_ids,
+        predictions.vocabulary,
+        predictions.target,
+        predictions.score,
+    )
+
+
+def simulate_validation(
+    n_records: int, *, n_labels: int = 3, seed: int = 0, decimals: int = 2
+) -> ValidationPredictions:
+    """`simulate_predictions`, typed as of a validation split."""
+    return as_validation(
+        simulate_predictions(n_records, n_labels=n_labels, seed=seed, decimals=decimals)
+    )
+
+
+def blur(predictions: Predictions, *, noise: float, seed: int = 3) -> Predictions:
+    """Score the same recordings with noise added."""
+    drawn = np.random.default_rng(seed).normal(size=predictions.score.shape)
+    score = np.clip(predictions.score + noise * drawn, 0, 1).astype(np.float32)
+    return replace(predictions, score=score)

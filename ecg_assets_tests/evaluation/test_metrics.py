@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -12,32 +13,58 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from ecg_assets.evaluation import describe_labels
-from ecg_assets.evaluation.metrics import METRICS
+from ecg_assets.evaluation import METRICS, describe_labels
+from ecg_assets.evaluation import weighted_ranks as ranks
 from ecg_assets.evaluation.weighted_ranks import TieBlocks
 from ecg_assets_tests.evaluation.simulation import simulate_predictions
 
+Scored = list[tuple[int, int, int]]
+ROWS = st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4))
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4)),
-        min_size=2,
-        max_size=60,
-    )
-)
+
+@given(st.lists(ROWS, min_size=2, max_size=60))
 @settings(max_examples=200, deadline=None)
-def test_weighted_curves_equal_scikit_learn(rows: list[tuple[int, int, int]]) -> None:
+def test_weighted_curves_equal_scikit_learn(rows: Scored) -> None:
     target, score, weight = (np.array(column) for column in zip(*rows, strict=True))
     blocks = TieBlocks.from_scores(target.astype(np.uint8), (score / 8).astype(np.float32))
-    auroc, auprc = blocks.curves(weight.astype(np.float64))
-    present = set(target[weight > 0])
-    if present == {0, 1}:
+    auroc, auprc = blocks.curves(weight)
+    if set(target[weight > 0]) == {0, 1}:
         assert auroc == pytest.approx(roc_auc_score(target, score, sample_weight=weight), abs=1e-12)
-        assert auprc == pytest.approx(
-            average_precision_score(target, score, sample_weight=weight), abs=1e-12
-        )
+        expected = average_precision_score(target, score, sample_weight=weight)
+        assert auprc == pytest.approx(expected, abs=1e-12)
     else:
         assert np.isnan(auroc) and np.isnan(auprc)
+
+
+@given(st.integers(2, 80), st.integers(0, 16), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_all_metrics_equal_scikit_learn(n_records: int, decimals: int, seed: int) -> None:
+    p = simulate_predictions(n_records, seed=seed, decimals=decimals)
+    thresholds = np.array([0.3, 0.5, 0.7])
+    values = describe_labels(p.target, p.score, thresholds)
+    for label, threshold in enumerate(thresholds):
+        target, score = p.target[:, label], p.score[:, label].astype(np.float64)
+        if 0 < target.sum() < len(target):
+            expected = _by_scikit_learn(target, score, threshold)
+            found = {name: values[label, METRICS.index(name)] for name in expected}
+            assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def _by_scikit_learn(
+    target: NDArray[np.uint8], score: NDArray[np.float64], threshold: float
+) -> dict[str, float]:
+    called = (score >= threshold).astype(int)
+    tn, fp, fn, tp = (float(n) for n in confusion_matrix(target, called).ravel())
+    return {
+        "auroc": roc_auc_score(target, score),
+        "auprc": average_precision_score(target, score),
+        "f1": f1_score(target, called, zero_division=0.0),
+        "sensitivity": tp / (tp + fn),
+        "specificity": tn / (tn + fp),
+        "ppv": tp / (tp + fp) if tp + fp else np.nan,
+        "npv": tn / (tn + fn) if tn + fn else np.nan,
+        "brier": brier_score_loss(target, score),
+    }
 
 
 def test_auroc_equals_counting_pairs() -> None:
@@ -45,28 +72,18 @@ def test_auroc_equals_counting_pairs() -> None:
     target, score = predictions.target[:, 0] == 1, predictions.score[:, 0]
     pairs = score[target][:, None] - score[~target][None, :]
     expected = (np.sum(pairs > 0) + np.sum(pairs == 0) / 2) / pairs.size
-    found, _ = TieBlocks.from_scores(predictions.target[:, 0], score).curves(np.ones(80))
+    found, _ = TieBlocks.from_scores(predictions.target[:, 0], score).curves(np.ones(80, np.int64))
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_thresholded_metrics_equal_scikit_learn() -> None:
-    predictions = simulate_predictions(200)
-    thresholds = np.array([0.3, 0.5, 0.7])
-    values = describe_labels(predictions.target, predictions.score, thresholds)
-    for label, threshold in enumerate(thresholds):
-        target, score = predictions.target[:, label], predictions.score[:, label]
-        called = (score >= threshold).astype(int)
-        tn, fp, fn, tp = confusion_matrix(target, called).ravel()
-        expected = {
-            "f1": f1_score(target, called),
-            "sensitivity": tp / (tp + fn),
-            "specificity": tn / (tn + fp),
-            "ppv": tp / (tp + fp),
-            "npv": tn / (tn + fn),
-            "brier": brier_score_loss(target, score),
-        }
-        for name, value in expected.items():
-            assert values[label, METRICS.index(name)] == pytest.approx(value, abs=1e-7)
+def test_size_of_blocks_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    p = simulate_predictions(300, n_labels=1)
+    blocks = TieBlocks.from_scores(p.target[:, 0], p.score[:, 0])
+    weights = np.random.default_rng(0).integers(0, 4, (50, 300))
+    expected = blocks.resample(weights)
+    for cells in (1, 7 * 300, 10**9):
+        monkeypatch.setattr(ranks, "_MOST_CELLS", cells)
+        assert blocks.resample(weights).tobytes() == expected.tobytes()
 
 
 def test_one_class_gives_no_number() -> None:
@@ -74,15 +91,19 @@ def test_one_class_gives_no_number() -> None:
     target = predictions.target.copy()
     target[:, 1] = 0
     values = describe_labels(target, predictions.score, np.full(3, 0.5))
-    undefined = dict(zip(METRICS, np.isnan(values[1]), strict=True))
-    assert undefined["auroc"] and undefined["auprc"]
-    assert undefined["sensitivity"] and undefined["f1"]
-    assert not undefined["specificity"] and not undefined["brier"]
+    undefined = {name for name, value in zip(METRICS, values[1], strict=True) if np.isnan(value)}
+    assert undefined == {
+        "auroc",
+        "auprc",
+        "f1",
+        "sensitivity",
+        "calibration_slope",
+        "calibration_intercept",
+    }
 
 
 def test_label_without_threshold_has_no_thresholded_number() -> None:
     predictions = simulate_predictions(50)
     values = describe_labels(predictions.target, predictions.score, np.array([np.nan, 0.5, 0.5]))
-    named = dict(zip(METRICS, values[0], strict=True))
-    assert np.isnan(named["sensitivity"]) and np.isnan(named["npv"])
-    assert np.isfinite(named["auroc"])
+    undefined = {name for name, value in zip(METRICS, values[0], strict=True) if np.isnan(value)}
+    assert undefined == {"f1", "sensitivity", "specificity", "ppv", "npv"}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecg_assets.evaluation.number_format import format_number
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.models.predictions import Predictions
 
@@ -23,7 +24,17 @@ class Strip:
     @property
     def caption(self) -> str:
         """What the reader sees above the strip."""
-        return f"{self.label}: {self.kind} (score {self.score:.2f}, threshold {self.threshold:.2f})"
+        score, threshold = format_number(self.score), format_number(self.threshold)
+        return f"{self.label}: {self.kind} (score {score}, threshold {threshold})"
+
+    def to_json(self) -> dict[str, str | float]:
+        """All but the row: a recording is not named."""
+        return {
+            "label": self.label,
+            "kind": self.kind,
+            "score": self.score,
+            "threshold": self.threshold,
+        }
 
 
 def choose_examples(

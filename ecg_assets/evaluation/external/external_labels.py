@@ -1,0 +1,145 @@
+"""A model's labels on recordings of another dataset: those alone that its coding can express."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ecg_assets.errors import SchemaError, SpecMismatch
+from ecg_assets.evaluation.external.crosswalk import crosswalk, unmapped_labels
+from ecg_assets.evaluation.external.crosswalk_label_sets import crosswalk_label_sets
+from ecg_assets.labels import LabelRule, LabelSet, LabelVocabulary, label_records
+from ecg_assets.models.predictions import Predictions
+from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS
+
+
+@dataclass(frozen=True)
+class ExternalLabels:
+    """Labels of recordings whose reports are of another coding than the training's may be.
+
+    Attributes
+    ----------
+    labels
+        Table of `LABELS`, of `label_set` alone.
+    label_set
+        The labels that the coding can express, in the model's order.
+    unmapped
+        Every other label of the model, with the reason.
+    """
+
+    labels: pd.DataFrame
+    label_set: LabelSet
+    unmapped: dict[str, str]
+
+
+def label_external(
+    reports: pd.DataFrame, label_set: LabelSet, *, threshold: float = 0.5
+) -> ExternalLabels:
+    """Label another dataset's recordings with the labels that their coding can express.
+
+    Parameters
+    ----------
+    reports
+        Table of `MACHINE_REPORTS`, of one coding.
+    label_set
+        Labels of the model, with their rules.
+    threshold
+        Lowest probability that makes a label true.
+
+    Raises
+    ------
+    SchemaError
+        When the reports are of more than one coding, or there are none.
+    SpecMismatch
+        When the coding can express no label at all.
+    """
+    coding = _require_one_coding(reports)
+    own = list_own_labels(reports) if coding == OWN_LABELS else ()
+    rules, unmapped = _express(label_set, coding, own, threshold)
+    if not rules:
+        reason = next(iter(unmapped.values()))
+        raise SpecMismatch(f"{coding} can express none of {len(unmapped)} labels. {reason}")
+    expressed = restrict(label_set, rules)
+    labels = label_records(reports, label_set=expressed, threshold=threshold).labels
+    return ExternalLabels(labels, expressed, unmapped)
+
+
+def list_own_labels(reports: pd.DataFrame) -> tuple[str, ...]:
+    """Names of the own labels that at least one recording has, sorted."""
+    return tuple(sorted(set(reports["lines"].explode().dropna()) - {NO_LABEL}))
+
+
+def restrict(label_set: LabelSet, rules: dict[str, LabelRule]) -> LabelSet:
+    """Keep the labels that have a rule, in the set's order."""
+    vocabulary = keep_names(label_set.vocabulary, rules)
+    return LabelSet(vocabulary, tuple(rules[name] for name in vocabulary.names))
+
+
+def keep_names(vocabulary: LabelVocabulary, names: Collection[str]) -> LabelVocabulary:
+    """Keep some labels of a vocabulary, in its order.
+
+    >>> keep_names(LabelVocabulary(("a", "b"), ("mean", "max")), {"b"})
+    LabelVocabulary(names=('b',), aggregation=('max',))
+    """
+    kept = [
+        (name, how)
+        for name, how in zip(vocabulary.names, vocabulary.aggregation, strict=True)
+        if name in names
+    ]
+    return LabelVocabulary(tuple(n for n, _ in kept), tuple(how for _, how in kept))
+
+
+def widen_labels(
+    predictions: Predictions, vocabulary: LabelVocabulary, unmapped: Collection[str]
+) -> Predictions:
+    """Give predictions of some labels all labels of a model, for `evaluate_checkpoint`.
+
+    The columns of unmapped labels hold 0 and mean nothing: name them as its ``unmapped``.
+
+    Raises
+    ------
+    SpecMismatch
+        When predicted and unmapped labels are not together those of the vocabulary.
+    """
+    names = predictions.vocabulary.names
+    if sorted([*names, *unmapped]) != sorted(vocabulary.names):
+        raise SpecMismatch(
+            f"Predicted are {names}, unmapped {sorted(unmapped)}; expected together, each once, "
+            f"{vocabulary.names}."
+        )
+    columns = [vocabulary.names.index(name) for name in names]
+    shape = (len(predictions), len(vocabulary))
+    target, score = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
+    target[:, columns], score[:, columns] = predictions.target, predictions.score
+    return replace(predictions, vocabulary=vocabulary, target=target, score=score)
+
+
+def _express(
+    label_set: LabelSet, coding: str, own: Sequence[str], threshold: float
+) -> tuple[dict[str, LabelRule], dict[str, str]]:
+    """Rules of the labels that a coding can express, and why it cannot the others."""
+    table = crosswalk(label_set, coding, own_labels=own, threshold=threshold)
+    unmapped = unmapped_labels(table)
+    rule_of = dict(zip(label_set.vocabulary.names, label_set.rules, strict=True))
+    rules = {name: rule for name, rule in rule_of.items() if name not in unmapped}
+    if coding == OWN_LABELS and own:
+        data = LabelSet.of_own_labels(own)
+        own_rule_of = dict(zip(data.vocabulary.names, data.rules, strict=True))
+        pairs = crosswalk_label_sets(label_set, data)
+        for pair in pairs[pairs["is_mapped"]].itertuples():
+            rules.setdefault(str(pair.label), own_rule_of[str(pair.data_label)])
+            unmapped.pop(str(pair.label), None)
+    return rules, unmapped
+
+
+def _require_one_coding(reports: pd.DataFrame) -> str:
+    codings = sorted(set(reports["coding"]))
+    if len(codings) != 1:
+        raise SchemaError(
+            f"machine_reports holds the codings {codings}; an evaluation set has one. "
+            "Materialize machine_reports of that source again."
+        )
+    return str(codings[0])

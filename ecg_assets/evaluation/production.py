@@ -1,0 +1,163 @@
+"""A checkpoint as a folder for whoever only uses it: model, labels, thresholds, instructions.
+
+``python -m ecg_assets.evaluation.production <checkpoint folder> <new folder>``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from ecg_assets.errors import EcgAssetsError
+from ecg_assets.evaluation.thresholds import THRESHOLD_RULES, Thresholds
+from ecg_assets.models.checkpoint_files import (
+    CONFIG,
+    MODEL_CARD,
+    MODEL_FILES,
+    RUN,
+    CheckpointCard,
+    read_card,
+    read_json,
+    read_validation_predictions,
+)
+from ecg_assets.models.probabilities import EXCLUSIVE
+from ecg_assets.storage import replace_folder
+
+THRESHOLDS = "thresholds.json"
+ONNX = "model.onnx"
+
+
+def export_production(
+    checkpoint: Path,
+    folder: Path,
+    *,
+    rule: str = "youden",
+    with_onnx: bool = True,
+    validation_path: Path | None = None,
+) -> dict[str, Any]:
+    """Write what is needed to use a checkpoint; the folder is replaced as a whole.
+
+    It holds ``model.safetensors``, ``config.json``, ``signal_spec.json`` and
+    ``label_vocabulary.json`` as they are, so that `load_trained` reads it; ``run.json`` where
+    there is one; ``thresholds.json``; ``model.onnx``; and ``README.md``, which tells each step
+    from a recording to an answer. No recording and no patient is in it.
+
+    Parameters
+    ----------
+    checkpoint
+        A checkpoint folder.
+    folder
+        Where to write.
+    rule
+        A name in `THRESHOLD_RULES`; thresholds come from the validation split alone.
+    with_onnx
+        Whether to write ``model.onnx``, which needs the extra ``onnx``.
+    validation_path
+        Scores of the validation split, where they do not stand with the checkpoint.
+
+    Returns
+    -------
+    dict
+        Content of ``thresholds.json``: ``rule``, ``chosen_on``, ``n_records``, ``weights``
+        (fingerprint of the model's), ``thresholds`` (null where undefined) and ``undefined``
+        (the reason, by label).
+
+    Raises
+    ------
+    CheckpointError
+        When a file of the checkpoint is missing or of another model.
+    SettingsError
+        When ONNX is asked for and its packages are not installed.
+    """
+    card = read_card(checkpoint)
+    validation = read_validation_predictions(checkpoint, validation_path)
+    stated = _state(card, Thresholds.from_validation(validation, rule))
+    with replace_folder(folder) as temporary:
+        for name in (*MODEL_FILES, *((RUN,) if card.run else ())):
+            shutil.copyfile(checkpoint / name, temporary / name)
+        text = json.dumps(stated, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (temporary / THRESHOLDS).write_text(text, encoding="utf-8")
+        if with_onnx:
+            from ecg_assets.models.onnx_export import export_onnx
+
+            export_onnx(checkpoint, temporary / ONNX)
+        page = _render_page(card, stated, read_json(checkpoint / CONFIG), has_onnx=with_onnx)
+        (temporary / MODEL_CARD).write_text(page, encoding="utf-8")
+    return stated
+
+
+def _state(card: CheckpointCard, chosen: Thresholds) -> dict[str, Any]:
+    values = dict(zip(card.vocabulary.names, chosen.values.tolist(), strict=True))
+    return {
+        "rule": chosen.rule,
+        "chosen_on": "validation split",
+        "n_records": chosen.n_records,
+        "weights": card.fingerprint,
+        "thresholds": {k: None if np.isnan(v) else v for k, v in values.items()},
+        "undefined": {
+            k: "the validation split has one class only" for k, v in values.items() if np.isnan(v)
+        },
+    }
+
+
+def _render_page(
+    card: CheckpointCard, stated: dict[str, Any], config: dict[str, Any], *, has_onnx: bool
+) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ecg_assets.evaluation", "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown
+    )
+    environment.filters["number"] = lambda value: f"{value:g}"
+    environment.filters["threshold"] = lambda value: (
+        "undefined: the validation split has one class only" if value is None else f"{value:.6g}"
+    )
+    # As `filter_ecg_founder` takes it: 0.4 s, made odd.
+    window = int(0.4 * card.spec.sample_rate_hz) + 1
+    return environment.get_template("production.md").render(
+        checkpoint=card.folder.name,
+        trained_on=card.trained_on.get("source", "recordings that the checkpoint does not name"),
+        spec=card.spec,
+        n_samples=card.spec.segment_samples,
+        record_samples=card.spec.record_samples,
+        median_samples=window + 1 - window % 2,
+        n_channels=config["n_channels"],
+        is_exclusive=config.get("problem_type") == EXCLUSIVE,
+        labels=list(zip(card.vocabulary.names, card.vocabulary.aggregation, strict=True)),
+        thresholds=stated,
+        has_onnx=has_onnx,
+        has_run=bool(card.run),
+    )
+
+
+def main(arguments: list[str]) -> str:
+    """Run the command and return what it says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ecg_assets.evaluation.production", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoint folder")
+    parser.add_argument("folder", type=Path, help="folder to write; replaced where it exists")
+    parser.add_argument("--rule", choices=sorted(THRESHOLD_RULES), default="youden")
+    parser.add_argument("--no-onnx", action="store_true", help="leave model.onnx out")
+    chosen = parser.parse_args(arguments)
+    try:
+        export_production(
+            chosen.checkpoint, chosen.folder, rule=chosen.rule, with_onnx=not chosen.no_onnx
+        )
+    except EcgAssetsError as error:
+        parser.error(str(error))
+    return f"{chosen.folder}: {', '.join(sorted(path.name for path in chosen.folder.iterdir()))}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(main(sys.argv[1:]) + "\n")

@@ -1,0 +1,147 @@
+"""95 % bands around curves, by a bootstrap that resamples patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecg_assets.evaluation.intervals import draw_patients, find_percentiles
+from ecg_assets.evaluation.report.curves import GRID, ScoreBins, SortedScores
+from ecg_assets.models.predictions import Predictions
+
+N_RESAMPLES = 200
+"""Enough for a picture; the intervals of numbers have their own, larger count."""
+
+KINDS = ("roc", "precision_recall", "calibration")
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve of one label with its pointwise interval.
+
+    Attributes
+    ----------
+    x
+        Where it is read off, float64 ``(point,)``.
+    value, low, high
+        The curve of the data, and the 2.5 and 97.5 percentile of the resamples, float64
+        ``(point,)``; NaN where undefined.
+    """
+
+    x: NDArray[np.float64]
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CurveBands:
+    """All curves of an evaluation.
+
+    Attributes
+    ----------
+    bands
+        Kind of curve (one of `KINDS`) to label to band; labels with one class are absent.
+    n_resamples, seed
+        Of the bootstrap.
+    """
+
+    bands: dict[str, dict[str, Band]]
+    n_resamples: int
+    seed: int
+
+    def to_table(self) -> pd.DataFrame:
+        """Columns ``label, curve, x, value, low, high``."""
+        frames = [
+            pd.DataFrame(vars(band)).assign(label=label, curve=kind)
+            for kind, by_label in self.bands.items()
+            for label, band in by_label.items()
+        ]
+        columns = ["label", "curve", "x", "value", "low", "high"]
+        return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+@dataclass(frozen=True)
+class _LabelCurves:
+    """All that a label's three curves are computed from."""
+
+    ranked: SortedScores
+    binned: ScoreBins
+    mean_scores: NDArray[np.float64]
+
+    @property
+    def points(self) -> tuple[NDArray[np.float64], ...]:
+        return GRID, GRID, self.mean_scores
+
+    def values(self, weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        return (*self.ranked.roc_and_precision(weight), self.binned.share_positive(weight))
+
+
+def bootstrap_curves(
+    predictions: Predictions,
+    reliability: pd.DataFrame,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> CurveBands:
+    """Average curves vertically over resamples of patients.
+
+    Vertical averaging (Fawcett 2006, doi:10.1016/j.patrec.2005.10.010) reads each resample's
+    curve at the same points: sensitivity at each false positive rate, precision at each recall,
+    the share of positives in each bin of scores.
+
+    Parameters
+    ----------
+    predictions
+        Of the evaluation set.
+    reliability
+        As `reliability_table` gives it; labels that are not in it have no curves.
+    """
+    labels = _prepare_labels(predictions, reliability)
+    draws: dict[str, list[tuple[NDArray[np.float64], ...]]] = {name: [] for name in labels}
+    for weight in _draw_weights(predictions.subject_ids, n_resamples, seed):
+        for name, label in labels.items():
+            draws[name].append(label.values(weight))
+    bands = {
+        kind: {
+            name: _band(label.points[column], [curves[column] for curves in draws[name]])
+            for name, label in labels.items()
+        }
+        for column, kind in enumerate(KINDS)
+    }
+    return CurveBands(bands, n_resamples, seed)
+
+
+def _prepare_labels(predictions: Predictions, reliability: pd.DataFrame) -> dict[str, _LabelCurves]:
+    prepared = {}
+    for k, name in enumerate(predictions.vocabulary.names):
+        target, score = predictions.target[:, k], predictions.score[:, k]
+        bins = reliability[reliability["label"] == name].sort_values("bin")
+        if len(bins) and 0 < target.sum() < len(target):
+            prepared[name] = _LabelCurves(
+                SortedScores.from_scores(target, score),
+                ScoreBins.from_scores(target, score),
+                bins["mean_score"].to_numpy(np.float64),
+            )
+    return prepared
+
+
+def _draw_weights(
+    subject_ids: NDArray[np.str_], n_resamples: int, seed: int
+) -> Iterator[NDArray[np.float64]]:
+    """How often each recording counts: once in the data, then in each resample."""
+    patients, of_record = np.unique(subject_ids, return_inverse=True)
+    yield np.ones(len(subject_ids))
+    for counts in draw_patients(len(patients), n_resamples, np.random.default_rng(seed)):
+        for drawn in counts:
+            yield drawn[of_record].astype(np.float64)
+
+
+def _band(x: NDArray[np.float64], curves: list[NDArray[np.float64]]) -> Band:
+    """Take the first curve for that of the data, the others for resamples."""
+    low, high, _ = find_percentiles(np.array(curves[1:]).reshape(-1, len(x)))
+    return Band(x, curves[0], low, high)

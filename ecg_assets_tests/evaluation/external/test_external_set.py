@@ -1,0 +1,173 @@
+"""Another dataset as an evaluation set: labelled anew, and nothing made up about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecg_assets.errors import LeakageError, SchemaError, SpecMismatch
+from ecg_assets.evaluation import evaluate_checkpoint
+from ecg_assets.evaluation.external.external_labels import keep_names, label_external, widen_labels
+from ecg_assets.evaluation.external.external_set import build_external_set, describe_set
+from ecg_assets.labels import ECG_FM_LABEL_SET, ECG_FM_LABELS, LabelVocabulary, load_label_set
+from ecg_assets.models.checkpoint_files import CheckpointCard
+from ecg_assets.models.predictions import Predictions, ValidationPredictions
+from ecg_assets.preprocess import SignalSpec
+from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS, SCP_ECG, SNOMED_CT
+from ecg_assets_tests.evaluation.external.stored_cohort import store_source
+from ecg_assets_tests.labels.reports import make_reports
+
+SCP_REPORTS = {"a": ["AFIB 0", "CRBBB 100"], "b": ["SR 0", "NORM 100"], "c": ["SBRAD 0"]}
+
+
+def _card(source: str, spec: SignalSpec | None = None) -> CheckpointCard:
+    run = {"trained_on": {"source": source}} if source else {}
+    return CheckpointCard(Path("model"), spec or SignalSpec(), ECG_FM_LABELS, run)
+
+
+def _predictions(
+    vocabulary: LabelVocabulary, n_records: int = 40, seed: int = 0
+) -> ValidationPredictions:
+    generator = np.random.default_rng(seed)
+    shape = (n_records, len(vocabulary))
+    return ValidationPredictions(
+        np.array([f"r{i}" for i in range(n_records)]),
+        np.array([f"p{i}" for i in range(n_records)]),
+        vocabulary,
+        (generator.random(shape) < 0.4).astype(np.uint8),
+        generator.random(shape, dtype=np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "trained_on", "name"),
+    [
+        ("ptb-xl", "mimic-iv-ecg", "ptb-xl, all recordings (external)"),
+        ("mimic-iv-ecg", "mimic-iv-ecg", "mimic-iv-ecg, test split"),
+        ("physionet-2021", "ptb-xl", "physionet-2021, all recordings (overlaps with the"),
+        ("ptb-xl", "physionet-2021", "ptb-xl, all recordings (overlaps with the training data)"),
+        ("ptb-xl", "", "ptb-xl, all recordings (training data unknown)"),
+    ],
+)
+def test_only_a_set_without_known_overlap_is_external(
+    source: str, trained_on: str, name: str
+) -> None:
+    kind = describe_set(source, {"source": trained_on} if trained_on else {})
+    assert kind.name.startswith(name)
+    assert bool(kind.note) == ("external" not in kind.name)
+
+
+def test_labels_that_the_coding_lacks_are_left_out_and_named() -> None:
+    found = label_external(make_reports(SCP_REPORTS, coding=SCP_ECG), ECG_FM_LABEL_SET)
+    assert set(found.unmapped) == {"Poor data quality", "Ventricular tachycardia"}
+    assert set(found.label_set.vocabulary.names) == set(ECG_FM_LABELS.names) - set(found.unmapped)
+    positive = found.labels[found.labels["value"] == 1]
+    assert set(zip(positive["record_id"], positive["label"], strict=True)) == {
+        ("a", "Atrial fibrillation"),
+        ("a", "Right bundle branch block"),
+        ("b", "Sinus rhythm"),
+        ("c", "Sinus rhythm"),
+        ("c", "Bradycardia"),
+    }
+
+
+def test_own_label_is_taken_by_its_name_alone() -> None:
+    reports = make_reports({"a": ["Atrial flutter", "AF"], "b": [NO_LABEL]}, coding=OWN_LABELS)
+    found = label_external(reports, ECG_FM_LABEL_SET)
+    assert found.label_set.vocabulary.names == ("Atrial flutter",)
+    assert found.labels["value"].tolist() == [1, 0]
+    assert len(found.unmapped) == len(ECG_FM_LABELS) - 1
+
+
+def test_coding_that_expresses_no_label_is_refused() -> None:
+    reports = make_reports({"a": ["AF"]}, coding=OWN_LABELS)
+    with pytest.raises(SpecMismatch, match="own-labels can express none of 17 labels"):
+        label_external(reports, ECG_FM_LABEL_SET)
+
+
+def test_recordings_get_the_checkpoints_labels_and_spec(tmp_path: Path) -> None:
+    stored = store_source(tmp_path, "ptb-xl", SCP_REPORTS, SCP_ECG)
+    spec = SignalSpec(leads=("II",), segment_s=10.0)
+    found = build_external_set(
+        stored,
+        _card("mimic-iv-ecg", spec),
+        ECG_FM_LABEL_SET,
+        _predictions(ECG_FM_LABELS),
+    )
+    assert found.manifest.spec == spec
+    assert found.manifest.index["record_id"].tolist() == ["a", "b", "c"]
+    column = found.manifest.vocabulary.names.index("Atrial fibrillation")
+    assert found.manifest.targets[:, column].tolist() == [1, 0, 0]
+
+
+def test_lead_that_the_shards_lack_is_refused(tmp_path: Path) -> None:
+    stored = store_source(tmp_path, "ptb-xl", SCP_REPORTS, SCP_ECG)
+    card = _card("mimic-iv-ecg", SignalSpec(leads=("V1",)))
+    with pytest.raises(SchemaError, match=r"stores the leads \['I', 'II'\]"):
+        build_external_set(stored, card, ECG_FM_LABEL_SET, _predictions(ECG_FM_LABELS))
+
+
+def test_other_labels_than_the_checkpoints_are_refused(tmp_path: Path) -> None:
+    stored = store_source(tmp_path, "ptb-xl", SCP_REPORTS, SCP_ECG)
+    other = load_label_set("six-conditions")
+    with pytest.raises(SpecMismatch, match="the current label set differs"):
+        build_external_set(stored, _card("x"), other, _predictions(ECG_FM_LABELS))
+
+
+def test_source_of_the_training_gives_its_test_split_if_split_as_then(tmp_path: Path) -> None:
+    splits = {"a": "train", "b": "valid"}
+    stored = store_source(tmp_path, "ptb-xl", SCP_REPORTS, SCP_ECG, splits=splits)
+    validation = _predictions(ECG_FM_LABELS, n_records=1)
+    validation.subject_ids[:] = ""
+    as_then = ValidationPredictions(
+        validation.record_ids,
+        np.array(["patient of b"]),
+        ECG_FM_LABELS,
+        validation.target,
+        validation.score,
+    )
+    found = build_external_set(stored, _card("ptb-xl"), ECG_FM_LABEL_SET, as_then)
+    assert found.manifest.index["record_id"].tolist() == ["c"]
+    assert found.kind.name == "ptb-xl, test split"
+    with pytest.raises(LeakageError, match="not the one of the checkpoint's training"):
+        build_external_set(stored, _card("ptb-xl"), ECG_FM_LABEL_SET, validation)
+
+
+def test_unmapped_label_has_no_number_and_no_part_in_a_mean() -> None:
+    validation = _predictions(ECG_FM_LABELS)
+    unmapped = {"Infarction": "no code", "Sinus rhythm": "withheld"}
+    mapped = keep_names(ECG_FM_LABELS, set(ECG_FM_LABELS.names) - set(unmapped))
+    scored: Predictions = _predictions(mapped, seed=1)
+    result = evaluate_checkpoint(
+        validation,
+        widen_labels(scored, ECG_FM_LABELS, unmapped),
+        checkpoint="model",
+        source="ptb-xl",
+        evaluation_set="ptb-xl, all recordings (external)",
+        signal_spec={},
+        lineage={},
+        n_resamples=20,
+        unmapped=unmapped,
+    )
+    table = result.labels.set_index("label")
+    assert result.undefined == unmapped or set(unmapped) <= set(result.undefined)
+    assert table.loc[list(unmapped), ["n", "n_pos"]].to_numpy().sum() == 0
+    assert table.loc[list(unmapped), ["auroc", "brier", "sensitivity"]].isna().all(axis=None)
+    assert result.macro["brier"] == pytest.approx(table["brier"].mean())
+    everything = np.square(scored.score.astype(float) - scored.target).mean()
+    assert result.micro["brier"] == pytest.approx(everything)
+
+
+def test_labels_must_be_predicted_or_unmapped() -> None:
+    scored = _predictions(keep_names(ECG_FM_LABELS, {"Infarction"}))
+    with pytest.raises(SpecMismatch, match="expected together"):
+        widen_labels(scored, ECG_FM_LABELS, {"Sinus rhythm": "why"})
+
+
+def test_reports_of_two_codings_are_refused() -> None:
+    reports = make_reports({"a": ["AFIB"], "b": ["164889003"]}, coding=SCP_ECG)
+    reports["coding"] = [SCP_ECG, SNOMED_CT]
+    with pytest.raises(SchemaError, match="one"):
+        label_external(reports, ECG_FM_LABEL_SET)
