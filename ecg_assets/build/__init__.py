@@ -15,6 +15,7 @@ from ecg_assets.build.missing_samples import find_missing_samples
 from ecg_assets.build.quality import QualityPolicy
 from ecg_assets.build.reference_manifest import write_reference_manifest
 from ecg_assets.build.signal_cache import SignalCache
+from ecg_assets.build.train_limit import TrainLimit
 
 __all__ = [
     "EXCLUDED",
@@ -22,6 +23,7 @@ __all__ = [
     "Manifest",
     "QualityPolicy",
     "SignalCache",
+    "TrainLimit",
     "build_manifest",
     "find_missing_samples",
     "fingerprint_manifest",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -74,6 +74,11 @@ class Manifest:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Rows of the index in one split, ``(record,)``."""
         return np.flatnonzero(self.index["split"].to_numpy() == split)
+
+    def take(self, rows: NDArray[np.int64]) -> Manifest:
+        """Keep some rows of the index and of the targets; the class weights stay those of all."""
+        index = self.index.iloc[rows].reset_index(drop=True)
+        return replace(self, index=index, targets=self.targets[rows])
 
 
 def fingerprint_manifest(manifest: Manifest) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from ecg_assets.build.class_weights import positive_weights
 from ecg_assets.build.manifest import INDEX, Manifest
 from ecg_assets.build.quality import QualityPolicy, judge_shard
+from ecg_assets.build.train_limit import OVER_LIMIT, TrainLimit
 from ecg_assets.errors import SchemaError
 from ecg_assets.labels import LabelVocabulary, label_matrix
 from ecg_assets.preprocess import SignalSpec
@@ -26,12 +27,13 @@ def build_manifest(
     spec: SignalSpec,
     vocabulary: LabelVocabulary,
     quality: QualityPolicy | None = None,
+    train_limit: TrainLimit | None = None,
 ) -> Manifest:
     """Build the manifest of all usable recordings; each other one is listed with a reason.
 
     The first reason that applies counts: ``shard_not_stored``, ``no_signal`` (the shard
     rejected it), ``no_split``, ``unlabelled``, ``too_short``, ``flat_lead``,
-    ``missing_samples``.
+    ``missing_samples``, ``over_limit``.
 
     Parameters
     ----------
@@ -43,6 +45,9 @@ def build_manifest(
         What the model is going to see, and its labels.
     quality
         Which recordings are good enough; `QualityPolicy()` by default.
+    train_limit
+        How many recordings of each label the training split may have; all by default. Of valid
+        and test all stay, so that metrics are those of the labels' own prevalence.
 
     Raises
     ------
@@ -65,6 +70,10 @@ def build_manifest(
         ["shard_not_stored", "no_signal", "no_split", "unlabelled"],
         default=joined["fault"].fillna("").to_numpy(dtype=object),
     )
+    if train_limit:
+        train = joined[(reason == "") & (joined["split"] == "train")]
+        surplus = train_limit.find_surplus(train["record_id"], values[train["label_row"]])
+        reason[train.index[surplus]] = OVER_LIMIT
     kept = joined[reason == ""].sort_values(["shard", "row"], ignore_index=True)
     excluded = joined.assign(reason=reason)[reason != ""]
     if kept.empty:

@@ -8,13 +8,11 @@ from safetensors.torch import save_file
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.finetune.recipe import Recipe
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-
-_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense")
-"""Linear layers of the encoder: attention, and the feed-forward layers."""
+from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.families import family_of
 
 
-def add_adapters(model: EcgFmForClassification, recipe: Recipe) -> None:
+def add_adapters(model: EcgClassifier, recipe: Recipe) -> None:
     """Put adapters into the encoder, in place; only they and the head stay trainable.
 
     An adapter starts as no change: its second matrix is zero.
@@ -35,13 +33,13 @@ def add_adapters(model: EcgFmForClassification, recipe: Recipe) -> None:
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
-        target_modules=list(_LAYERS),
-        modules_to_save=["head"],
+        target_modules=list(family_of(model).adapted_layers),
+        modules_to_save=[model.head_name],
     )
     inject_adapter_in_model(config, model)
 
 
-def save_adapters(model: EcgFmForClassification, folder: Path) -> None:
+def save_adapters(model: EcgClassifier, folder: Path) -> None:
     """Write the adapters and the head as `peft.PeftModel.from_pretrained` reads them.
 
     They belong on the model that training started from.
@@ -57,7 +55,7 @@ def save_adapters(model: EcgFmForClassification, folder: Path) -> None:
     )
 
 
-def merge_adapters(model: EcgFmForClassification) -> None:
+def merge_adapters(model: EcgClassifier) -> None:
     """Add the adapters to the weights that they adapt, in place: a model without adapters again."""
     from peft.tuners.lora import LoraLayer
 
@@ -65,5 +63,6 @@ def merge_adapters(model: EcgFmForClassification) -> None:
         if isinstance(layer, LoraLayer):
             layer.merge(safe_merge=True)
             model.set_submodule(name, layer.get_base_layer())
-    model.set_submodule("head", model.get_submodule("head.modules_to_save.default"))
+    head = model.get_submodule(f"{model.head_name}.modules_to_save.default")
+    model.set_submodule(model.head_name, head)
     del model.peft_config

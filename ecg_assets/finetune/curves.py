@@ -32,7 +32,7 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     best = history.iloc[int(history["valid_loss"].argmin())]
     _draw(loss, history, "train_loss", "training", _TRAIN)
     _draw(loss, history, "valid_loss", "validation", _VALID)
-    loss.set_ylabel("weighted cross entropy")
+    loss.set_ylabel("cross entropy")
     _draw(auroc, history, "valid_macro_auroc", "validation", _VALID)
     auroc.set_ylabel("macro AUROC")
     if history["test_loss"].notna().any():

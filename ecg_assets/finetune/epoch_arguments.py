@@ -10,6 +10,12 @@ from transformers import TrainingArguments
 
 from ecg_assets.errors import SettingsError
 
+_SCHEDULES = {
+    "constant": "constant_with_warmup",
+    "cosine": "cosine",
+    "plateau": "reduce_lr_on_plateau",
+}
+
 
 def epoch_arguments(
     request: Any, work: Path, device: torch.device, **others: Any
@@ -42,7 +48,10 @@ def epoch_arguments(
         adam_beta2=recipe.adam_beta2,
         adam_epsilon=recipe.adam_epsilon,
         max_grad_norm=recipe.max_gradient_norm,
-        lr_scheduler_type={"constant": "constant_with_warmup", "cosine": "cosine"}[recipe.schedule],
+        lr_scheduler_type=_SCHEDULES[recipe.schedule],
+        lr_scheduler_kwargs={"factor": 0.5, "patience": 5}
+        if recipe.schedule == "plateau"
+        else None,
         warmup_steps=recipe.warmup_fraction,
         use_cpu=device.type == "cpu",
         bf16=request.precision == "bf16",

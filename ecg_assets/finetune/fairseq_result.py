@@ -27,6 +27,7 @@ from ecg_assets.models.checkpoint_files import (
     VALIDATION_PREDICTIONS,
 )
 from ecg_assets.models.fairseq_import import import_fairseq
+from ecg_assets.models.families import family_of
 from ecg_assets.models.inference import predict_logits
 from ecg_assets.storage import replace_folder
 
@@ -73,7 +74,9 @@ def write_fairseq_result(
         draw_curves(frame, temporary / CURVES)
         pq.write_table(validation.predictions.to_table(), temporary / VALIDATION_PREDICTIONS)
         (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        card = training_card(record, spec, vocabulary, has_pretraining=True)
+        card = training_card(
+            record, spec, vocabulary, family_of(trained.model), has_pretraining=True
+        )
         (temporary / MODEL_CARD).write_text(card, encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def _train(request: FinetuneRequest, report: Report, open_data: OpenData, folder
 
     work = request.output_folder / f".training-{request.fingerprint}"
     n_removed = prepare_work_folder(work)
-    data = open_data(request)
+    data = replace(open_data(request), exclusive=request.recipe.objective == "exclusive")
     with deterministic(request.device):
         model = build_model(request, data)
         report(

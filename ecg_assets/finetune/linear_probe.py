@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ecg_assets.finetune.segments import Batch, SegmentDataset
+from ecg_assets.models.classifier import EcgClassifier, classification_loss
 from ecg_assets.models.device import autocast
-from ecg_assets.models.ecg_fm import EcgFmForClassification, pool_tokens, weighted_cross_entropy
 
 _SEGMENTS_PER_PASS = 256
 
@@ -27,16 +27,17 @@ class HeadOnFeatures(nn.Module):
         Owner of the head.
     """
 
-    def __init__(self, model: EcgFmForClassification) -> None:
+    def __init__(self, model: EcgClassifier) -> None:
         super().__init__()
-        self.head = model.head
+        self.config = model.config
+        self.head = model.get_submodule(model.head_name)
 
     def forward(
         self, features: Tensor, labels: Tensor, pos_weight: Tensor
     ) -> SequenceClassifierOutput:
-        """Compute logits and loss as `EcgFmForClassification`, of features ``[batch, feature]``."""
+        """Compute logits and loss as `EcgClassifier`, of features ``[batch, feature]``."""
         logits = self.head(features)
-        loss = weighted_cross_entropy(logits, labels, pos_weight)
+        loss = classification_loss(self.config, logits, labels, pos_weight)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
@@ -55,7 +56,7 @@ class FeatureDataset(Dataset[Batch]):
 
     def __init__(
         self,
-        model: EcgFmForClassification,
+        model: EcgClassifier,
         segments: SegmentDataset,
         device: torch.device,
         precision: str,
@@ -66,8 +67,7 @@ class FeatureDataset(Dataset[Batch]):
             end = min(start + _SEGMENTS_PER_PASS, len(segments))
             batch = segments.__getitems__(list(range(start, end)))
             with torch.no_grad(), autocast(device, precision):
-                hidden, _ = model.encoder.encode(batch["input_values"].to(device), None)
-                features = pool_tokens(hidden, None)
+                features = model.embed(batch["input_values"].to(device))
             parts.append({"features": features.float().cpu(), "labels": batch["labels"].cpu()})
         self._features = torch.cat([part["features"] for part in parts])
         self._labels = torch.cat([part["labels"] for part in parts])

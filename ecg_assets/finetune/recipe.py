@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ecg_assets.models.ecg_fm_sizes import SIZES
+from ecg_assets.models.families import FAMILIES
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "plateau")
+OBJECTIVES = ("multi-label", "exclusive")
+AUGMENTATIONS = (
+    "noise_sd",
+    "lead_dropout",
+    "amplitude_change",
+    "time_shift_s",
+    "wander_amplitude",
+)
+"""Fields that change training segments at random; 0 is off."""
+_UNBOUNDED = ("noise_sd", "time_shift_s", "wander_amplitude")
 METHODS = ("full", "linear-probe", "lora", "frozen-then-unfrozen")
 
 
@@ -18,8 +29,8 @@ class Recipe:
     Attributes
     ----------
     size
-        A name in `SIZES`, of a model with random weights; a pretrained checkpoint has a
-        shape of its own.
+        A name in the family's sizes, of a model with random weights; a pretrained checkpoint
+        has a shape of its own.
     freeze_convolutions
         Never train the convolution stack; needs a pretrained checkpoint.
     epochs
@@ -31,7 +42,8 @@ class Recipe:
     learning_rate
         Peak learning rate.
     schedule
-        ``constant`` or ``cosine`` (to zero), after a linear warm-up.
+        ``constant`` or ``cosine`` (to zero), after a linear warm-up; ``plateau``: halved
+        whenever the validation loss has not fallen for 6 epochs, without a warm-up.
     warmup_fraction
         Share of all steps spent on the warm-up, from 0 to below 1.
     weight_decay
@@ -57,6 +69,17 @@ class Recipe:
     reports_test
         Also measure the test split after each epoch, where there is one. Nothing is chosen
         or stopped by it.
+    family
+        Kind of model, a name in `FAMILIES`.
+    objective
+        ``multi-label``: each label by itself, positives weighted. ``exclusive``: just one of
+        the labels is true of a recording (softmax and cross entropy, without weights);
+        recordings with none or several of them are left out of training and validation.
+    noise_sd, lead_dropout, amplitude_change, time_shift_s, wander_amplitude
+        Random changes of training segments, each off at 0: standard deviation of added noise,
+        probability that a lead becomes 0, largest relative change of the amplitude, longest
+        circular shift, and largest height of a slow sine. Noise and sine are in the unit of
+        the model's input: standard deviations, or mV of signals that are not normalized.
     """
 
     size: str
@@ -80,35 +103,74 @@ class Recipe:
     lora_dropout: float = 0.0
     activation_dropout: float = 0.1
     reports_test: bool = True
+    family: str = "ecg_fm"
+    objective: str = "multi-label"
+    noise_sd: float = 0.0
+    lead_dropout: float = 0.0
+    amplitude_change: float = 0.0
+    time_shift_s: float = 0.0
+    wander_amplitude: float = 0.0
 
     def __post_init__(self) -> None:
-        self._require(self.size in SIZES, "size", f"one of {tuple(SIZES)}")
+        self._require(self.family in FAMILIES, "family", f"one of {tuple(FAMILIES)}")
+        self._require_of_family()
         self._require(self.schedule in SCHEDULES, "schedule", f"one of {SCHEDULES}")
         self._require(self.method in METHODS, "method", f"one of {METHODS}")
+        self._require(self.objective in OBJECTIVES, "objective", f"one of {OBJECTIVES}")
         for name in ("epochs", "batch_size", "gradient_accumulation", "lora_rank"):
             self._require(getattr(self, name) >= 1, name, "1 or more")
         for name in ("learning_rate", "adam_epsilon"):
             self._require(0 < getattr(self, name) < 1, name, "between 0 and 1")
-        below_one = ("warmup_fraction", "adam_beta1", "adam_beta2")
-        for name in (*below_one, "lora_dropout", "activation_dropout"):
+        below_one = ("warmup_fraction", "adam_beta1", "adam_beta2", "lead_dropout")
+        for name in (*below_one, "lora_dropout", "activation_dropout", "amplitude_change"):
             self._require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
-        for name in ("weight_decay", "max_gradient_norm", "patience"):
-            self._require(getattr(self, name) >= 0, name, "0 or above")
+        for name in ("weight_decay", "max_gradient_norm", "patience", *_UNBOUNDED):
+            self._require(0 <= getattr(self, name) < math.inf, name, "0 or above")
         self._require(self.lora_alpha > 0, "lora_alpha", "above 0")
+        self._require_of_method()
+        if self.schedule == "plateau":
+            self._require(self.warmup_fraction == 0, "warmup_fraction", "0 with schedule 'plateau'")
+
+    def _require_of_method(self) -> None:
+        """Refuse what the method has no use for."""
         if self.method == "frozen-then-unfrozen":
             allowed = f"from 1 to epochs - 1 = {self.epochs - 1} with method {self.method!r}"
             self._require(1 <= self.head_epochs < self.epochs, "head_epochs", allowed)
         else:
             self._require(self.head_epochs == 0, "head_epochs", f"0 with method {self.method!r}")
+        if self.method == "linear-probe":
+            # The encoder computes the features of a segment once for all epochs.
+            for name in AUGMENTATIONS:
+                self._require(getattr(self, name) == 0, name, "0 with method 'linear-probe'")
+
+    def _require_of_family(self) -> None:
+        """Refuse what the family has no such part for."""
+        family = FAMILIES[self.family]
+        of_it = f"with {family.title}"
+        self._require(self.size in family.sizes, "size", f"one of {tuple(family.sizes)} {of_it}")
+        if not family.has_convolution_stack:
+            self._require(not self.freeze_convolutions, "freeze_convolutions", f"False {of_it}")
+        if not family.adapted_layers:
+            self._require(self.method != "lora", "method", f"another than 'lora' {of_it}")
+        if not family.fine_tuning_path:
+            self._require(self.activation_dropout == 0, "activation_dropout", f"0 {of_it}")
 
     @property
     def needs_pretrained(self) -> bool:
         """Whether weights that are not trained must come from somewhere."""
         return self.freeze_convolutions or self.method != "full"
 
+    @property
+    def augments(self) -> bool:
+        """Whether training segments are changed at random."""
+        return any(getattr(self, name) for name in AUGMENTATIONS)
+
     def to_json(self) -> dict[str, Any]:
-        """Fields as JSON values; ``Recipe(**value)`` reads them back."""
-        return asdict(self)
+        """Fields as JSON values; ``Recipe(**value)`` reads them back.
+
+        Augmentation that is off is left out: a recipe without any is as it was before there was.
+        """
+        return {k: v for k, v in asdict(self).items() if v or k not in AUGMENTATIONS}
 
     def _require(self, holds: bool, name: str, allowed: str) -> None:
         if not holds:

@@ -31,7 +31,8 @@ from ecg_assets.models.checkpoint_files import (
     read_card,
     require_files,
 )
-from ecg_assets.models.ecg_fm import EcgFmForClassification
+from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.families import family_of
 from ecg_assets.models.inference import predict_logits
 from ecg_assets.storage import replace_folder
 
@@ -42,7 +43,7 @@ ADAPTER = "adapter"
 def write_result(
     request: FinetuneRequest,
     data: TrainingData,
-    model: EcgFmForClassification,
+    model: EcgClassifier,
     work: Path,
     folder: Path,
 ) -> None:
@@ -77,7 +78,11 @@ def write_result(
         (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         has_pretraining = request.pretrained is not None
         card = training_card(
-            record, trained.spec, trained.vocabulary, has_pretraining=has_pretraining
+            record,
+            trained.spec,
+            trained.vocabulary,
+            family_of(model),
+            has_pretraining=has_pretraining,
         )
         (temporary / MODEL_CARD).write_text(card, encoding="utf-8")
 

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import ecg_assets
 from ecg_assets.finetune.history import History, best_row
 from ecg_assets.finetune.request import FinetuneRequest
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.validate import Validation
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-
-_PACKAGES = (
-    "ecg-assets",
-    "torch",
-    "transformers",
-    "accelerate",
-    "peft",
-    "safetensors",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scipy",
-    "scikit-learn",
-)
+from ecg_assets.lineage import git_commit, package_versions
+from ecg_assets.models.classifier import EcgClassifier
 
 
 def run_record(
@@ -59,7 +41,7 @@ def run_record(
         "test_loss": best["test_loss"],
         "test_macro_auroc": best["test_macro_auroc"],
         **n_parameters,
-        "splits": {name: _split_counts(data, name) for name in ("train", *evaluated)},
+        "splits": {name: count_split(data, name) for name in ("train", *evaluated)},
         "labels": _label_counts(data),
         "seconds": sum(row["seconds"] for row in history),
         "code": {"git_commit": git_commit(), "versions": package_versions()},
@@ -68,7 +50,7 @@ def run_record(
     }
 
 
-def count_parameters(model: EcgFmForClassification) -> dict[str, int]:
+def count_parameters(model: EcgClassifier) -> dict[str, int]:
     """Count the weights of the model that was trained, and those that training may change."""
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return {
@@ -77,36 +59,22 @@ def count_parameters(model: EcgFmForClassification) -> dict[str, int]:
     }
 
 
-def git_commit() -> str | None:
-    """Commit of the checkout that this package is run from, ``-dirty`` with local changes.
-
-    None when the package is not in a git checkout, or git is not there.
-    """
-    folder = Path(ecg_assets.__file__).parent
-    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    # An installed copy may stand inside an unrelated checkout, which does not track it.
-    if _git(folder, ["ls-files", "--error-unmatch", "__init__.py"]) is None:
-        return None
-    return _git(folder, describe)
-
-
-def _git(folder: Path, command: list[str]) -> str | None:
-    """Output of a git command, or None where it fails."""
-    try:
-        found = subprocess.run(
-            ["git", *command], cwd=folder, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip() or None
-
-
-def _split_counts(data: TrainingData, split: str) -> dict[str, int]:
+def count_split(data: TrainingData, split: str) -> dict[str, int]:
+    """Count what is used of a split, and of exclusive labels what none or several leave out."""
     chosen = data.manifest.index.iloc[data.rows(split)]
     return {
         "n_records": len(chosen),
         "n_patients": int(chosen["subject_id"].nunique()),
         "n_segments": int(data.n_segments(data.rows(split)).sum()),
+        **(_count_left_out(data, split) if data.exclusive else {}),
+    }
+
+
+def _count_left_out(data: TrainingData, split: str) -> dict[str, int]:
+    n_labels = data.manifest.targets[data.manifest.rows(split)].sum(axis=1)
+    return {
+        "n_left_out_without_label": int((n_labels == 0).sum()),
+        "n_left_out_with_several_labels": int((n_labels > 1).sum()),
     }
 
 
@@ -121,15 +89,6 @@ def _label_counts(data: TrainingData) -> dict[str, dict[str, float]]:
         }
         for i, name in enumerate(data.manifest.vocabulary.names)
     }
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages behind a training, those that are installed."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        with suppress(PackageNotFoundError):  # an optional one
-            found[name] = version(name)
-    return found
 
 
 def describe_hardware() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class SegmentDataset(Dataset[Batch]):
         return self.__getitems__([item])
 
     def __getitems__(self, items: list[int]) -> Batch:
-        """Read segments as the arguments of `EcgFmForClassification.forward`."""
+        """Read segments as the arguments of `EcgClassifier.forward`."""
         record = np.searchsorted(self._ends, items, side="right")
         numbers = np.asarray(items) - self._starts[record]
         positions = torch.from_numpy(record).to(self._targets.device)
@@ -91,12 +91,24 @@ class EpochShuffle(Sampler[int]):
     """Another order in each epoch that depends on nothing but the seed and the epoch.
 
     A resumed run sees its epochs in the order that an undisturbed one would.
+
+    Parameters
+    ----------
+    n_items
+        Segments.
+    seed
+        Of the training.
+    on_epoch
+        Also told each epoch: on several GPUs nothing else tells a dataset.
     """
 
-    def __init__(self, n_items: int, seed: int) -> None:
+    def __init__(
+        self, n_items: int, seed: int, on_epoch: Callable[[int], None] | None = None
+    ) -> None:
         self._n_items = n_items
         self._seed = seed
         self._epoch = 0
+        self._on_epoch = on_epoch
 
     def __len__(self) -> int:
         return self._n_items
@@ -104,6 +116,8 @@ class EpochShuffle(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration; the Trainer calls it."""
         self._epoch = epoch
+        if self._on_epoch is not None:
+            self._on_epoch(epoch)
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self._seed, self._epoch]).permutation(self._n_items)

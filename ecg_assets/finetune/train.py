@@ -14,21 +14,23 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.finetune.augmentation import AugmentedSegments
 from ecg_assets.finetune.data_location import choose_location
 from ecg_assets.finetune.epoch_arguments import epoch_arguments
 from ecg_assets.finetune.history import read_history, training_is_over
 from ecg_assets.finetune.linear_probe import FeatureDataset
 from ecg_assets.finetune.progress import Progress, Report
 from ecg_assets.finetune.request import PRETRAINED_INPUT, FinetuneRequest
-from ecg_assets.finetune.segments import EpochShuffle, SegmentDataset, keep_batch
+from ecg_assets.finetune.segments import Batch, EpochShuffle, SegmentDataset, keep_batch
 from ecg_assets.finetune.starting_model import pretrained_model, random_model
 from ecg_assets.finetune.tracking import tracking_callbacks
 from ecg_assets.finetune.trained_weights import HeadFirst, choose_trained_weights, trained_module
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.validate import validate_logits
 from ecg_assets.finetune.work_folder import list_checkpoints
+from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.device import autocast, choose_device
-from ecg_assets.models.ecg_fm import EcgFmForClassification
+from ecg_assets.models.families import family_of
 
 Evaluated = list[tuple[str, NDArray[np.int64]]]
 """Name and rows of each split that is measured after each epoch."""
@@ -40,10 +42,11 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
     """Trainer whose order of segments depends on seed and epoch alone."""
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> EpochShuffle:
-        return EpochShuffle(len(self.train_dataset), self.args.seed)
+        on_epoch = getattr(self.train_dataset, "set_epoch", None)
+        return EpochShuffle(len(self.train_dataset), self.args.seed, on_epoch)
 
 
-def build_model(request: FinetuneRequest, data: TrainingData) -> EcgFmForClassification:
+def build_model(request: FinetuneRequest, data: TrainingData) -> EcgClassifier:
     """Build the model that training starts from; its random part depends on the seed alone."""
     set_seed(request.seed)
     spec, vocabulary = data.manifest.spec, data.manifest.vocabulary
@@ -64,7 +67,7 @@ def build_model(request: FinetuneRequest, data: TrainingData) -> EcgFmForClassif
 def train(
     request: FinetuneRequest,
     data: TrainingData,
-    model: EcgFmForClassification,
+    model: EcgClassifier,
     work: Path,
     report: Report,
 ) -> Trainer:
@@ -93,7 +96,7 @@ def train(
 def _build_trainer(
     request: FinetuneRequest,
     data: TrainingData,
-    model: EcgFmForClassification,
+    model: EcgClassifier,
     work: Path,
     report: Report,
 ) -> Trainer:
@@ -123,9 +126,9 @@ def _datasets(
     request: FinetuneRequest,
     data: TrainingData,
     evaluated: Evaluated,
-    model: EcgFmForClassification,
+    model: EcgClassifier,
     arguments: TrainingArguments,
-) -> list[SegmentDataset] | list[FeatureDataset]:
+) -> list[Dataset[Batch]]:
     """Open what is trained on, and all that is measured as one: split after split."""
     splits = [data.rows("train"), np.concatenate([rows for _, rows in evaluated])]
     place = arguments.device
@@ -137,11 +140,27 @@ def _datasets(
     segments = [SegmentDataset(data, rows, model.config.n_channels, device) for rows in splits]
     if request.recipe.method == "linear-probe":
         return [FeatureDataset(model, part, place, request.precision) for part in segments]
-    return segments
+    if request.recipe.augments:
+        training, evaluation = segments
+        spec = data.manifest.spec
+        return [AugmentedSegments(training, request.recipe, spec, request.seed), evaluation]
+    return [*segments]
 
 
-def checkpoint_activations(model: EcgFmForClassification) -> None:
-    """Compute the encoder's activations again in the backward pass instead of keeping them."""
+def checkpoint_activations(model: EcgClassifier) -> None:
+    """Compute the encoder's activations again in the backward pass instead of keeping them.
+
+    Raises
+    ------
+    SettingsError
+        When the family cannot.
+    """
+    family = family_of(model)
+    if not family.can_recompute:
+        raise SettingsError(
+            f"gradient_checkpointing is True, but {family.title} cannot compute activations "
+            "again. Set it to False; a smaller batch_size with gradient_accumulation saves memory."
+        )
     # transformers before 5.23 has the older name alone.
     newer = getattr(model, "activation_checkpointing_enable", None)
     (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})

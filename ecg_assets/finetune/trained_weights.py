@@ -10,20 +10,21 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ecg_assets.finetune.adapters import add_adapters
 from ecg_assets.finetune.linear_probe import HeadOnFeatures
 from ecg_assets.finetune.recipe import Recipe
-from ecg_assets.models.ecg_fm import EcgFmForClassification
+from ecg_assets.models.classifier import EcgClassifier
 
 
-def choose_trained_weights(model: EcgFmForClassification, recipe: Recipe) -> None:
+def choose_trained_weights(model: EcgClassifier, recipe: Recipe) -> None:
     """Freeze what the recipe's method never trains; add adapters where it asks for them."""
     if recipe.freeze_convolutions:
         model.freeze_convolutions()
     if recipe.method == "linear-probe":
-        model.encoder.requires_grad_(False)
+        for parameter in model.encoder_parameters():
+            parameter.requires_grad_(False)
     elif recipe.method == "lora":
         add_adapters(model, recipe)
 
 
-def trained_module(model: EcgFmForClassification, recipe: Recipe) -> nn.Module:
+def trained_module(model: EcgClassifier, recipe: Recipe) -> nn.Module:
     """Choose what the Trainer trains, and keeps the weights of in its checkpoints."""
     return HeadOnFeatures(model) if recipe.method == "linear-probe" else model
 
@@ -43,8 +44,8 @@ class HeadFirst(TrainerCallback):  # type: ignore[misc]
         Epochs of the head alone.
     """
 
-    def __init__(self, model: EcgFmForClassification, head_epochs: int) -> None:
-        self._trainable = [p for p in model.encoder.parameters() if p.requires_grad]
+    def __init__(self, model: EcgClassifier, head_epochs: int) -> None:
+        self._trainable = [p for p in model.encoder_parameters() if p.requires_grad]
         self._head_epochs = head_epochs
 
     def on_epoch_begin(

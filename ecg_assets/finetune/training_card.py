@@ -7,6 +7,7 @@ from typing import Any
 
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint_files import RUN
+from ecg_assets.models.families import ModelFamily
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _CARD = """\
@@ -36,6 +37,7 @@ def training_card(
     record: Mapping[str, Any],
     spec: SignalSpec,
     vocabulary: LabelVocabulary,
+    family: ModelFamily,
     *,
     has_pretraining: bool,
 ) -> str:
@@ -47,13 +49,15 @@ def training_card(
         Content of run.json.
     spec, vocabulary
         The model's.
+    family
+        What kind of model it is.
     has_pretraining
         Whether it started from a pretrained checkpoint.
     """
     train, auroc = record["splits"]["train"], record["valid_macro_auroc"]
     start = (
-        "a pretrained checkpoint. ECG-FM's public weights were pre-trained on MIMIC-IV-ECG: where "
-        "these are they, say so with every result on recordings from there."
+        f"a pretrained checkpoint. {family.pretrained_on}: where these are they, say so with "
+        "every result on recordings from there."
     )
     return _CARD.format(
         checkpoint=record["checkpoint_id"],

@@ -15,26 +15,40 @@ from ecg_assets.finetune.request import FinetuneRequest
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A manifest and the signals of its recordings, by row of its index."""
+    """A manifest and the signals of its recordings, by row of its index.
+
+    Attributes
+    ----------
+    exclusive
+        Whether labels exclude one another: recordings with none or several are left out.
+    """
 
     manifest: Manifest
     signals: SignalCache
+    exclusive: bool = False
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Rows of a split in the manifest's index.
+        """Rows of a split in the manifest's index that can be trained on or validated.
 
         Raises
         ------
         SchemaError
             When there are none.
         """
-        rows = self.manifest.rows(split)
+        rows = self._usable_rows(split)
         if not len(rows):
+            one_label = " with just one of the labels" if self.exclusive else ""
             raise SchemaError(
-                f"The manifest has no recording in split {split!r} among "
+                f"The manifest has no recording{one_label} in split {split!r} among "
                 f"{len(self.manifest.index)}. Check the split and which recordings were excluded."
             )
         return rows
+
+    def _usable_rows(self, split: str) -> NDArray[np.int64]:
+        rows = self.manifest.rows(split)
+        if not self.exclusive:
+            return rows
+        return np.asarray(rows[self.manifest.targets[rows].sum(axis=1) == 1], np.int64)
 
     def evaluated_rows(self, *, with_test: bool) -> list[tuple[str, NDArray[np.int64]]]:
         """Name and rows of the splits that are measured after each epoch.
@@ -42,7 +56,7 @@ class TrainingData:
         The test split is left out where it is not wanted or has no recording.
         """
         splits = [("valid", self.rows("valid"))]
-        if with_test and len(self.manifest.rows("test")):
+        if with_test and len(self._usable_rows("test")):
             splits.append(("test", self.rows("test")))
         return splits
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_expit
+from scipy.special import log_expit, log_softmax
 from sklearn.metrics import roc_auc_score
 
 from ecg_assets.build import Manifest, SignalCache
@@ -15,6 +15,7 @@ from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.checkpoint_files import read_card
 from ecg_assets.models.inference import predict_logits, to_predictions
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.probabilities import is_exclusive
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Validation:
     Attributes
     ----------
     loss
-        Weighted cross entropy (natural logarithm), mean over segments and labels.
+        What training minimizes (natural logarithm), mean over segments and labels.
     macro_auroc
         Mean AUROC of recordings over the labels that have both classes; NaN when none has.
     undefined
@@ -44,11 +45,16 @@ def validate_logits(
 ) -> Validation:
     """Measure the logits of recordings' segments, ``(segment, label)``, in the order of `rows`."""
     targets = np.repeat(data.manifest.targets[rows], data.n_segments(rows), axis=0)
-    predictions = to_predictions(data.manifest, data.signals, rows, logits)
+    predictions = to_predictions(
+        data.manifest, data.signals, rows, logits, exclusive=data.exclusive
+    )
     aurocs = label_aurocs(predictions)
     defined = [value for value in aurocs.values() if not np.isnan(value)]
+    loss = weighted_loss(logits, targets, data.manifest.pos_weight)
+    if data.exclusive:
+        loss = exclusive_loss(logits, targets)
     return Validation(
-        loss=weighted_loss(logits, targets, data.manifest.pos_weight),
+        loss=loss,
         macro_auroc=float(np.mean(defined)) if defined else float("nan"),
         undefined=tuple(name for name, value in aurocs.items() if np.isnan(value)),
         predictions=predictions,
@@ -68,6 +74,17 @@ def weighted_loss(
     positive = targets * pos_weight * log_expit(logit)
     negative = (1.0 - targets) * log_expit(-logit)
     return float(-(positive + negative).mean())
+
+
+def exclusive_loss(logits: NDArray[np.float32], targets: NDArray[np.uint8]) -> float:
+    """Cross entropy of labels that exclude one another in float64, mean over segments.
+
+    >>> zero = np.zeros((1, 4), np.float32)
+    >>> round(exclusive_loss(zero, np.array([[0, 1, 0, 0]], np.uint8)), 6)
+    1.386294
+    """
+    chosen = log_softmax(logits.astype(np.float64), axis=1)[targets.astype(bool)]
+    return float(-chosen.mean())
 
 
 def label_aurocs(predictions: Predictions) -> dict[str, float]:
@@ -105,7 +122,7 @@ def reproduce_validation_loss(
         When the manifest's signal spec is not the model's.
     """
     run = read_card(trained.folder).run if trained.folder else {}
-    data = TrainingData(manifest, signals)
+    data = TrainingData(manifest, signals, is_exclusive(trained.model.config))
     rows = data.rows("valid")
     logits = predict_logits(
         trained,

@@ -7,13 +7,22 @@ from typing import NamedTuple
 
 from ecg_assets.errors import SchemaError
 from ecg_assets.labels.code_15 import CODE_15_RULE, read_column
+from ecg_assets.labels.condition_folders import FOLDER_RULE, read_condition
 from ecg_assets.labels.knowledge import DEFINITE, load_knowledge
 from ecg_assets.labels.own_labels import OWN_RULE, is_own, read_own_label
 from ecg_assets.labels.reading import LineReading, Mention, read_line
 from ecg_assets.labels.report_lines import DistinctLine
 from ecg_assets.labels.scp_ecg import SCP_RULE, read_statement
 from ecg_assets.labels.snomed_ct import SNOMED_RULE, read_code
-from ecg_assets.sources.schema import CODE_15, CODINGS, OWN_LABELS, REPORT_TEXT, SCP_ECG, SNOMED_CT
+from ecg_assets.sources.schema import (
+    CODE_15,
+    CODINGS,
+    CONDITION_FOLDER,
+    OWN_LABELS,
+    REPORT_TEXT,
+    SCP_ECG,
+    SNOMED_CT,
+)
 
 _READERS = {
     REPORT_TEXT: read_line,
@@ -21,8 +30,9 @@ _READERS = {
     SCP_ECG: read_statement,
     CODE_15: read_column,
     OWN_LABELS: read_own_label,
+    CONDITION_FOLDER: read_condition,
 }
-_CODE_RULES = (SNOMED_RULE, SCP_RULE, CODE_15_RULE, OWN_RULE)
+_CODE_RULES = (SNOMED_RULE, SCP_RULE, CODE_15_RULE, OWN_RULE, FOLDER_RULE)
 """Rules that a certainty does not replace: the code is the reason."""
 
 

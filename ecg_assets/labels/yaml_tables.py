@@ -10,7 +10,7 @@ import yaml
 
 from ecg_assets.lineage import fingerprint_bytes
 
-_READING_TABLES = ("concepts", "wording", "snomed_ct", "scp_ecg", "code_15")
+_READING_TABLES = ("concepts", "wording", "snomed_ct", "scp_ecg", "code_15", "condition_folders")
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -1,9 +1,9 @@
 """Model architectures, checkpoint folders, and inference.
 
-Belongs here: ECG-FM on top of transformers, folding of its first convolution, the format
-of a checkpoint folder, import from and export to fairseq-signals, scores of recordings
-(`Predictions`). Does not belong here: training (finetune), metrics (evaluation), the .mat and
-manifest formats (preprocess, build).
+Belongs here: the model families (ECG-FM on top of transformers, ECGFounder) behind one interface
+(`EcgClassifier`, `FAMILIES`), the format of a checkpoint folder, import of published files, export
+to fairseq-signals and ONNX, scores of recordings (`Predictions`). Does not belong here: training
+(finetune), metrics (evaluation), the .mat and manifest formats (preprocess, build).
 Used by finetune, pretrain, evaluation and defs. Importing this package loads no torch; the names in
 `_NEEDS_TORCH` load it when they are asked for.
 """
@@ -21,17 +21,24 @@ from ecg_assets.models.predictions import Predictions
 if TYPE_CHECKING:
     from ecg_assets.models.checkpoint import load_trained
     from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
+    from ecg_assets.models.ecg_founder_import import import_ecg_founder
     from ecg_assets.models.fairseq_export import export_fairseq
-    from ecg_assets.models.fairseq_import import import_fairseq, imported_folder
+    from ecg_assets.models.fairseq_import import import_fairseq
     from ecg_assets.models.loading import load_checkpoint
+    from ecg_assets.models.net1d import EcgFounder
+    from ecg_assets.models.onnx_export import export_onnx
+    from ecg_assets.models.pretrained_folder import imported_folder
     from ecg_assets.models.recording import predict_recording
 
 __all__ = [
     "CheckpointCard",
     "EcgFm",
     "EcgFmForClassification",
+    "EcgFounder",
     "Predictions",
     "export_fairseq",
+    "export_onnx",
+    "import_ecg_founder",
     "import_fairseq",
     "imported_folder",
     "load_checkpoint",
@@ -44,9 +51,12 @@ __all__ = [
 _NEEDS_TORCH = {
     "EcgFm": "ecg_fm",
     "EcgFmForClassification": "ecg_fm",
+    "EcgFounder": "net1d",
     "export_fairseq": "fairseq_export",
+    "export_onnx": "onnx_export",
+    "import_ecg_founder": "ecg_founder_import",
     "import_fairseq": "fairseq_import",
-    "imported_folder": "fairseq_import",
+    "imported_folder": "pretrained_folder",
     "load_checkpoint": "loading",
     "load_trained": "checkpoint",
     "predict_recording": "recording",

@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from ecg_assets.models.aggregation import aggregate_segments
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.device import autocast, choose_device
-from ecg_assets.models.ecg_fm import pool_tokens
 from ecg_assets.models.inputs import require_channels
+from ecg_assets.models.probabilities import is_exclusive, to_probabilities
 from ecg_assets.preprocess import (
     ShardDataset,
     lead_scales,
@@ -106,9 +105,9 @@ def _apply(
         rows.append(np.repeat(block.rows, pieces.shape[1]))
         flat = pieces.reshape(-1, *pieces.shape[2:])
         inputs = torch.from_numpy(project_channels(flat, model.config.n_channels)).to(place)
-        features = pool_tokens(model.encoder(inputs), None)
+        features = model.embed(inputs)
         pooled.append(features.float().cpu().numpy())
-        logits.append(model.head(features).float().cpu().numpy())
+        logits.append(model.classify(features).float().cpu().numpy())
     if not rows:
         empty = np.empty((0, model.config.hidden_size), np.float32)
         rows, pooled = [np.empty(0, np.int64)], [empty]
@@ -118,6 +117,9 @@ def _apply(
     kept, record_index, n_segments = np.unique(
         of_segment[order], return_inverse=True, return_counts=True
     )
+    probability = to_probabilities(
+        np.concatenate(logits)[order], exclusive=is_exclusive(model.config)
+    )
     features_of_segment = np.concatenate(pooled)[order]
     embedding = np.zeros((len(kept), features_of_segment.shape[1]), np.float64)
     np.add.at(embedding, record_index, features_of_segment)
@@ -125,7 +127,7 @@ def _apply(
         shard,
         signals["record_id"].take(pa.array(kept)).to_pylist(),
         n_segments.astype(np.int64),
-        aggregate_segments(expit(np.concatenate(logits)[order]), record_index, trained.vocabulary),
+        aggregate_segments(probability, record_index, trained.vocabulary),
         (embedding / n_segments[:, None]).astype(np.float32),
         signals.num_rows - len(kept),
     )

@@ -21,8 +21,8 @@ from ecg_assets.models.checkpoint_files import (
     WEIGHTS,
     read_card,
 )
-from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import EcgFmConfig
+from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.families import FAMILIES, find_family
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -42,14 +42,14 @@ class TrainedModel:
         Where it was loaded from.
     """
 
-    model: EcgFmForClassification
+    model: EcgClassifier
     spec: SignalSpec
     vocabulary: LabelVocabulary
     folder: Path | None = None
 
 
 def save_trained(
-    folder: Path, model: EcgFmForClassification, spec: SignalSpec, vocabulary: LabelVocabulary
+    folder: Path, model: EcgClassifier, spec: SignalSpec, vocabulary: LabelVocabulary
 ) -> None:
     """Write the model, its signal spec and its vocabulary into an existing folder.
 
@@ -62,11 +62,14 @@ def save_trained(
 
 def save_model(
     folder: Path,
-    model: EcgFmForClassification | EcgFm,
+    model: Any,
     spec: SignalSpec | None,
     vocabulary: LabelVocabulary | None,
 ) -> None:
-    """Write weights and architecture, and the meaning of input and outputs where it is known."""
+    """Write weights and architecture, and the meaning of input and outputs where it is known.
+
+    `model` is an `EcgClassifier`, or an encoder of one.
+    """
     if vocabulary is not None:
         model.config.id2label = dict(enumerate(vocabulary.names))
         model.config.label2id = {name: i for i, name in enumerate(vocabulary.names)}
@@ -90,7 +93,8 @@ def load_trained(folder: str | Path) -> TrainedModel:
     config = read_config(folder)
     require_labels(config, card.vocabulary, where=f"checkpoint {folder}")
     require_channels(config, card.spec, where=f"checkpoint {folder}")
-    model = load_weights(EcgFmForClassification(config), read_weights(folder), where=str(folder))
+    classifier = FAMILIES[config.model_type].classifier_class
+    model = load_weights(classifier(config), read_weights(folder), where=str(folder))
     return TrainedModel(model, card.spec, card.vocabulary, folder)
 
 
@@ -119,8 +123,14 @@ def load_weights(model: Model, weights: Mapping[str, Tensor], *, where: str) -> 
     return model
 
 
-def read_config(folder: Path) -> EcgFmConfig:
-    """Read a checkpoint folder's architecture; raise `CheckpointError` when it is no ECG-FM."""
+def read_config(folder: Path) -> Any:
+    """Read a checkpoint folder's architecture, the configuration of one of `FAMILIES`.
+
+    Raises
+    ------
+    CheckpointError
+        When it is of no family.
+    """
     try:
         values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         kind = values.get("model_type")
@@ -128,16 +138,16 @@ def read_config(folder: Path) -> EcgFmConfig:
         raise CheckpointError(
             f"Checkpoint {folder}: cannot read {CONFIG} ({error}). Train or import it again."
         ) from error
-    if kind != EcgFmConfig.model_type:
+    family = find_family(kind)
+    if family is None:
         raise CheckpointError(
-            f"Checkpoint {folder} is of model_type {kind!r}; only "
-            f"{EcgFmConfig.model_type!r} can be loaded. Was it written by another program?"
+            f"Checkpoint {folder} is of model_type {kind!r}; only {', '.join(FAMILIES)} can be "
+            "loaded. Was it written by another program?"
         )
-    config: EcgFmConfig = EcgFmConfig.from_dict(values)
-    return config
+    return family.config_class.from_dict(values)
 
 
-def require_labels(config: EcgFmConfig, vocabulary: LabelVocabulary, *, where: str) -> None:
+def require_labels(config: Any, vocabulary: LabelVocabulary, *, where: str) -> None:
     """Raise `CheckpointError` unless the head has as many outputs as there are labels."""
     if config.num_labels != len(vocabulary):
         raise CheckpointError(
@@ -146,7 +156,7 @@ def require_labels(config: EcgFmConfig, vocabulary: LabelVocabulary, *, where: s
         )
 
 
-def require_channels(config: EcgFmConfig, spec: SignalSpec, *, where: str) -> None:
+def require_channels(config: Any, spec: SignalSpec, *, where: str) -> None:
     """Raise `CheckpointError` unless the first convolution reads what the spec gives."""
     allowed = {spec.n_channels, len(spec.leads)}
     if config.n_channels not in allowed:

@@ -11,14 +11,13 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.wav2vec2.modeling_wav2vec2 import (
     Wav2Vec2FeatureEncoder,
     Wav2Vec2Model,
     Wav2Vec2PreTrainedModel,
 )
 
+from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_fm_config import EcgFmConfig
 
 
@@ -180,7 +179,7 @@ class EcgFm(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
         return EcgFmOutput(last_hidden_state=hidden, pooled=pool_tokens(hidden, padded))
 
 
-class EcgFmForClassification(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
+class EcgFmForClassification(EcgClassifier, Wav2Vec2PreTrainedModel):  # type: ignore[misc]
     """Encoder, mean over unpadded tokens, linear head.
 
     Parameters
@@ -206,38 +205,15 @@ class EcgFmForClassification(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
         """
         self.encoder.freeze_feature_encoder()
 
-    def forward(
-        self,
-        input_values: Tensor,
-        lengths: Tensor | None = None,
-        labels: Tensor | None = None,
-        pos_weight: Tensor | None = None,
-    ) -> SequenceClassifierOutput:
-        """Compute logits, and the loss where labels and their weights are given.
-
-        Parameters
-        ----------
-        input_values
-            Standardized samples, float32 ``[batch, channel, sample]``.
-        lengths
-            Samples before the padding, integer ``[batch]``; None when nothing is padded.
-        labels
-            0 or 1, ``[batch, label]``.
-        pos_weight
-            Weight of the positives of each label, ``[label]``.
-
-        Returns
-        -------
-        SequenceClassifierOutput
-            ``logits`` ``[batch, label]`` and, with labels, ``loss``: the mean of the
-            weighted cross entropy over all elements.
-        """
+    def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Average the tokens that are not padding, ``[batch, feature]``."""
         hidden, padded = self.encoder.encode(input_values, lengths)
-        logits = self.head(pool_tokens(hidden, padded))
-        loss = None
-        if labels is not None and pos_weight is not None:
-            loss = weighted_cross_entropy(logits, labels, pos_weight)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return pool_tokens(hidden, padded)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Compute logits ``[batch, label]`` of features ``[batch, feature]``."""
+        logits: Tensor = self.head(features)
+        return logits
 
 
 def pool_tokens(hidden: Tensor, padded: Tensor | None) -> Tensor:
@@ -246,13 +222,3 @@ def pool_tokens(hidden: Tensor, padded: Tensor | None) -> Tensor:
         return hidden.mean(dim=1)
     kept = (~padded)[:, :, None].to(hidden.dtype)
     return (hidden * kept).sum(dim=1) / kept.sum(dim=1)
-
-
-def weighted_cross_entropy(logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:
-    """Binary cross entropy of ``[batch, label]``, positives weighted, mean over elements.
-
-    It is computed in float32 whatever the precision of the logits.
-    """
-    return functional.binary_cross_entropy_with_logits(
-        logits.float(), labels.float(), pos_weight=pos_weight.float()
-    )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.checkpoint_files import FAIRSEQ, PRETRAINING_WEIGHTS, read_json
+from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import EcgFmConfig
 from ecg_assets.models.fairseq_defaults import FINETUNING_CFG, PRETRAINING_CFG
@@ -33,7 +34,7 @@ _HEAD = ("proj.weight", "proj.bias")
 
 
 def export_fairseq(
-    model: EcgFmForClassification | EcgFm | str | Path,
+    model: EcgClassifier | EcgFm | str | Path,
     path: str | Path,
     *,
     like: str | Path | None = None,
@@ -64,12 +65,18 @@ def export_fairseq(
     Raises
     ------
     CheckpointError
-        When `like` is of another architecture, an encoder comes without the weights that
-        fairseq-signals' pre-training model needs, or fairseq-signals has no such model: it
-        puts no projection between convolutions and an encoder of the same width.
+        When the model is no ECG-FM, `like` is of another architecture, an encoder comes
+        without the weights that fairseq-signals' pre-training model needs, or fairseq-signals
+        has no such model: it puts no projection between convolutions and an encoder of the
+        same width.
     """
     folder = Path(model) if isinstance(model, str | Path) else None
     source = load_checkpoint(model) if isinstance(model, str | Path) else model
+    if not isinstance(source, EcgFmForClassification | EcgFm):
+        raise CheckpointError(
+            f"{type(source).__name__} is no model of fairseq-signals, which cannot load it; only "
+            "ECG-FM can be exported."
+        )
     frame = _find_frame(source, folder, None if like is None else read_fairseq(Path(like)))
     content = {
         "args": None,

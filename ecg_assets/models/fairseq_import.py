@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
-from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.models.checkpoint import (
     load_weights,
     require_channels,
@@ -20,24 +20,29 @@ from ecg_assets.models.checkpoint import (
     write_json,
 )
 from ecg_assets.models.checkpoint_files import (
-    CONFIG,
     FAIRSEQ,
     IMPORT_REPORT,
     MODEL_CARD,
     PRETRAINING_WEIGHTS,
-    WEIGHTS,
 )
 from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import EcgFmConfig
 from ecg_assets.models.fairseq_config import Architecture, read_architecture
-from ecg_assets.models.fairseq_file import FairseqFile, read_fairseq
+from ecg_assets.models.fairseq_file import FairseqFile, fairseq_file, read_fairseq
 from ecg_assets.models.fairseq_names import MappedWeights, map_weights
+from ecg_assets.models.families import FAMILIES
+from ecg_assets.models.import_report import (
+    IMPORT_VERSION,
+    describe_source,
+    name_origin,
+    require_replaceable,
+)
 from ecg_assets.models.model_card import model_card
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
 from ecg_assets.storage import replace_folder
 
-_IMPORT_VERSION = 1
-"""Counts up when the same file would be imported as another folder."""
+_FAMILY = FAMILIES[EcgFmConfig.model_type]
+_log = logging.getLogger(__name__)
 
 
 def import_fairseq(
@@ -84,7 +89,7 @@ def import_fairseq(
         number of labels, `spec` other channels, or the folder holds something else.
     """
     path, folder = Path(path), Path(folder)
-    _require_replaceable(folder)
+    require_replaceable(folder)
     file = read_fairseq(path)
     start = None if pretrained is None else read_fairseq(Path(pretrained))
     architecture = read_architecture(file, start)
@@ -101,58 +106,36 @@ def import_fairseq(
             save_file(kept, target / PRETRAINING_WEIGHTS, metadata={"format": "pt"})
         write_json(target / FAIRSEQ, _history(file))
         report = _report(file, architecture, mapped) | {
-            name: _origin(value, was_given=given[name])
+            name: name_origin(value, was_given=given[name], family=_FAMILY.title)
             for name, value in (("signal_spec", spec), ("label_vocabulary", vocabulary))
         }
         write_json(target / IMPORT_REPORT, report)
         card = model_card(
-            config,
+            _FAMILY,
+            _describe(model),
             report,
             folder=folder.name,
-            n_parameters=sum(parameter.numel() for parameter in model.parameters()),
             spec=spec,
             vocabulary=vocabulary,
+            n_labels=config.num_labels,
         )
         (target / MODEL_CARD).write_text(card, encoding="utf-8")
     return folder
 
 
-def imported_folder(path: Path, cache: Path) -> Path:
-    """Return a checkpoint folder as it is, and that of a .pt file, imported once.
-
-    Parameters
-    ----------
-    path
-        A checkpoint folder, or a .pt file of fairseq-signals.
-    cache
-        Imports stand below it, by the file's content: a changed file is imported anew.
-
-    Raises
-    ------
-    CheckpointError
-        As `import_fairseq`, or when there is nothing at `path`.
-    """
-    if path.is_dir():
-        return path
-    if not path.is_file():
-        raise CheckpointError(
-            f"No pretrained checkpoint at {path}. Give a checkpoint folder, or a .pt file of "
-            "fairseq-signals."
-        )
-    identity = {"file": fingerprint_file(path), "import_version": _IMPORT_VERSION}
-    folder = cache / fingerprint_json(identity)
-    if not all((folder / name).is_file() for name in (CONFIG, WEIGHTS, IMPORT_REPORT)):
-        import_fairseq(path, folder)
-    return folder
-
-
-def _require_replaceable(folder: Path) -> None:
-    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and not (folder / IMPORT_REPORT).is_file():
-        raise CheckpointError(
-            f"{folder} exists and is no earlier import (it has no {IMPORT_REPORT}), so it is not "
-            "replaced. Give a new folder."
-        )
+def load_fairseq(
+    content: object, path: Path, pretrained: Path | None = None
+) -> EcgFmForClassification | EcgFm:
+    """Build the model of a .pt file's content; see `load_checkpoint`."""
+    file = fairseq_file(content, path)
+    start = None if pretrained is None else read_fairseq(pretrained)
+    architecture = read_architecture(file, start)
+    for assumption in architecture.assumed:
+        _log.warning("%s: assumed %s", path, assumption)
+    config, finetuned = architecture.config, file.is_finetuned
+    mapped = map_weights(file.model, config, finetuned=finetuned, where=str(path))
+    model = EcgFmForClassification(config) if finetuned else EcgFm(config)
+    return load_weights(model, mapped.weights, where=str(path))
 
 
 def _meaning(
@@ -206,21 +189,21 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
-def _origin(value: SignalSpec | LabelVocabulary | None, *, was_given: bool) -> str:
-    """Say where the meaning of input or outputs comes from; the file never tells."""
-    if value is None:
-        return "unknown"
-    return "given" if was_given else "assumed to be ECG-FM's"
+def _describe(model: EcgFmForClassification | EcgFm) -> str:
+    config = model.config
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"{config.num_hidden_layers} layers of width {config.hidden_size}, "
+        f"{config.num_attention_heads} heads, {config.n_channels} input channels,\n"
+        f"  {n_parameters:,} parameters"
+    )
 
 
 def _report(file: FairseqFile, architecture: Architecture, mapped: MappedWeights) -> dict[str, Any]:
     return {
-        "source": {
-            "name": file.path.name,
-            "fingerprint": fingerprint_file(file.path),
-            "n_bytes": file.path.stat().st_size,
-        },
-        "import_version": _IMPORT_VERSION,
+        "source": describe_source(file.path),
+        "import_version": IMPORT_VERSION,
+        "writer": "fairseq-signals",
         "kind": "fine-tuned" if file.is_finetuned else "pre-trained",
         "assumed": list(architecture.assumed),
         "mapped": [

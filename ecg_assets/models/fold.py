@@ -8,22 +8,26 @@ under training would move N times as little.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import Tensor, nn
 
-from ecg_assets.models.ecg_fm import EcgFmForClassification
+from ecg_assets.models.classifier import EcgClassifier
+
+Model = TypeVar("Model", bound=EcgClassifier)
 
 
-def fold_lead_one(model: EcgFmForClassification) -> EcgFmForClassification:
+def fold_lead_one(model: Model) -> Model:
     """Make a model that reads one lead repeated N times read that lead once, in place.
 
     Parameters
     ----------
     model
-        Reads N channels; every other weight stays as it is.
+        ECG-FM that reads N channels; every other weight stays as it is.
 
     Returns
     -------
-    EcgFmForClassification
+    EcgClassifier
         The same object: 1 channel, `config.folded_from` = N. Its outputs equal the
         former ones on N equal channels to float32 rounding.
     """
@@ -37,7 +41,7 @@ def fold_lead_one(model: EcgFmForClassification) -> EcgFmForClassification:
     return model
 
 
-def unfold_lead_one(model: EcgFmForClassification, n_channels: int = 12) -> EcgFmForClassification:
+def unfold_lead_one(model: Model, n_channels: int = 12) -> Model:
     """Make a 1-channel model read the same lead `n_channels` times, in place.
 
     Each channel gets an equal share of the weight: folding again gives the same weight
@@ -60,12 +64,12 @@ def unfold_weight(weight: Tensor, n_channels: int) -> Tensor:
     return share.repeat(1, n_channels, 1)
 
 
-def _first(model: EcgFmForClassification) -> nn.Conv1d:
+def _first(model: EcgClassifier) -> nn.Conv1d:
     layer: nn.Conv1d = model.encoder.feature_extractor.conv_layers[0].conv
     return layer
 
 
-def _replace(model: EcgFmForClassification, weight: Tensor) -> None:
+def _replace(model: EcgClassifier, weight: Tensor) -> None:
     """Give the first convolution another weight ``[feature, channel, kernel]``."""
     layer = _first(model)
     layer.weight = nn.Parameter(weight.contiguous(), requires_grad=layer.weight.requires_grad)

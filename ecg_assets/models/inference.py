@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from ecg_assets.build import Manifest, SignalCache
 from ecg_assets.labels.label_vocabulary import require_same_labels
@@ -14,6 +15,7 @@ from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.device import autocast, choose_device
 from ecg_assets.models.inputs import read_segments
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.probabilities import is_exclusive, to_probabilities
 from ecg_assets.preprocess.signal_spec import require_same_spec
 
 
@@ -27,7 +29,7 @@ def predict_records(
     batch_size: int = 256,
     precision: str = "fp32",
 ) -> Predictions:
-    """Score recordings: a sigmoid for each segment, aggregated by each label's rule.
+    """Score recordings: a sigmoid or softmax for each segment, aggregated by each label's rule.
 
     Parameters
     ----------
@@ -61,7 +63,8 @@ def predict_records(
         batch_size=batch_size,
         precision=precision,
     )
-    return to_predictions(manifest, signals, rows, logits)
+    exclusive = is_exclusive(trained.model.config)
+    return to_predictions(manifest, signals, rows, logits, exclusive=exclusive)
 
 
 def predict_logits(
@@ -80,17 +83,33 @@ def predict_logits(
     `predict_records`.
     """
     require_same_spec(trained.spec, manifest.spec, where="the manifest")
+    n_channels = trained.model.config.n_channels
+    batches = (
+        read_segments(signals, rows[start : start + batch_size], trained.spec, n_channels)[0]
+        for start in range(0, len(rows), batch_size)
+    )
+    return score_segments(trained, batches, device=device, precision=precision)
+
+
+def score_segments(
+    trained: TrainedModel,
+    batches: Iterable[NDArray[np.float32]],
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+) -> NDArray[np.float32]:
+    """Compute the logits of batches of model input, ``(segment, label)``.
+
+    Each batch is ``(segment, channel, sample)``, with the model's channels.
+    """
     place = choose_device(device)
     model = trained.model.to(place).eval()
-    n_channels = model.config.n_channels
-    batches = [np.empty((0, len(trained.vocabulary)), np.float32)]
+    logits = [np.empty((0, len(trained.vocabulary)), np.float32)]
     with torch.inference_mode(), autocast(place, precision):
-        for start in range(0, len(rows), batch_size):
-            chosen = rows[start : start + batch_size]
-            segments, _ = read_segments(signals, chosen, trained.spec, n_channels)
-            logits = model(torch.from_numpy(segments).to(place)).logits
-            batches.append(logits.float().cpu().numpy())
-    return np.concatenate(batches)
+        for segments in batches:
+            found = model(torch.from_numpy(segments).to(place)).logits
+            logits.append(found.float().cpu().numpy())
+    return np.concatenate(logits)
 
 
 def to_predictions(
@@ -98,14 +117,24 @@ def to_predictions(
     signals: SignalCache,
     rows: NDArray[np.int64],
     logits: NDArray[np.float32],
+    *,
+    exclusive: bool = False,
+    columns: Sequence[int] | None = None,
 ) -> Predictions:
-    """Turn logits of segments, as `predict_logits` gives them, into scores of recordings."""
+    """Turn logits of segments, as `predict_logits` gives them, into scores of recordings.
+
+    `exclusive` says that just one of the model's labels is true at a time; `columns` are the
+    outputs that the manifest's labels are, by default all in order.
+    """
     record_index = np.repeat(np.arange(len(rows)), signals.n_segments(rows, manifest.spec))
     index = manifest.index.iloc[rows]
+    probability = to_probabilities(logits, exclusive=exclusive)
+    if columns is not None:
+        probability = probability[:, list(columns)]
     return Predictions(
         record_ids=index["record_id"].to_numpy().astype(np.str_),
         subject_ids=index["subject_id"].to_numpy().astype(np.str_),
         vocabulary=manifest.vocabulary,
         target=manifest.targets[rows],
-        score=aggregate_segments(expit(logits), record_index, manifest.vocabulary),
+        score=aggregate_segments(probability, record_index, manifest.vocabulary),
     )

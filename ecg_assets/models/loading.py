@@ -1,23 +1,23 @@
-"""A model from any checkpoint that can be read: a folder of ours, or a fairseq-signals file."""
+"""A model from any checkpoint that can be read: a folder of ours, or a file of its authors."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecg_assets.models.checkpoint import load_weights, read_config, read_weights
 from ecg_assets.models.checkpoint_files import CONFIG, WEIGHTS, require_files
-from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
-from ecg_assets.models.fairseq_config import read_architecture
-from ecg_assets.models.fairseq_file import read_fairseq
-from ecg_assets.models.fairseq_names import map_weights
+from ecg_assets.models.families import FAMILIES, family_of_file
+from ecg_assets.models.torch_file import read_torch_file
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from ecg_assets.models.classifier import EcgClassifier
+    from ecg_assets.models.ecg_fm import EcgFm
 
 
 def load_checkpoint(
     path: str | Path, *, pretrained: str | Path | None = None
-) -> EcgFmForClassification | EcgFm:
+) -> EcgClassifier | EcgFm:
     """Load a model in evaluation mode.
 
     Called on standardized samples, float32 ``(batch, lead, sample)``, and optionally on
@@ -29,8 +29,8 @@ def load_checkpoint(
     Parameters
     ----------
     path
-        A checkpoint folder of this package, or a .pt file that fairseq-signals wrote. No
-        code in it is run.
+        A checkpoint folder of this package, a .pt file that fairseq-signals wrote, or a .pth
+        file of ECGFounder. No code in it is run.
     pretrained
         The .pt file that a fine-tuned .pt file started from. It is needed only where that
         one does not tell its number of attention heads; the error says so.
@@ -45,19 +45,18 @@ def load_checkpoint(
     path = Path(path)
     if path.is_dir():
         return _load_folder(path)
-    file = read_fairseq(path)
-    start = None if pretrained is None else read_fairseq(Path(pretrained))
-    architecture = read_architecture(file, start)
-    for assumption in architecture.assumed:
-        _log.warning("%s: assumed %s", path, assumption)
-    config, finetuned = architecture.config, file.is_finetuned
-    mapped = map_weights(file.model, config, finetuned=finetuned, where=str(path))
-    model = EcgFmForClassification(config) if finetuned else EcgFm(config)
-    return load_weights(model, mapped.weights, where=str(path))
+    content = read_torch_file(path)
+    start = None if pretrained is None else Path(pretrained)
+    model: EcgClassifier | EcgFm = family_of_file(content, path).load_file(content, path, start)
+    return model
 
 
-def _load_folder(folder: Path) -> EcgFmForClassification | EcgFm:
+def _load_folder(folder: Path) -> EcgClassifier | EcgFm:
     require_files(folder, (CONFIG, WEIGHTS))
     config, weights = read_config(folder), read_weights(folder)
-    model = EcgFmForClassification(config) if "head.weight" in weights else EcgFm(config)
-    return load_weights(model, weights, where=str(folder))
+    family = FAMILIES[config.model_type]
+    head = f"{family.classifier_class.head_name}.weight"
+    if family.encoder_class is not None and head not in weights:
+        encoder: EcgFm = load_weights(family.encoder_class(config), weights, where=str(folder))
+        return encoder
+    return load_weights(family.classifier_class(config), weights, where=str(folder))

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import expit
 
 from ecg_assets.errors import SpecMismatch
 from ecg_assets.models.aggregation import aggregate_segments
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.inputs import require_channels
+from ecg_assets.models.probabilities import is_exclusive, to_probabilities
 from ecg_assets.preprocess import project_channels, segment, standardize
 from ecg_assets.preprocess.stored_record import read_stored_record
 
 
 def predict_recording(trained: TrainedModel, path: str | Path) -> dict[str, float]:
-    """Score one recording: a sigmoid for each segment, aggregated by each label's rule.
+    """Score one recording: a sigmoid or softmax for each segment, aggregated by each label's rule.
 
     Parameters
     ----------
@@ -59,7 +59,9 @@ def predict_recording(trained: TrainedModel, path: str | Path) -> dict[str, floa
     with torch.inference_mode():
         device = trained.model.device
         logits = trained.model(torch.from_numpy(project_channels(segments, n_channels)).to(device))
-    probability = expit(logits.logits.float().cpu().numpy())
+    probability = to_probabilities(
+        logits.logits.float().cpu().numpy(), exclusive=is_exclusive(trained.model.config)
+    )
     same_record = np.zeros(len(segments), np.int64)
     (scores,) = aggregate_segments(probability, same_record, trained.vocabulary)
     return dict(zip(trained.vocabulary.names, scores.tolist(), strict=True))

@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecg_assets.models.ecg_fm import EcgFmForClassification
+from ecg_assets.errors import SettingsError
+from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.families import family_of
 
 METHODS = ("integrated-gradients", "attention")
 
 
 def saliency(
-    model: EcgFmForClassification,
+    model: EcgClassifier,
     signal: NDArray[np.float32],
     label: int,
     method: str = "integrated-gradients",
@@ -40,7 +42,7 @@ def saliency(
         ``integrated-gradients`` (https://arxiv.org/abs/1703.01365, from a signal of zeros, which
         is each lead's mean): summed over all samples and channels they are the logit minus that
         of zeros. ``attention``: rollout (https://arxiv.org/abs/2005.00928) averaged over the
-        tokens that are pooled.
+        tokens that are pooled; a family without a transformer has none.
     n_steps
         Points of the integral.
 
@@ -48,9 +50,20 @@ def saliency(
     -------
     NDArray[np.float32]
         ``(sample,)``: summed over channels. Gradients have a sign, attention is at least 0.
+
+    Raises
+    ------
+    SettingsError
+        When attention is asked of a family that has none.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; allowed: {METHODS}.")
+    family = family_of(model)
+    if method == "attention" and not family.has_attention:
+        raise SettingsError(
+            f"{family.title} has no attention to show: it is made of convolutions. Use method "
+            "'integrated-gradients'."
+        )
     inputs = torch.from_numpy(signal)[None].to(model.device)
     if method == "attention":
         return _rollout(model, inputs)
@@ -58,13 +71,13 @@ def saliency(
 
 
 def _integrate(
-    model: EcgFmForClassification, inputs: Tensor, label: int, n_steps: int
+    model: EcgClassifier, inputs: Tensor, label: int, n_steps: int
 ) -> NDArray[np.float32]:
     """Sum gradients on the way from zeros to the signal.
 
-    The group norm makes the model blind to amplitude but for the smallest: nearly all of
-    the difference from zeros arises in the first percent of the way. Steps grow with the
-    fourth power, so that they see it.
+    ECG-FM's group norm makes it blind to amplitude but for the smallest: nearly all of the
+    difference from zeros arises in the first percent of the way. Steps grow with the fourth
+    power, so that they see it.
     """
     total = torch.zeros_like(inputs)
     for step in range(n_steps):
@@ -78,7 +91,7 @@ def _integrate(
     return weights
 
 
-def _rollout(model: EcgFmForClassification, inputs: Tensor) -> NDArray[np.float32]:
+def _rollout(model: Any, inputs: Tensor) -> NDArray[np.float32]:
     found: list[Tensor] = []
 
     def keep(layer: Any, arguments: tuple[Any, ...]) -> None:

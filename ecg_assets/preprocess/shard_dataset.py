@@ -50,6 +50,13 @@ class ShardDataset(Mapping[str, Path]):
         """``record_id``, ``shard`` and ``row`` of every recording, read once."""
         return self.read(["record_id"])
 
+    @cached_property
+    def leads(self) -> tuple[str, ...]:
+        """Leads that every shard stores, in the first one's order."""
+        stored = [_stored_leads(path) for path in self.values()]
+        first = stored[0] if stored else ()
+        return tuple(lead for lead in first if all(lead in names for names in stored))
+
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Read columns other than samples, of all recordings, after ``shard`` and ``row``.
 
@@ -127,6 +134,11 @@ class ShardDataset(Mapping[str, Path]):
                 columns = _columns(file, leads, path)
                 for batch in file.iter_batches(n_records, columns=columns):
                     yield shard, batch
+
+
+def _stored_leads(path: Path) -> list[str]:
+    names = pq.read_schema(path).names
+    return [name.removeprefix("lead_") for name in names if name.startswith("lead_")]
 
 
 def _read_rows(

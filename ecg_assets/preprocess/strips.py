@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
@@ -68,14 +67,21 @@ def draw_strips(
         axes.set_ylim(-max(1.0, min(reach, 3.0)), max(1.0, min(reach, 3.0)))
         if shade is not None:
             _draw_shade(axes, shade, len(signal) / rate)
-        for axis, small, large in ((axes.xaxis, 0.04, 0.2), (axes.yaxis, 0.1, 0.5)):
-            axis.set_minor_locator(MultipleLocator(small))
-            axis.set_major_locator(MultipleLocator(large))
-        axes.grid(which="minor", color="#fbe3e3", linewidth=0.4)
-        axes.grid(which="major", color="#f2b8b8", linewidth=0.6)
-        axes.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+        _draw_paper(axes)
         axes.set_title(caption, fontsize=9, loc="left")
     return to_png(figure)
+
+
+def _draw_paper(axes: Axes) -> None:
+    """Draw the squares of ECG paper; as lines, because ticks of this number take seconds."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    for factor, color, width in ((1, "#fbe3e3", 0.4), (5, "#f2b8b8", 0.6)):
+        small_s, small_mv = 0.04 * factor, 0.1 * factor
+        columns = small_s * np.arange(np.ceil(left / small_s), right / small_s)
+        rows = small_mv * np.arange(np.ceil(bottom / small_mv), top / small_mv)
+        axes.vlines(columns, bottom, top, color=color, linewidth=width, zorder=0.5)
+        axes.hlines(rows, left, right, color=color, linewidth=width, zorder=0.5)
+    axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
 
 
 def _draw_shade(axes: Axes, weights: NDArray[np.float32], seconds: float) -> None:

@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.finetune.history import History, best_row
-from ecg_assets.finetune.run_record import describe_hardware, git_commit, package_versions
+from ecg_assets.finetune.run_record import describe_hardware
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.work_folder import best_checkpoint, list_checkpoints
+from ecg_assets.lineage import git_commit, package_versions
 from ecg_assets.models.checkpoint import load_weights, save_model
 from ecg_assets.models.checkpoint_files import (
     CONFIG,

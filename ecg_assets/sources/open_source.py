@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.sources.code_15 import EXAMS_FILE, Code15
+from ecg_assets.sources.condition_folders import ConditionFolders
 from ecg_assets.sources.folder import Folder
 from ecg_assets.sources.folder_labels import LABELS_FILE
 from ecg_assets.sources.mimic_iv_ecg import RECORD_LIST_FILE, REPORTS_FILE, MimicIvEcg
@@ -14,7 +15,15 @@ from ecg_assets.sources.physionet2021 import PhysioNet2021
 from ecg_assets.sources.ptb_xl import DATABASE_FILE, PtbXl
 from ecg_assets.sources.source import Source
 
-SOURCE_NAMES = ("mimic-iv-ecg", "physionet-2021", "ptb-xl", "code-15", "folder", "synthetic")
+SOURCE_NAMES = (
+    "mimic-iv-ecg",
+    "physionet-2021",
+    "ptb-xl",
+    "code-15",
+    "condition-folders",
+    "folder",
+    "synthetic",
+)
 
 _NEEDED_FILES = {
     "mimic-iv-ecg": (RECORD_LIST_FILE, REPORTS_FILE),
@@ -27,6 +36,7 @@ _OPENERS: dict[str, Callable[[Path], Source]] = {
     "physionet-2021": PhysioNet2021,
     "ptb-xl": PtbXl,
     "code-15": Code15,
+    "condition-folders": ConditionFolders,
     "folder": Folder,
 }
 

@@ -42,8 +42,9 @@ class RemoteRoot:
     def fetch_tables(self, folder: Path, source: str) -> None:
         """Copy what lists a source's recordings; a file of the same size is not copied again.
 
-        That is the files right at the root but signals, and all headers of PhysioNet 2021,
-        which has no table of its recordings. A ``folder`` is copied whole.
+        That is the files right at the root but signals, and all headers of PhysioNet 2021 and
+        of folders of conditions, which have no table of their recordings. A ``folder`` is
+        copied whole.
 
         Parameters
         ----------
@@ -59,7 +60,7 @@ class RemoteRoot:
         """
         system, base = self._open()
         try:
-            if source in {"folder", "physionet-2021"}:
+            if source in {"folder", "physionet-2021", "condition-folders"}:
                 found = system.find(base, detail=True).values()
             else:
                 found = system.ls(base, detail=True)

@@ -28,8 +28,9 @@ SNOMED_CT = "snomed-ct"
 SCP_ECG = "scp-ecg"
 CODE_15 = "code-15"
 OWN_LABELS = "own-labels"
-CODINGS = (REPORT_TEXT, SNOMED_CT, SCP_ECG, CODE_15, OWN_LABELS)
-"""What a line can be: text of a report, a code, or the name of a label that is true."""
+CONDITION_FOLDER = "condition-folder"
+CODINGS = (REPORT_TEXT, SNOMED_CT, SCP_ECG, CODE_15, OWN_LABELS, CONDITION_FOLDER)
+"""What a line can be: text of a report, a code, a label that is true, a condition's folder."""
 
 NO_LABEL = "(none)"
 """The line of a recording that was labelled and has no label; one without lines is unlabelled."""

@@ -46,6 +46,14 @@ def test_targets_and_split_are_joined_by_key(cohort: Cohort) -> None:
     assert manifest.rows("test").tolist() == [5]
 
 
+def test_some_rows_keep_their_targets_and_the_weights_of_all(cohort: Cohort) -> None:
+    manifest = cohort.manifest()
+    some = manifest.take(manifest.rows("test"))
+    assert some.index["record_id"].tolist() == ["b2"]
+    assert some.targets.tolist() == [[1, 1]]
+    assert some.pos_weight.tolist() == manifest.pos_weight.tolist()
+
+
 def test_class_weights_are_of_train_and_finite(cohort: Cohort) -> None:
     manifest = cohort.manifest()
     assert manifest.pos_weight.tolist() == [1 / 3, 1.0]

@@ -15,7 +15,7 @@ from ecg_assets.finetune import FinetuneRequest, finetune
 from ecg_assets.finetune.segments import EpochShuffle
 from ecg_assets.finetune.train import EpochTrainer
 from ecg_assets.models.checkpoint import load_trained
-from ecg_assets.models.fairseq_import import imported_folder
+from ecg_assets.models.pretrained_folder import imported_folder
 from ecg_assets_tests.finetune.golden_data import golden_data
 
 pytestmark = pytest.mark.reference

@@ -18,9 +18,10 @@ from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint import save_trained
+from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_fm import EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import ecg_fm_config
-from ecg_assets.models.fairseq_import import imported_folder
+from ecg_assets.models.pretrained_folder import imported_folder
 from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
 
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def _start(folder: Path, recipe: Recipe = FROZEN, **changes: Any) -> EcgFmForClassification:
+def _start(folder: Path, recipe: Recipe = FROZEN, **changes: Any) -> EcgClassifier:
     values: dict[str, Any] = {"spec": SPEC, "vocabulary": VOCABULARY, **changes}
     fingerprint = fingerprint_file(folder / "model.safetensors")
     return pretrained_model(recipe, folder=folder, **{"fingerprint": fingerprint, **values})

@@ -43,6 +43,15 @@ def shards(root: Path) -> ShardDataset:
     return ShardDataset(paths)
 
 
+def test_leads_are_those_that_every_shard_stores(root: Path, shards: ShardDataset) -> None:
+    assert shards.leads == LEADS
+    one_lead = preprocess_shard(record_list(["r000"], "p1002"), root, ("V1",))
+    path = root / "p1002.parquet"
+    write_shard(one_lead, path, root / "p1002.rejects.parquet")
+    assert ShardDataset({**shards, "p1002": path}).leads == ("V1",)
+    assert ShardDataset({}).leads == ()
+
+
 def test_it_is_a_mapping_of_paths_and_opening_reads_nothing(tmp_path: Path) -> None:
     dataset = ShardDataset({"p2": tmp_path / "b", "p1": tmp_path / "a"})
     assert list(dataset) == ["p1", "p2"]

@@ -1,0 +1,134 @@
+"""What each model family gives to training, inference and explanation: one interface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from ecg_assets.errors import SettingsError
+from ecg_assets.models.probabilities import is_exclusive
+
+
+class EcgClassifier(nn.Module):
+    """Signals to features to logits; a family says how, the rest of the package only that.
+
+    A family derives from it and from transformers' `PreTrainedModel`, which stores it.
+    `config` has ``n_channels``, ``num_labels`` and ``hidden_size``, the width of the features.
+
+    Attributes
+    ----------
+    head_name
+        Name of the last layer, a `nn.Linear`; all other weights are the encoder.
+    """
+
+    config: Any
+    head_name: ClassVar[str] = "head"
+
+    if TYPE_CHECKING:
+        # The rest is PreTrainedModel's, which transformers gives no types for.
+        def __getattr__(self, name: str) -> Any: ...
+
+    def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Compute the features of signals, which the last layer reads.
+
+        Parameters
+        ----------
+        input_values
+            Standardized samples, float32 ``[batch, channel, sample]``.
+        lengths
+            Samples before the padding, integer ``[batch]``; None when nothing is padded.
+
+        Returns
+        -------
+        Tensor
+            ``[batch, feature]``.
+        """
+        raise NotImplementedError
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Compute logits ``[batch, label]`` of features ``[batch, feature]``."""
+        raise NotImplementedError
+
+    def freeze_convolutions(self) -> None:
+        """Exclude the convolutions before the transformer from training."""
+        raise SettingsError(
+            f"{type(self).__name__} has no convolutions apart from the rest to freeze. Set "
+            "freeze_convolutions=False, or train its last layer alone (method='linear-probe')."
+        )
+
+    def head_parameters(self) -> set[str]:
+        """Name the weights of the last layer, as the checkpoint has them."""
+        return {f"{self.head_name}.{name}" for name in ("weight", "bias")}
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """List all weights but the last layer's."""
+        start = f"{self.head_name}."
+        return [value for name, value in self.named_parameters() if not name.startswith(start)]
+
+    def forward(
+        self,
+        input_values: Tensor,
+        lengths: Tensor | None = None,
+        labels: Tensor | None = None,
+        pos_weight: Tensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """Compute logits, and the loss where labels and their weights are given.
+
+        Parameters
+        ----------
+        input_values
+            Standardized samples, float32 ``[batch, channel, sample]``.
+        lengths
+            Samples before the padding, integer ``[batch]``; None when nothing is padded.
+        labels
+            0 or 1, ``[batch, label]``.
+        pos_weight
+            Weight of the positives of each label, ``[label]``.
+
+        Returns
+        -------
+        SequenceClassifierOutput
+            ``logits`` ``[batch, label]`` and, with labels, ``loss`` as `classification_loss`
+            has it.
+        """
+        logits = self.classify(self.embed(input_values, lengths))
+        loss = None
+        if labels is not None and pos_weight is not None:
+            loss = classification_loss(self.config, logits, labels, pos_weight)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def classification_loss(config: Any, logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:
+    """Compute what training minimizes, in float32 whatever the precision of the logits.
+
+    Parameters
+    ----------
+    config
+        Says whether the labels exclude one another.
+    logits, labels
+        ``[batch, label]``; labels that exclude one another have a single 1 in each row.
+    pos_weight
+        Weight of the positives of each label, ``[label]``; exclusive labels have none.
+
+    Returns
+    -------
+    Tensor
+        Of exclusive labels the mean cross entropy of their softmax, else the mean of the
+        weighted binary cross entropy over all elements.
+    """
+    if is_exclusive(config):
+        return functional.cross_entropy(logits.float(), labels.argmax(dim=-1))
+    return weighted_cross_entropy(logits, labels, pos_weight)
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:
+    """Binary cross entropy of ``[batch, label]``, positives weighted, mean over elements.
+
+    It is computed in float32 whatever the precision of the logits.
+    """
+    return functional.binary_cross_entropy_with_logits(
+        logits.float(), labels.float(), pos_weight=pos_weight.float()
+    )

@@ -1,0 +1,177 @@
+"""A checkpoint file of ECGFounder to a checkpoint folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ecg_assets.errors import CheckpointError
+from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.models.checkpoint import load_weights, require_labels, save_model, write_json
+from ecg_assets.models.checkpoint_files import IMPORT_REPORT, MODEL_CARD
+from ecg_assets.models.ecg_founder_file import (
+    ASSUMED,
+    EcgFounderFile,
+    ecg_founder_file,
+    keep_outputs,
+    read_ecg_founder,
+)
+from ecg_assets.models.ecg_founder_labels import ecg_founder_labels, find_statements
+from ecg_assets.models.families import FAMILIES
+from ecg_assets.models.import_report import (
+    IMPORT_VERSION,
+    describe_source,
+    name_origin,
+    require_replaceable,
+)
+from ecg_assets.models.model_card import model_card
+from ecg_assets.models.net1d import EcgFounder
+from ecg_assets.models.net1d_config import Net1DConfig
+from ecg_assets.preprocess import signal_spec_of_kind
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
+from ecg_assets.storage import replace_folder
+
+_FAMILY = FAMILIES[Net1DConfig.model_type]
+
+
+def import_ecg_founder(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
+) -> Path:
+    """Import a .pth file of ECGFounder as a checkpoint folder; no code in it is run.
+
+    The folder appears complete or not at all. It starts fine-tuning, which gives it another
+    last layer where the labels are others.
+
+    Parameters
+    ----------
+    path
+        ``12_lead_ECGFounder.pth``, ``1_lead_ECGFounder.pth``, or a file fine-tuned from one.
+    folder
+        Where to write; an earlier import there is replaced, anything else is refused.
+    spec
+        What the model reads. By default what ECGFounder's training reads: 10 s at 500 Hz,
+        filtered, all leads z-scored together; twelve leads, or Lead I for one channel.
+    vocabulary
+        What its outputs mean. By default ECGFounder's statements when there are 150; other
+        numbers go without. A folder without it is not evaluated. Of 150 outputs those are
+        kept that stand for the labels of the label set six-conditions, where these are given.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UnsafeCheckpoint
+        When the file would run code.
+    CheckpointError
+        When the file is no Net1D, a weight is missing or one too many, `spec` has another
+        number of leads, `vocabulary` another number of labels, or the folder holds something
+        else.
+    """
+    path, folder = Path(path), Path(folder)
+    require_replaceable(folder)
+    file, outputs = _choose_outputs(read_ecg_founder(path), vocabulary)
+    model = load_weights(EcgFounder(file.config), file.weights, where=str(path))
+    given = {"signal_spec": spec is not None, "label_vocabulary": vocabulary is not None}
+    spec, vocabulary = _meaning(file, spec, vocabulary)
+    report = _report(file, outputs) | {
+        name: name_origin(value, was_given=given[name], family=_FAMILY.title)
+        for name, value in (("signal_spec", spec), ("label_vocabulary", vocabulary))
+    }
+    with replace_folder(folder) as target:
+        save_model(target, model, spec, vocabulary)
+        write_json(target / IMPORT_REPORT, report)
+        card = model_card(
+            _FAMILY,
+            _describe(model),
+            report,
+            folder=folder.name,
+            spec=spec,
+            vocabulary=vocabulary,
+            n_labels=file.config.num_labels,
+        )
+        (target / MODEL_CARD).write_text(card, encoding="utf-8")
+    return folder
+
+
+def load_ecg_founder(content: object, path: Path, pretrained: Path | None = None) -> EcgFounder:
+    """Build the model of a .pth file's content, which needs no other file."""
+    file = ecg_founder_file(content, path)
+    return load_weights(EcgFounder(file.config), file.weights, where=str(path))
+
+
+def _choose_outputs(
+    file: EcgFounderFile, vocabulary: LabelVocabulary | None
+) -> tuple[EcgFounderFile, dict[str, str]]:
+    """Keep what stands for the labels of a vocabulary; give the statement of each."""
+    statements = ecg_founder_labels().names
+    if vocabulary is None or file.config.num_labels != len(statements):
+        return file, {}
+    chosen = find_statements(vocabulary)
+    if chosen is None:
+        return file, {}
+    kept = keep_outputs(file, [statements.index(name) for name in chosen])
+    return kept, dict(zip(vocabulary.names, chosen, strict=True))
+
+
+def _meaning(
+    file: EcgFounderFile, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
+) -> tuple[SignalSpec | None, LabelVocabulary | None]:
+    """Check spec and vocabulary, or take ECGFounder's where they fit."""
+    config, labels = file.config, ecg_founder_labels()
+    leads = {1: ("I",), len(STANDARD_LEADS): STANDARD_LEADS}.get(config.n_channels)
+    if spec is None and leads is not None:
+        spec = signal_spec_of_kind(_FAMILY.signal_kind, leads=leads)
+    if spec is not None:
+        _require_leads(file, spec)
+    if vocabulary is None and config.num_labels == len(labels):
+        vocabulary = labels
+    if vocabulary is not None:
+        require_labels(config, vocabulary, where=str(file.path))
+    return spec, vocabulary
+
+
+def _require_leads(file: EcgFounderFile, spec: SignalSpec) -> None:
+    n_channels = file.config.n_channels
+    if not n_channels == spec.n_channels == len(spec.leads):
+        raise CheckpointError(
+            f"{file.path} reads {n_channels} leads, each its own, but the signal spec gives "
+            f"{len(spec.leads)} ({', '.join(spec.leads)}) on {spec.n_channels} channels. Give a "
+            f"spec of {n_channels} leads (ECG_LEADS=all for twelve), or import the file of that "
+            "many leads: 12_lead_ECGFounder.pth or 1_lead_ECGFounder.pth."
+        )
+
+
+def _describe(model: EcgFounder) -> str:
+    config = model.config
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"Net1D of {len(config.filter_list)} stages with {sum(config.m_blocks_list)} blocks, "
+        f"{config.hidden_size} features, {config.n_channels} input channels, {n_parameters:,} "
+        "parameters"
+    )
+
+
+def _report(file: EcgFounderFile, outputs: dict[str, str]) -> dict[str, Any]:
+    return {
+        "source": describe_source(file.path),
+        "import_version": IMPORT_VERSION,
+        "kind": f"{file.config.n_channels} leads",
+        "writer": _FAMILY.title,
+        "assumed": list(ASSUMED),
+        "mapped": [
+            {"from": name, "to": name, "shape": list(value.shape)}
+            for name, value in file.weights.items()
+        ],
+        "outputs": outputs,
+        "dropped": [],
+        # An import with either does not get this far.
+        "missing": [],
+        "unexpected": [],
+    }
