@@ -16,3 +16,11 @@ def reference_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data at {folder}; set ECG_REFERENCE_DATA")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests, keep each file, and all users of `finished`, in one."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = "finished" if "finished" in fixtures else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -26,8 +26,8 @@ def _commands(*start: str) -> list[list[str]]:
 
 
 def _settings_in_code() -> set[str]:
-    """Names of the variables that the settings, partitions and executor read."""
-    files = ("resources/settings.py", "partitions.py", "executor.py")
+    """Names of the variables that the settings, partitions, executor and sensors read."""
+    files = ("resources/settings.py", "partitions.py", "executor.py", "automation.py", "alerts.py")
     text = "".join((ROOT / "ecg_assets" / "defs" / name).read_text() for name in files)
     return set(re.findall(r'"(ECG_[A-Z_]+)"', text))
 

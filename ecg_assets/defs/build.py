@@ -7,14 +7,21 @@ from typing import Any
 
 import dagster as dg
 
-from ecg_assets.defs import automation, io_managers
+from ecg_assets.defs import automation, io_managers, jobs
 from ecg_assets.defs.assets import (
     apply,
+    classification,
+    cross_validation,
     evaluation,
+    external,
     finetune,
+    grid_search,
     labels,
     preprocess,
     pretrain,
+    production,
+    report,
+    slices,
     sources,
     split,
 )
@@ -37,13 +44,20 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
                 build_assets,
                 pretrain,
                 finetune,
+                cross_validation,
+                grid_search,
                 evaluation,
+                slices,
+                external,
+                report,
+                classification,
                 apply,
+                production,
             ]
         ),
         asset_checks=ALL_CHECKS,
-        jobs=automation.JOBS,
-        sensors=[automation.new_checkpoints],
+        jobs=jobs.JOBS,
+        sensors=automation.SENSORS,
         schedules=[automation.weekly_reevaluation],
         resources={
             "settings": settings,

@@ -60,9 +60,11 @@ def version_of(
     return _version(instance, dg.AssetKey(asset), partition)
 
 
-def input_version_of(instance: dg.DagsterInstance, asset: str, upstream: str) -> str | None:
+def input_version_of(
+    instance: dg.DagsterInstance, asset: str, upstream: str, partition: str | None = None
+) -> str | None:
     """Find the data version of `upstream` that an asset's latest materialization was made from."""
-    event = _latest_materialization(instance, dg.AssetKey(asset), None)
+    event = _latest_materialization(instance, dg.AssetKey(asset), partition)
     tags: Mapping[str, Any] = (event.tags or {}) if event else {}
     return tags.get(f"dagster/input_data_version/{upstream}")
 

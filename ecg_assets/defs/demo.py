@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -20,10 +21,14 @@ from dagster._core.storage.tags import (
 
 from ecg_assets.defs.build import build_definitions
 from ecg_assets.defs.checkpoint_state import complete_checkpoints, needs_evaluation
+from ecg_assets.defs.data_versions import latest_metadata
 from ecg_assets.defs.freshness import assets_to_run
 from ecg_assets.defs.partitions import CHECKPOINTS, SHARDS
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.summary import summary_text
+
+PRETRAINING_EPOCHS = 4
+PROBE = "linear-probe"
 
 
 class Demo:
@@ -39,13 +44,32 @@ class Demo:
         self._job("tables", only=["record_list"], always=True)
         self._job("tables")
         self._job("preprocess", shards=self._instance.get_dynamic_partitions(str(SHARDS.name)))
+        self._job("describe_data")
         self._job("finetune")
+        self._train_probe()
         for checkpoint in complete_checkpoints(self._settings.checkpoints):
             self._instance.add_dynamic_partitions(str(CHECKPOINTS.name), [checkpoint.checkpoint_id])
             if needs_evaluation(self._instance, self._settings, checkpoint):
                 self._job("evaluate", partition=checkpoint.checkpoint_id, always=True)
         self._job("leaderboard_job")
         print(summary_text(self._settings))
+
+    def _train_probe(self) -> None:
+        """Train the rival: a linear probe on an encoder pre-trained on the same signals.
+
+        A probe of a random encoder would be beaten by anything.
+        """
+        if self._settings.preset != "tiny":  # its own encoder may be large, and is not made here
+            return
+        self._job("pretrain", config={"pretrained_checkpoint": {"epochs": PRETRAINING_EPOCHS}})
+        encoder = latest_metadata(self._instance, "pretrained_checkpoint")["folder"].value
+        last = latest_metadata(self._instance, "finetuned_checkpoint")["method"].value
+        self._job(
+            "finetune",
+            only=["finetuned_checkpoint"],
+            always=last != PROBE,
+            config={"finetuned_checkpoint": {"method": PROBE, "pretrained": str(encoder)}},
+        )
 
     def _job(
         self,
@@ -55,6 +79,7 @@ class Demo:
         shards: Sequence[str] = (),
         partition: str | None = None,
         always: bool = False,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         job = self._definitions.resolve_job_def(name)
         keys = [dg.AssetKey(asset) for asset in only] or sorted(
@@ -80,7 +105,10 @@ class Demo:
             asset_selection=keys,
             partition_key=partition,
             tags=tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "INFO"}}},
+                "ops": {name: {"config": values} for name, values in (config or {}).items()},
+            },
             raise_on_error=True,
         )
         print(f"  done in {time.monotonic() - started:.0f} s (run {result.run_id})", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,8 @@ from numpy.typing import NDArray
 from ecg_assets.build import Manifest
 from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.tables import table_metadata
-from ecg_assets.evaluation import EvaluationResult, choose_examples
-from ecg_assets.evaluation.figures import (
-    draw_auroc_forest,
-    draw_precision_recall_curves,
-    draw_roc_curves,
-)
+from ecg_assets.evaluation import EvaluationResult, Strip
+from ecg_assets.evaluation.report.figures import draw_auroc_forest
 from ecg_assets.models.checkpoint_files import CheckpointCard
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv
@@ -61,24 +58,22 @@ def metrics_metadata(result: EvaluationResult) -> dict[str, Any]:
     }
 
 
-def draw_pictures(
-    result: EvaluationResult, predictions: Predictions, manifest: Manifest, shard_folder: Path
+def draw_examples(
+    strips: Sequence[Strip], predictions: Predictions, manifest: Manifest, shard_folder: Path
 ) -> dict[str, bytes]:
-    """Draw the report's pictures, by title."""
-    pictures = {
-        "AUROC by label": draw_auroc_forest(result),
-        "ROC curves": draw_roc_curves(predictions, result),
-        "Precision recall curves": draw_precision_recall_curves(predictions, result),
-    }
-    strips = choose_examples(predictions, result)
-    if strips:
-        lead = manifest.spec.leads[0]
+    """Draw the report's examples, a picture a label, by title."""
+    lead = manifest.spec.leads[0]
+    by_label: dict[str, list[Strip]] = {}
+    for strip in strips:
+        by_label.setdefault(strip.label, []).append(strip)
+    pictures = {}
+    for label, chosen in by_label.items():
         read = [
             read_signal_mv(manifest, str(predictions.record_ids[strip.row]), shard_folder, lead)
-            for strip in strips
+            for strip in chosen
         ]
-        pictures["Example strips"] = draw_strips(
-            [f"{strip.caption} · lead {lead}" for strip in strips],
+        pictures[f"Examples of {label}"] = draw_strips(
+            [f"{strip.caption} · lead {lead}" for strip in chosen],
             [signal for signal, _ in read],
             [rate for _, rate in read],
         )

@@ -14,8 +14,10 @@ MAX_PROCESSES = 2
 
 
 def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """Choose by ECG_EXECUTOR: ``processes`` or ``ray``.
+    """Choose by ECG_EXECUTOR: ``processes``, ``one-process`` or ``ray``.
 
+    One process for all steps of a run spares small runs the start of a process a step; a
+    step that dies takes its run with it.
     A step on Ray is a job of the cluster at RAY_ADDRESS. Its machines must see the same
     DAGSTER_HOME, ECG_DATA_DIR and ECG_RAW_ROOT, which go to them with all other ECG_ variables.
 
@@ -27,8 +29,11 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
     name = os.environ.get("ECG_EXECUTOR", "processes")
     if name == "processes":
         return dg.multiprocess_executor.configured({"max_concurrent": MAX_PROCESSES})
+    if name == "one-process":
+        return dg.in_process_executor
     if name != "ray":
-        raise SettingsError(f"ECG_EXECUTOR is {name!r}; allowed: ('processes', 'ray').")
+        allowed = ("processes", "one-process", "ray")
+        raise SettingsError(f"ECG_EXECUTOR is {name!r}; allowed: {allowed}.")
     try:
         from dagster_ray.core.executor import ray_executor
     except ImportError as error:

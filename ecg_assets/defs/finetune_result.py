@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,20 @@ import pandas as pd
 
 from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.tables import table_metadata
+from ecg_assets.lineage import fingerprint_file
+from ecg_assets.models.checkpoint_files import WEIGHTS
 
 _NUMBERS = ("valid_loss", "valid_macro_auroc", "test_loss", "test_macro_auroc")
+
+
+def trained_result(
+    folder: Path, metadata: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult[None]:
+    """Describe a finished checkpoint folder; its weights are the data version."""
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_file(folder / WEIGHTS)),
+        metadata={**checkpoint_metadata(folder), **(metadata or {})},
+    )
 
 
 def checkpoint_metadata(folder: Path) -> dict[str, Any]:
@@ -33,9 +46,15 @@ def checkpoint_metadata(folder: Path) -> dict[str, Any]:
         "package_versions": run["code"]["versions"],
         "hardware": {**run["hardware"], **run["machine"]},
         "inputs": run["inputs"],
+        "splits": table_metadata(_splits_table(run)),
         "curves": png_metadata(folder / "curves.png", "loss and AUROC by epoch"),
         "history": table_metadata(history),
         "run": dg.MetadataValue.json(run),
         "signal_spec": json.loads((folder / "signal_spec.json").read_text()),
         "label_vocabulary": json.loads((folder / "label_vocabulary.json").read_text()),
     }
+
+
+def _splits_table(run: Mapping[str, Any]) -> pd.DataFrame:
+    """Tell of each split what was used, and what exclusive labels left out."""
+    return pd.DataFrame([{"split": name, **counts} for name, counts in run["splits"].items()])

@@ -9,7 +9,15 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from ecg_assets.defs.refused_checkpoints import REFUSED_CHECKPOINTS
 from ecg_assets.evaluation import LEADERBOARD
+from ecg_assets.evaluation.external.crosswalk import LABEL_CROSSWALK
+from ecg_assets.evaluation.leads.lead_degradation import LEAD_DEGRADATION
+from ecg_assets.evaluation.noise.label_noise import LABEL_NOISE
+from ecg_assets.evaluation.shift.drift import DRIFT
+from ecg_assets.evaluation.shift.slices import SLICE_METRICS
+from ecg_assets.finetune.cross_validation import CROSS_VALIDATION
+from ecg_assets.finetune.grid_search import GRID_SEARCH
 from ecg_assets.labels import DIFFERENCES, EVIDENCE, LABELS, UNMATCHED
 from ecg_assets.lineage import fingerprint_table
 from ecg_assets.preprocess import SIGNAL_QUALITY
@@ -30,6 +38,14 @@ TABLES: dict[str, TableSchema] = {
     "split": SPLIT,
     "signal_quality": SIGNAL_QUALITY,
     "leaderboard": LEADERBOARD,
+    "slice_metrics": SLICE_METRICS,
+    "label_noise": LABEL_NOISE,
+    "drift": DRIFT,
+    "label_crosswalk": LABEL_CROSSWALK,
+    "lead_degradation": LEAD_DEGRADATION,
+    "cross_validation": CROSS_VALIDATION,
+    "grid_search": GRID_SEARCH,
+    "refused_checkpoints": REFUSED_CHECKPOINTS,
 }
 
 

@@ -22,5 +22,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
         job.materialize("upstream_labels", "label_differences")
         job.pretrain()
         job.train()
+        job.train_experiments()
         job.evaluate(job.checkpoints[0])
         yield job

@@ -94,7 +94,7 @@ class SmallJob:
         self.materialize(*TABLES)
         self.materialize("signal_shards", "mat_records", shards=self.shards)
         self.materialize("computed_labels", "manifests", "fairseq_manifests", "signal_quality")
-        self.materialize("mirror_status")
+        self.materialize("mirror_status", "label_crosswalk", "drift")
 
     def pretrain(self) -> None:
         """Pre-train the tiny model for one epoch."""
@@ -110,13 +110,36 @@ class SmallJob:
             config={"finetuned_checkpoint": {"config": {"epochs": epochs}}},
         )
 
+    def train_experiments(self) -> None:
+        """Train two folds and one point of the grid for one epoch; the others stay missing."""
+        config = {"epochs": 1}
+        trained = {"fold_checkpoint": ("1", "2"), "grid_checkpoint": ("lr=0.004_batch=32",)}
+        for asset, partitions in trained.items():
+            for partition in partitions:
+                self.materialize(asset, partition=partition, config={asset: {"config": config}})
+        self.materialize("cross_validation", "grid_search")
+
     def evaluate(self, checkpoint: str) -> None:
         """Evaluate one checkpoint and rebuild the leaderboard."""
         self.materialize(
-            "checkpoint", "predictions", "eval_metrics", "eval_report", partition=checkpoint
+            "checkpoint",
+            "predictions",
+            "eval_metrics",
+            "external_metrics",
+            "lead_degradation",
+            "slice_metrics",
+            "label_noise",
+            "eval_report",
+            partition=checkpoint,
         )
         self.materialize("embeddings", "record_scores", "saliency", partition=checkpoint)
-        self.materialize("leaderboard")
+        self.materialize(
+            "classification_results",
+            "production_model",
+            partition=checkpoint,
+            config={"production_model": {"config": {"onnx": False}}},
+        )
+        self.materialize("refused_checkpoints", "leaderboard")
 
     def metadata(self, asset: str, partition: str | None = None) -> dict[str, Any]:
         """Metadata values of an asset's latest materialization."""

@@ -7,6 +7,7 @@ import pytest
 
 from ecg_assets.defs.assets.finetune import FinetuneConfig
 from ecg_assets.finetune import FinetuneRequest, Recipe
+from ecg_assets.finetune.recipe import AUGMENTATIONS
 
 NAMES = (
     "epochs",
@@ -22,6 +23,7 @@ NAMES = (
     "gradient_checkpointing",
     "compile",
     "report_to",
+    *AUGMENTATIONS,
 )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ecg_assets.build import TrainLimit
 from ecg_assets.defs.resources import Settings
 from ecg_assets.errors import SettingsError
 from ecg_assets.preprocess import SignalSpec, signal_spec_of_kind
@@ -52,3 +53,20 @@ def test_unknown_word_is_refused_by_naming_the_others(
     monkeypatch.setenv(variable, "cubic")
     with pytest.raises(SettingsError, match=f"{variable} is 'cubic'; allowed: .*{allowed}"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("0", None), ("200", TrainLimit(200, 1)), ("smallest", TrainLimit("smallest", 1))],
+)
+def test_limit_of_training_recordings_is_a_number_or_smallest(
+    monkeypatch: pytest.MonkeyPatch, text: str, limit: TrainLimit | None
+) -> None:
+    monkeypatch.setenv("ECG_MAX_PER_CONDITION", text)
+    assert Settings(seed=1).train_limit == limit
+
+
+def test_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_MAX_PER_CONDITION", "-5")
+    with pytest.raises(SettingsError, match="ECG_MAX_PER_CONDITION is '-5'"):
+        _ = Settings().train_limit

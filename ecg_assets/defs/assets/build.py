@@ -14,6 +14,8 @@ from ecg_assets.build import (
     write_fairseq_manifest,
     write_reference_manifest,
 )
+from ecg_assets.defs.conditions import MANIFESTS_ARE_BEHIND
+from ecg_assets.defs.database_view import describe_databases
 from ecg_assets.defs.partitions import SHARDS
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata
@@ -48,6 +50,7 @@ def computed_labels(
     io_manager_key="manifest",
     code_version="1",
     kinds={"parquet", "numpy"},
+    automation_condition=MANIFESTS_ARE_BEHIND,
 )
 def manifests(
     context: AssetExecutionContext,
@@ -69,6 +72,7 @@ def manifests(
         spec=settings.signal_spec,
         vocabulary=settings.load_label_set().vocabulary,
         quality=settings.quality_policy,
+        train_limit=settings.train_limit,
     )
     excluded = manifest.excluded.groupby("reason").size().rename("records").reset_index()
     return dg.MaterializeResult(
@@ -77,6 +81,8 @@ def manifests(
         metadata={
             "records": len(manifest.index),
             "excluded": table_metadata(excluded),
+            "max_per_condition": settings.max_per_condition,
+            **describe_databases(manifest, record_list, settings),
             "shards_used": len(signal_shards),
             "shards_registered": len(context.instance.get_dynamic_partitions(str(SHARDS.name))),
             "label_definition": table_metadata(label_definition(manifest)),

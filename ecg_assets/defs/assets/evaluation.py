@@ -8,25 +8,37 @@ import pyarrow.parquet as pq
 from dagster import AssetExecutionContext
 
 from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.defs.checkpoint_state import CONTENT, fingerprint_checkpoint
+from ecg_assets.defs.conditions import (
+    ANY_EVALUATION_CHANGED,
+    EVALUATED_ON_OTHER_DATA,
+    WITH_ITS_INPUTS,
+)
 from ecg_assets.defs.data_versions import current_inputs
+from ecg_assets.defs.dropped_checkpoints import prepare_checkpoint
 from ecg_assets.defs.evaluation_set import (
     choose_rows,
     evaluation_set_name,
     validation_scores_path,
 )
-from ecg_assets.defs.evaluation_view import draw_pictures, metrics_metadata, training_inputs
+from ecg_assets.defs.evaluation_view import metrics_metadata, training_inputs
+from ecg_assets.defs.external_sets import find_unmapped
+from ecg_assets.defs.leaderboard_view import (
+    collect_evaluations,
+    compare_with_champions,
+    leaderboard_metadata,
+)
 from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.pictures import png_metadata
+from ecg_assets.defs.refused_checkpoints import LISTING, list_refused, refusals_kept
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata, table_result
 from ecg_assets.evaluation import (
     EvaluationResult,
     build_leaderboard,
-    evaluate,
+    evaluate_checkpoint,
     write_reference_metrics,
-    write_report,
 )
-from ecg_assets.lineage import fingerprint_folder, fingerprint_json, fingerprint_table
+from ecg_assets.lineage import fingerprint_json, fingerprint_table
 from ecg_assets.models.checkpoint_files import (
     VALIDATION_PREDICTIONS,
     read_card,
@@ -39,21 +51,26 @@ from ecg_assets.storage import replace_file
 @dg.asset(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
-    code_version="1",
+    code_version="2",
     deps=["finetuned_checkpoint"],
 )
 def checkpoint(context: AssetExecutionContext, settings: Settings) -> dg.MaterializeResult[None]:
-    """One checkpoint folder, whatever made it: its weights' fingerprint, spec and labels.
+    """One checkpoint, whatever made it: its content's fingerprint, signal spec and labels.
 
-    It stands between `finetuned_checkpoint` and the evaluation so that a new
-    checkpoint makes no other checkpoint's evaluation stale.
+    A .pt or .pth file below checkpoints is imported into the folder of its name. What
+    cannot be loaded is refused with its reason. This asset stands between
+    `finetuned_checkpoint` and the evaluation so that a new checkpoint makes no other
+    checkpoint's evaluation stale.
     """
-    folder = settings.checkpoints / context.partition_key
+    spec = settings.signal_spec if settings.signal_kind == "ecg-fm" else None
+    with refusals_kept(settings, context.partition_key):
+        folder = prepare_checkpoint(settings.checkpoints, context.partition_key, spec)
     card = read_card(folder)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(card.fingerprint),
+        data_version=dg.DataVersion(fingerprint_checkpoint(folder)),
         metadata={
             "folder": dg.MetadataValue.path(folder),
+            "weights": card.fingerprint,
             "signal_spec": card.spec.to_json(),
             "label_vocabulary": card.vocabulary.to_json(),
         },
@@ -80,6 +97,7 @@ def _open_signals(
     code_version="1",
     kinds={"pytorch", "parquet"},
     deps=["checkpoint", "signal_shards"],
+    automation_condition=EVALUATED_ON_OTHER_DATA,
 )
 def predictions(
     context: AssetExecutionContext, settings: Settings, manifests: Manifest
@@ -118,15 +136,16 @@ def predictions(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
     io_manager_key="metrics",
-    code_version="1",
+    code_version="2",
     kinds={"json"},
+    automation_condition=WITH_ITS_INPUTS,
 )
 def eval_metrics(
     context: AssetExecutionContext, settings: Settings, predictions: Predictions
 ) -> dg.MaterializeResult[EvaluationResult]:
     """Metrics with 95 % intervals over patients, and the fingerprint of everything behind them."""
     card = read_card(settings.checkpoints / context.partition_key)
-    result = evaluate(
+    result = evaluate_checkpoint(
         read_validation_predictions(card.folder, validation_scores_path(settings, card.folder)),
         predictions,
         checkpoint=context.partition_key,
@@ -136,6 +155,7 @@ def eval_metrics(
         lineage=current_inputs(context.instance, context.partition_key) | training_inputs(card),
         n_resamples=settings.n_resamples,
         seed=settings.seed,
+        unmapped=find_unmapped(settings, card.vocabulary.names),
     )
     reference = settings.folder("reference_metrics") / f"{context.partition_key}.csv"
     write_reference_metrics(predictions, reference)
@@ -146,40 +166,42 @@ def eval_metrics(
             **metrics_metadata(result),
             "source": settings.source,
             "checkpoint_fingerprint": card.fingerprint,
+            CONTENT: fingerprint_checkpoint(card.folder),
             "reference_metrics": dg.MetadataValue.path(reference),
         },
     )
 
 
+@dg.asset(group_name="evaluation", io_manager_key="parquet", code_version="1", kinds={"parquet"})
+def refused_checkpoints(settings: Settings) -> dg.MaterializeResult[pd.DataFrame]:
+    """Files and folders below checkpoints that could not be used: why, and since when."""
+    table = list_refused(settings)
+    listing = fingerprint_json(table.to_dict("records"))
+    shown = {"refused": table_metadata(table), LISTING: listing}
+    return table_result("refused_checkpoints", table, shown)
+
+
 @dg.asset(
     group_name="evaluation",
-    partitions_def=CHECKPOINTS,
-    code_version="1",
-    kinds={"html"},
-    deps=["signal_shards"],
+    io_manager_key="parquet",
+    code_version="2",
+    kinds={"parquet"},
+    deps=["predictions"],
+    automation_condition=ANY_EVALUATION_CHANGED,
 )
-def eval_report(
-    context: AssetExecutionContext,
+def leaderboard(
     settings: Settings,
-    manifests: Manifest,
-    predictions: Predictions,
-    eval_metrics: EvaluationResult,
-) -> dg.MaterializeResult[None]:
-    """One HTML page with tables, curves and example strips; the pictures are also here."""
-    pictures = draw_pictures(eval_metrics, predictions, manifests, settings.folder("signal_shards"))
-    folder = settings.folder("eval_report") / context.partition_key
-    path = write_report(eval_metrics, pictures, folder)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(fingerprint_folder(folder)),
-        metadata={
-            "report": dg.MetadataValue.path(path),
-            **{title: png_metadata(png, title) for title, png in pictures.items()},
-        },
-    )
+    eval_metrics: dict[str, EvaluationResult],
+    external_metrics: dict[str, list[EvaluationResult]],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """All evaluated checkpoints side by side, set by set, each against its set's champion.
 
-
-@dg.asset(group_name="evaluation", io_manager_key="parquet", code_version="1", kinds={"parquet"})
-def leaderboard(eval_metrics: dict[str, EvaluationResult]) -> dg.MaterializeResult[pd.DataFrame]:
-    """All evaluated checkpoints side by side; the best one of each set is its champion."""
-    table = build_leaderboard(list(eval_metrics.values()))
-    return table_result("leaderboard", table, {"leaderboard": table_metadata(table)})
+    The champion has the highest macro AUROC over the labels that are defined for all
+    checkpoints of the set. A checkpoint whose files were removed keeps its row.
+    """
+    evaluations = collect_evaluations(settings, eval_metrics, external_metrics)
+    results = [evaluation.result for evaluation in evaluations]
+    comparisons = compare_with_champions(settings, evaluations)
+    table = build_leaderboard(results, comparisons.differences)
+    shown = leaderboard_metadata(settings, table, comparisons)
+    return table_result("leaderboard", table, shown)

@@ -8,15 +8,12 @@ from dagster import AssetExecutionContext
 from pydantic import Field
 
 from ecg_assets.build import Manifest
-from ecg_assets.defs.data_versions import manifest_inputs
 from ecg_assets.defs.fairseq_stage import build_fairseq_request
-from ecg_assets.defs.finetune_result import checkpoint_metadata
+from ecg_assets.defs.finetune_result import trained_result
+from ecg_assets.defs.native_training import native_request, run_training
 from ecg_assets.defs.partitions import CHECKPOINTS
 from ecg_assets.defs.resources import FairseqSignalsResource, Settings, Trainer
 from ecg_assets.finetune.fairseq_request import FAIRSEQ_SIGNALS
-from ecg_assets.finetune.request import FinetuneRequest
-from ecg_assets.lineage import fingerprint_file
-from ecg_assets.storage import replace_file
 
 
 class FinetuneConfig(dg.Config):
@@ -32,6 +29,9 @@ class FinetuneConfig(dg.Config):
     learning_rate: float | None = Field(default=None, description="Peak learning rate.")
     method: str | None = Field(
         default=None, description="full, linear-probe, lora or frozen-then-unfrozen."
+    )
+    objective: str | None = Field(
+        default=None, description="multi-label, or exclusive: one label a recording (softmax)."
     )
     head_epochs: int | None = Field(
         default=None, description="Epochs of the head alone, for frozen-then-unfrozen."
@@ -52,10 +52,25 @@ class FinetuneConfig(dg.Config):
     )
     compile: str | None = Field(default=None, description="torch.compile: auto, on or off.")
     report_to: str | None = Field(default=None, description="none, tensorboard or mlflow.")
+    noise_sd: float | None = Field(
+        default=None, description="Standard deviation of noise added to training segments."
+    )
+    lead_dropout: float | None = Field(
+        default=None, description="Probability that a lead of a training segment becomes 0."
+    )
+    amplitude_change: float | None = Field(
+        default=None, description="Largest relative change of a training segment's amplitude."
+    )
+    time_shift_s: float | None = Field(
+        default=None, description="Longest circular shift of a training segment, in seconds."
+    )
+    wander_amplitude: float | None = Field(
+        default=None, description="Largest height of a slow sine added to training segments."
+    )
     pretrained: str = Field(
         default="",
-        description="Checkpoint folder or .pt file of fairseq-signals to start from (its own "
-        "trainer takes a .pt file alone); empty: ECG_PRETRAINED.",
+        description="Checkpoint folder, .pt file of fairseq-signals (its own trainer takes that "
+        "alone) or .pth file of ECGFounder to start from; empty: ECG_PRETRAINED.",
     )
 
 
@@ -96,52 +111,14 @@ def finetuned_checkpoint(
         )
         # Its own launcher is for processes of the native trainer.
         runner = Trainer(python=trainer.python, grace_s=trainer.grace_s)
-        folder = _run(context, settings, runner, "fairseq_process", fairseq_request)
+        folder = run_training(context, settings, runner, fairseq_request, process="fairseq_process")
         return _result(context, folder)
-    request = FinetuneRequest.from_preset(
-        preset,
-        manifest_folder=settings.folder("manifests"),
-        shard_folder=settings.folder("signal_shards"),
-        cache_folder=settings.folder("cache"),
-        output_folder=settings.checkpoints,
-        seed=settings.seed,
-        device=settings.device,
-        precision=settings.precision,
-        inputs=manifest_inputs(context.instance),
-        trained_on={"source": settings.source, "split_rule": settings.split_rule},
-        pretrained=_pretrained_folder(settings, pretrained),
-        **changes,
+    request = native_request(
+        context.instance, settings, preset=preset, pretrained=pretrained, changes=changes
     )
-    return _result(context, _run(context, settings, trainer, "training_process", request))
-
-
-def _pretrained_folder(settings: Settings, pretrained: str) -> Path | None:
-    """Give the checkpoint folder to start from; a .pt file of fairseq-signals is imported once."""
-    if not pretrained:
-        return None
-    from ecg_assets.models.fairseq_import import imported_folder
-
-    return imported_folder(Path(pretrained), settings.folder("cache") / "imported")
-
-
-def _run(
-    context: AssetExecutionContext,
-    settings: Settings,
-    trainer: Trainer,
-    process: str,
-    request: FinetuneRequest,
-) -> Path:
-    """Run a request in a child process and give its finished folder."""
-    path = settings.data_path / "requests" / f"{request.checkpoint_id}.json"
-    with replace_file(path) as temporary:
-        request.to_json_file(temporary)
-    messages = trainer.run(context, f"ecg_assets.defs.{process}", [path])
-    return Path(messages[-1]["checkpoint"])
+    return _result(context, run_training(context, settings, trainer, request))
 
 
 def _result(context: AssetExecutionContext, folder: Path) -> dg.MaterializeResult[None]:
     context.instance.add_dynamic_partitions(str(CHECKPOINTS.name), [folder.name])
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(fingerprint_file(folder / "model.safetensors")),
-        metadata=checkpoint_metadata(folder),
-    )
+    return trained_result(folder)

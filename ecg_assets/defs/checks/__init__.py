@@ -3,9 +3,11 @@
 from ecg_assets.defs.checks import (
     build,
     evaluation,
+    external,
     finetune,
     labels,
     preprocess,
+    slices,
     sources,
     split,
 )
@@ -18,4 +20,6 @@ ALL_CHECKS = [
     *build.CHECKS,
     *finetune.CHECKS,
     *evaluation.CHECKS,
+    *slices.CHECKS,
+    *external.CHECKS,
 ]

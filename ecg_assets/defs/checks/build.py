@@ -1,10 +1,13 @@
 """Checks of the stage build."""
 
 import dagster as dg
+import pandas as pd
 
 from ecg_assets.build import Manifest, find_missing_samples, label_definition
+from ecg_assets.defs.database_view import count_databases
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata
+from ecg_assets.labels.label_databases import MOST_OF_ONE_DATABASE, find_confounded
 from ecg_assets.split import find_leaking_patients
 
 
@@ -46,4 +49,29 @@ def every_label_has_positives(manifests: Manifest) -> dg.AssetCheckResult:
     )
 
 
-CHECKS = [no_patient_in_two_splits, every_row_points_at_a_sample, every_label_has_positives]
+@dg.asset_check(
+    asset="manifests", additional_ins={"record_list": dg.AssetIn("record_list")}, blocking=False
+)
+def no_label_is_of_one_database(
+    manifests: Manifest, record_list: pd.DataFrame
+) -> dg.AssetCheckResult:
+    """A label whose positives come from one of several databases can be told by its hospital."""
+    counts = count_databases(manifests, record_list)
+    confounded = find_confounded(counts)
+    return dg.AssetCheckResult(
+        passed=confounded.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "databases": int(counts["database"].nunique()),
+            "most_of_one_database": MOST_OF_ONE_DATABASE,
+            "confounded_labels": table_metadata(confounded),
+        },
+    )
+
+
+CHECKS = [
+    no_patient_in_two_splits,
+    every_row_points_at_a_sample,
+    every_label_has_positives,
+    no_label_is_of_one_database,
+]

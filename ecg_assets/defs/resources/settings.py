@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from ecg_assets.build.quality import QualityPolicy
+from ecg_assets.build.train_limit import TrainLimit
 from ecg_assets.errors import SettingsError
 from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
 from ecg_assets.labels.label_set import ECG_FM_17
@@ -121,8 +122,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     pretrained: str = Field(
         default_factory=lambda: os.environ.get("ECG_PRETRAINED", ""),
-        description="Checkpoint folder, or .pt file of fairseq-signals, that fine-tuning starts "
-        "from (ECG_PRETRAINED).",
+        description="Checkpoint folder, .pt file of fairseq-signals or .pth file of ECGFounder "
+        "that fine-tuning starts from (ECG_PRETRAINED).",
     )
     preset: str = Field(
         default_factory=lambda: os.environ.get("ECG_PRESET", "tiny"),
@@ -155,6 +156,11 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: _number(int, "ECG_RESAMPLES", "1000"),
         description="Bootstrap resamples of patients for intervals (ECG_RESAMPLES).",
     )
+    evaluation_sets: list[str] = Field(
+        default_factory=lambda: _words("ECG_EVALUATION_SETS"),
+        description="Other sources to evaluate checkpoints on (ECG_EVALUATION_SETS, e.g. "
+        "ptb-xl,code-15); none named: all whose results are below the data folder.",
+    )
     max_rejected_share: float = Field(
         default_factory=lambda: _number(float, "ECG_MAX_REJECTED_SHARE", "0.05"),
         description="Unreadable share that a shard may have at most (ECG_MAX_REJECTED_SHARE).",
@@ -172,6 +178,12 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: _choice("ECG_FLAWED_RECORDS", "exclude", "keep"),
         description="Recordings with a flat lead or many missing samples: out of manifests, or "
         "kept as the Lead-I pipeline keeps them (ECG_FLAWED_RECORDS).",
+    )
+
+    max_per_condition: str = Field(
+        default_factory=lambda: os.environ.get("ECG_MAX_PER_CONDITION", "0"),
+        description="Most training recordings of each label in manifests (ECG_MAX_PER_CONDITION): "
+        "a number, 0 for all, or smallest: as many as the rarest label has.",
     )
 
     def open_source(self) -> Source:
@@ -254,6 +266,19 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         return QualityPolicy()
 
     @property
+    def train_limit(self) -> TrainLimit | None:
+        """How many training recordings of each label manifests take; None for all."""
+        if self.max_per_condition == "smallest":
+            return TrainLimit("smallest", self.seed)
+        if not self.max_per_condition.isdecimal():
+            raise SettingsError(
+                f"ECG_MAX_PER_CONDITION is {self.max_per_condition!r}; set it to a number of "
+                "recordings, 0 for all, or smallest."
+            )
+        most = int(self.max_per_condition)
+        return TrainLimit(most, self.seed) if most else None
+
+    @property
     def split_rule(self) -> str:
         """How patients are split, in one line: two equal rules never disagree on a patient."""
         if self.meta_split:
@@ -306,4 +331,13 @@ def _names(variable: str, default: str) -> list[str]:
     text = os.environ.get(variable, default)
     if text.strip().lower() == "all":
         return list(STANDARD_LEADS)
+    return _split_words(text)
+
+
+def _words(variable: str) -> list[str]:
+    """Read a comma-separated list from the environment; none by default."""
+    return _split_words(os.environ.get(variable, ""))
+
+
+def _split_words(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]

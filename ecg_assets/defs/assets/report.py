@@ -1,0 +1,74 @@
+"""Stage evaluation: the report of each checkpoint."""
+
+import dagster as dg
+from dagster import AssetExecutionContext
+
+from ecg_assets.build import Manifest
+from ecg_assets.defs.conditions import WITH_ITS_INPUTS
+from ecg_assets.defs.evaluation_view import draw_examples
+from ecg_assets.defs.partitions import CHECKPOINTS
+from ecg_assets.defs.pictures import png_metadata
+from ecg_assets.defs.report_inputs import (
+    SHOWN_ASSETS,
+    describe_background,
+    read_findings,
+    read_suspects,
+)
+from ecg_assets.defs.resources import Settings
+from ecg_assets.evaluation import (
+    EvaluationResult,
+    bootstrap_curves,
+    build_document,
+    choose_examples,
+    draw_report_pictures,
+    write_report,
+)
+from ecg_assets.evaluation.report.write_report import CURVES_TABLE, METRICS_TABLE
+from ecg_assets.lineage import fingerprint_folder
+from ecg_assets.models.predictions import Predictions
+
+
+@dg.asset(
+    group_name="evaluation",
+    partitions_def=CHECKPOINTS,
+    code_version="2",
+    kinds={"html"},
+    deps=["signal_shards", *SHOWN_ASSETS],
+    automation_condition=WITH_ITS_INPUTS,
+)
+def eval_report(
+    context: AssetExecutionContext,
+    settings: Settings,
+    manifests: Manifest,
+    predictions: Predictions,
+    eval_metrics: EvaluationResult,
+) -> dg.MaterializeResult[None]:
+    """One HTML page for a checkpoint: numbers, curves, groups, other datasets, strips, champion.
+
+    ``metrics.json`` beside it holds every number that it shows. What is not stored of
+    other assets is named as absent.
+    """
+    instance, shards = context.instance, settings.folder("signal_shards")
+    findings = read_findings(instance, settings, eval_metrics, predictions)
+    bands = bootstrap_curves(predictions, eval_metrics.reliability, seed=settings.seed)
+    strips = choose_examples(predictions, eval_metrics)
+    pictures = {
+        **draw_report_pictures(eval_metrics, bands, findings),
+        **read_suspects(settings, context.partition_key, findings),
+        **draw_examples(strips, predictions, manifests, shards),
+    }
+    background = describe_background(instance, settings, eval_metrics, bands)
+    folder = settings.folder("eval_report") / context.partition_key
+    path = write_report(
+        build_document(eval_metrics, findings, background, strips),
+        folder,
+        pictures=pictures,
+        tables={METRICS_TABLE: eval_metrics.to_table(), CURVES_TABLE: bands.to_table()},
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_folder(folder)),
+        metadata={
+            "report": dg.MetadataValue.path(path),
+            **{title: png_metadata(png, title) for title, png in pictures.items()},
+        },
+    )

@@ -1,0 +1,181 @@
+"""Stage evaluation: groups of recordings, drift between them, and labels that are doubted."""
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+from dagster import AssetExecutionContext
+
+from ecg_assets.defs.conditions import ANY_INPUT_CHANGED, WITH_ITS_INPUTS
+from ecg_assets.defs.doubted_labels import show_suspects, write_review
+from ecg_assets.defs.evaluation_set import validation_scores_path
+from ecg_assets.defs.partitions import CHECKPOINTS
+from ecg_assets.defs.pictures import png_metadata
+from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.tables import table_metadata, table_result
+from ecg_assets.evaluation.noise.label_noise import rank_label_noise, report_probabilities
+from ecg_assets.evaluation.noise.planted_flips import measure_planted_flips
+from ecg_assets.evaluation.noise.score_calibration import ScoreCalibration
+from ecg_assets.evaluation.shift.drift import (
+    collect_quantities,
+    count_shifted,
+    farthest_from_reference,
+    group_by_origin,
+    measure_drift,
+)
+from ecg_assets.evaluation.shift.recording_facts import (
+    align_facts,
+    describe_recordings,
+    describe_signals,
+)
+from ecg_assets.evaluation.shift.shift_figures import draw_drift, draw_slice_forest
+from ecg_assets.evaluation.shift.slice_groups import group_recordings
+from ecg_assets.evaluation.shift.slices import evaluate_slices, macro_auroc_by_group
+from ecg_assets.evaluation.thresholds import Thresholds
+from ecg_assets.models.checkpoint_files import read_card, read_validation_predictions
+from ecg_assets.models.predictions import Predictions
+from ecg_assets.preprocess import ShardDataset
+
+SLICE_RESAMPLES = 200
+"""Resamples of patients a group: there are some forty groups."""
+
+_ALL_SHARDS = dg.AssetIn("signal_shards", partition_mapping=dg.AllPartitionMapping())
+
+
+@dg.asset(
+    group_name="evaluation",
+    partitions_def=CHECKPOINTS,
+    io_manager_key="parquet",
+    code_version="1",
+    kinds={"parquet"},
+    ins={"signal_shards": _ALL_SHARDS},
+    automation_condition=WITH_ITS_INPUTS,
+)
+def slice_metrics(
+    context: AssetExecutionContext,
+    settings: Settings,
+    predictions: Predictions,
+    record_list: pd.DataFrame,
+    machine_reports: pd.DataFrame,
+    labels: pd.DataFrame,
+    signal_shards: ShardDataset,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """AUROC, AUPRC, sensitivity and specificity by age, sex, heart rate, signal faults, source,
+    year, length of the report and certainty of the labels, with 95 % intervals over patients.
+    """  # noqa: D205
+    folder = settings.checkpoints / context.partition_key
+    facts, lacking = align_facts(
+        predictions.record_ids.tolist(),
+        describe_recordings(record_list, machine_reports, labels),
+        describe_signals(signal_shards, read_card(folder).spec.leads),
+    )
+    validation = read_validation_predictions(folder, validation_scores_path(settings, folder))
+    table = evaluate_slices(
+        predictions,
+        Thresholds.from_validation(validation),
+        group_recordings(facts),
+        n_resamples=min(settings.n_resamples, SLICE_RESAMPLES),
+        seed=settings.seed,
+    )
+    shown = macro_auroc_by_group(table).drop(columns=["label", "metric"])
+    return table_result(
+        "slice_metrics",
+        table,
+        {
+            "macro_auroc_by_group": png_metadata(draw_slice_forest(table), "Macro AUROC by group"),
+            "groups": table_metadata(shown),
+            "note_on_years": _note_on_years(settings.source),
+            **lacking,
+        },
+    )
+
+
+@dg.asset(
+    group_name="evaluation",
+    partitions_def=CHECKPOINTS,
+    io_manager_key="parquet",
+    code_version="1",
+    kinds={"parquet"},
+    ins={"signal_shards": _ALL_SHARDS},
+    automation_condition=WITH_ITS_INPUTS,
+)
+def label_noise(
+    context: AssetExecutionContext,
+    settings: Settings,
+    predictions: Predictions,
+    labels: pd.DataFrame,
+    label_evidence: pd.DataFrame,
+    signal_shards: ShardDataset,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Labels that the model confidently contradicts, the most suspicious first, each with the
+    report line that made it: a list to review.
+    """  # noqa: D205
+    folder = settings.checkpoints / context.partition_key
+    calibration = ScoreCalibration.from_validation(
+        read_validation_predictions(folder, validation_scores_path(settings, folder))
+    )
+    table = rank_label_noise(calibration, predictions, labels, label_evidence)
+    planted = measure_planted_flips(
+        calibration,
+        predictions,
+        report_probabilities(labels, predictions.record_ids, predictions.vocabulary),
+        seed=settings.seed,
+    )
+    target = settings.folder("label_review") / context.partition_key
+    strips = write_review(table, signal_shards, read_card(folder).spec.leads[0], target)
+    names = predictions.vocabulary.names
+    not_judged = {names[label]: reason for label, reason in calibration.reasons.items()}
+    return table_result(
+        "label_noise", table, show_suspects(table, planted, not_judged, strips, target)
+    )
+
+
+@dg.asset(
+    group_name="evaluation",
+    io_manager_key="parquet",
+    code_version="1",
+    kinds={"parquet"},
+    automation_condition=ANY_INPUT_CHANGED,
+)
+def drift(
+    settings: Settings,
+    record_list: pd.DataFrame,
+    labels: pd.DataFrame,
+    split: pd.DataFrame,
+    signal_shards: ShardDataset,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Population stability index of labels, signals, age and sex: of each split against train,
+    of each shard and year against all others, beside what chance alone makes of it.
+    """  # noqa: D205
+    vocabulary = settings.load_label_set().vocabulary
+    quantities = collect_quantities(
+        record_list, describe_signals(signal_shards), labels, vocabulary
+    )
+    table = measure_drift(
+        quantities,
+        group_by_origin(record_list, split),
+        record_list["subject_id"].to_numpy(dtype=str),
+    )
+    picture = draw_drift(table)
+    stored = quantities.filter(like="signal/").notna().any(axis=1)
+    return table_result(
+        "drift",
+        table,
+        {
+            **({"stability": png_metadata(picture, "Population stability")} if picture else {}),
+            **{f"shifted_by_{name}": n for name, n in count_shifted(table).items()},
+            "farthest": table_metadata(farthest_from_reference(table)),
+            "note_on_years": _note_on_years(settings.source),
+            "without_split": len(record_list) - len(split),
+            "without_labels": int(quantities[f"label/{vocabulary.names[0]}"].isna().sum()),
+            "without_signal": int(np.count_nonzero(~stored)),
+        },
+    )
+
+
+def _note_on_years(source: str) -> str:
+    if source in ("mimic-iv-ecg", "synthetic"):
+        return (
+            "Dates of this dataset are shifted by another number of years for each patient: its "
+            "years say nothing about time."
+        )
+    return "Years are those of the recordings, as the dataset gives them."
