@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +20,15 @@ def reference_data() -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests, keep each file, and all users of `finished`, in one."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = "finished" if "finished" in fixtures else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Where processes share the tests: each file, and all users of `finished`, stay in one."""
+    return _ByFixture(config, log)
+
+
+class _ByFixture(LoadScopeScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, test = nodeid.partition("::")
+        file = Path(__file__).resolve().parents[1] / path
+        uses_the_job = test and file.parent.name == "defs" and "finished" in file.read_text("utf-8")
+        return "finished" if uses_the_job else path

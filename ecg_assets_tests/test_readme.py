@@ -25,7 +25,7 @@ def _commands(*start: str) -> list[list[str]]:
     return found
 
 
-def _settings_in_code() -> set[str]:
+def settings_in_code() -> set[str]:
     """Names of the variables that the settings, partitions, executor and sensors read."""
     files = ("resources/settings.py", "partitions.py", "executor.py", "automation.py", "alerts.py")
     text = "".join((ROOT / "ecg_assets" / "defs" / name).read_text() for name in files)
@@ -38,12 +38,12 @@ def test_make_target_exists(command: list[str]) -> None:
 
 
 def test_every_setting_is_in_the_readme_and_no_other() -> None:
-    assert set(VARIABLE.findall(README)) == _settings_in_code()
+    assert set(VARIABLE.findall(README)) == settings_in_code()
 
 
 def test_exports_name_settings() -> None:
     names = {word.split("=")[0] for command in _commands("export") for word in command[1:]}
-    assert names <= _settings_in_code()
+    assert names <= settings_in_code()
 
 
 def test_relative_links_lead_somewhere() -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ from ecg_assets.defs.freshness import assets_to_run
 from ecg_assets.defs.partitions import CHECKPOINTS, SHARDS
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.summary import summary_text
+from ecg_assets.finetune import PRESETS
 
 PRETRAINING_EPOCHS = 4
 PROBE = "linear-probe"
+ENCODER = {"preset": "ecg-founder-six-tiny", "objective": "multi-label"}
+ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
 class Demo:
@@ -45,30 +49,76 @@ class Demo:
         self._job("tables")
         self._job("preprocess", shards=self._instance.get_dynamic_partitions(str(SHARDS.name)))
         self._job("describe_data")
-        self._job("finetune")
-        self._train_probe()
+        self._job("finetune", config={"finetuned_checkpoint": self._first_training()})
+        self._train_rivals()
         for checkpoint in complete_checkpoints(self._settings.checkpoints):
             self._instance.add_dynamic_partitions(str(CHECKPOINTS.name), [checkpoint.checkpoint_id])
             if needs_evaluation(self._instance, self._settings, checkpoint):
                 self._job("evaluate", partition=checkpoint.checkpoint_id, always=True)
+                if self._has_exclusive_labels:
+                    self._export(checkpoint.checkpoint_id)
         self._job("leaderboard_job")
         print(summary_text(self._settings))
 
-    def _train_probe(self) -> None:
-        """Train the rival: a linear probe on an encoder pre-trained on the same signals.
+    @property
+    def _has_exclusive_labels(self) -> bool:
+        recipe = PRESETS.get(self._settings.preset)
+        return recipe is not None and recipe.objective == "exclusive"
 
-        A probe of a random encoder would be beaten by anything.
+    def _first_training(self) -> Mapping[str, str]:
+        """Give the configuration of the first checkpoint: empty, or that of an encoder.
+
+        An encoder stands for published weights, which ECGFounder is fine-tuned from: those
+        were trained on 150 statements, here it is the preset's own labels, each by itself.
         """
-        if self._settings.preset != "tiny":  # its own encoder may be large, and is not made here
-            return
-        self._job("pretrain", config={"pretrained_checkpoint": {"epochs": PRETRAINING_EPOCHS}})
-        encoder = latest_metadata(self._instance, "pretrained_checkpoint")["folder"].value
-        last = latest_metadata(self._instance, "finetuned_checkpoint")["method"].value
+        made_here = self._has_exclusive_labels and not self._settings.pretrained
+        return ENCODER if made_here else {}
+
+    def _train_rivals(self) -> None:
+        """Train what the first checkpoint is compared with: a linear probe at least.
+
+        A probe of a random encoder would be beaten by anything. Large models of other presets
+        have no rival: their encoder is not made here.
+        """
+        if self._settings.preset == "tiny":
+            self._job("pretrain", config={"pretrained_checkpoint": {"epochs": PRETRAINING_EPOCHS}})
+            encoder = latest_metadata(self._instance, "pretrained_checkpoint")["folder"].value
+            self._finetune(method=PROBE, pretrained=str(encoder))
+        elif self._has_exclusive_labels and not self._is_trained(PROBE):
+            encoder = self._settings.pretrained or self._train_encoder()
+            if not self._settings.pretrained:
+                self._finetune(pretrained=encoder)
+            self._finetune(method=PROBE, pretrained=encoder)
+
+    def _train_encoder(self) -> str:
+        """Give the encoder's folder; a finished one is found again, not trained again."""
+        self._finetune(**ENCODER)
+        encoder = latest_metadata(self._instance, "finetuned_checkpoint")["folder"].value
+        print(f"  stands for published weights: {encoder}", flush=True)
+        return str(encoder)
+
+    def _finetune(self, **config: str) -> None:
+        """Train one more checkpoint; not again after a probe, which is the last."""
         self._job(
             "finetune",
             only=["finetuned_checkpoint"],
-            always=last != PROBE,
-            config={"finetuned_checkpoint": {"method": PROBE, "pretrained": str(encoder)}},
+            always=not self._is_trained(PROBE),
+            config={"finetuned_checkpoint": config},
+        )
+
+    def _is_trained(self, method: str) -> bool:
+        """Tell whether the newest checkpoint was trained in this way."""
+        found = latest_metadata(self._instance, "finetuned_checkpoint")["method"].value
+        return bool(found == method)
+
+    def _export(self, checkpoint: str) -> None:
+        """Write the folder to use a checkpoint with; with ONNX where its packages are there."""
+        with_onnx = all(find_spec(name) for name in ONNX_PACKAGES)
+        self._job(
+            "production",
+            partition=checkpoint,
+            always=True,
+            config={"production_model": {"onnx": with_onnx}},
         )
 
     def _job(
@@ -107,7 +157,11 @@ class Demo:
             tags=tags,
             run_config={
                 "loggers": {"console": {"config": {"log_level": "INFO"}}},
-                "ops": {name: {"config": values} for name, values in (config or {}).items()},
+                "ops": {
+                    asset: {"config": values}
+                    for asset, values in (config or {}).items()
+                    if dg.AssetKey(asset) in keys
+                },
             },
             raise_on_error=True,
         )

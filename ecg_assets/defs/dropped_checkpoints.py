@@ -14,6 +14,7 @@ from typing import Any
 
 from ecg_assets.defs.checkpoint_state import fingerprint_checkpoint, is_stored
 from ecg_assets.errors import CheckpointError
+from ecg_assets.labels import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.models.checkpoint_files import IMPORT_REPORT, read_json
 from ecg_assets.preprocess import SignalSpec
@@ -127,7 +128,10 @@ def fingerprint_dropped(path: Path) -> str:
 
 
 def prepare_checkpoint(
-    checkpoints: Path, checkpoint_id: str, ecg_fm_spec: SignalSpec | None = None
+    checkpoints: Path,
+    checkpoint_id: str,
+    ecg_fm_spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
 ) -> Path:
     """Give a checkpoint's folder, verified; import it where it is a file, or a changed one.
 
@@ -137,7 +141,7 @@ def prepare_checkpoint(
         Folder of all checkpoints.
     checkpoint_id
         Name of the folder, or of the file without its suffix.
-    ecg_fm_spec
+    ecg_fm_spec, vocabulary
         See `import_checkpoint_file`.
 
     Raises
@@ -156,7 +160,7 @@ def prepare_checkpoint(
     if source == folder:
         load_trained(folder)
     elif not Dropped(source, fingerprint_file(source)).is_imported:
-        import_checkpoint_file(source, folder, ecg_fm_spec=ecg_fm_spec)
+        import_checkpoint_file(source, folder, ecg_fm_spec=ecg_fm_spec, vocabulary=vocabulary)
     return folder
 
 

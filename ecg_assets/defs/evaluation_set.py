@@ -60,10 +60,8 @@ def choose_rows(
 
 
 def evaluation_set_name(settings: Settings, trained_on: Mapping[str, Any]) -> str:
-    """Name of the set in words."""
-    if not trained_on:
-        return f"{settings.source}, test split, thresholds from its validation split"
-    if trained_on.get("source") != settings.source:
+    """Name of the set in words: the same words for the same recordings, so that they compare."""
+    if trained_on and trained_on.get("source") != settings.source:
         return f"{settings.source}, all recordings (external)"
     return f"{settings.source}, test split"
 

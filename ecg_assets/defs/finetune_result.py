@@ -13,9 +13,9 @@ import pandas as pd
 from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.tables import table_metadata
 from ecg_assets.lineage import fingerprint_file
-from ecg_assets.models.checkpoint_files import WEIGHTS
+from ecg_assets.models.checkpoint_files import CONFUSION_MATRIX, WEIGHTS
 
-_NUMBERS = ("valid_loss", "valid_macro_auroc", "test_loss", "test_macro_auroc")
+_NUMBERS = ("valid_loss", "valid_macro_auroc", "valid_accuracy", "test_loss", "test_macro_auroc")
 
 
 def trained_result(
@@ -29,7 +29,7 @@ def trained_result(
 
 
 def checkpoint_metadata(folder: Path) -> dict[str, Any]:
-    """Read a checkpoint folder's run.json, history.csv and curves.png.
+    """Read a checkpoint folder's run.json, history.csv and pictures.
 
     The test split's numbers are those of the epoch with the lowest validation loss.
     """
@@ -39,7 +39,7 @@ def checkpoint_metadata(folder: Path) -> dict[str, Any]:
         "checkpoint_id": folder.name,
         "folder": dg.MetadataValue.path(folder),
         "best_epoch": int(run["best_epoch"]),
-        **{name: float(run[name]) for name in _NUMBERS if run[name] is not None},
+        **{name: float(run[name]) for name in _NUMBERS if run.get(name) is not None},
         "seed": run["seed"],
         "method": run["request"]["recipe"]["method"],
         "git_commit": run["code"]["git_commit"] or "unknown",
@@ -48,11 +48,19 @@ def checkpoint_metadata(folder: Path) -> dict[str, Any]:
         "inputs": run["inputs"],
         "splits": table_metadata(_splits_table(run)),
         "curves": png_metadata(folder / "curves.png", "loss and AUROC by epoch"),
+        **_confusion_metadata(folder / CONFUSION_MATRIX),
         "history": table_metadata(history),
         "run": dg.MetadataValue.json(run),
         "signal_spec": json.loads((folder / "signal_spec.json").read_text()),
         "label_vocabulary": json.loads((folder / "label_vocabulary.json").read_text()),
     }
+
+
+def _confusion_metadata(path: Path) -> dict[str, Any]:
+    """Show the best epoch's confusion matrix, which exclusive labels alone have."""
+    if not path.is_file():
+        return {}
+    return {"confusion_matrix": png_metadata(path, "validation of the best epoch")}
 
 
 def _splits_table(run: Mapping[str, Any]) -> pd.DataFrame:

@@ -61,6 +61,11 @@ evaluate_job = dg.define_asset_job(
     selection=EVALUATION,
     description="Evaluate one checkpoint (its partition) on the current source.",
 )
+production_job = dg.define_asset_job(
+    "production",
+    selection=dg.AssetSelection.assets("production_model"),
+    description="Write the folder to use one checkpoint (its partition) with.",
+)
 refused_job = dg.define_asset_job(
     "refused",
     selection=dg.AssetSelection.assets("refused_checkpoints"),
@@ -79,6 +84,7 @@ JOBS = [
     pretrain_job,
     data_job,
     evaluate_job,
+    production_job,
     refused_job,
     leaderboard_job,
 ]

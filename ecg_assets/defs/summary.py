@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from ecg_assets.defs.resources import Settings
 from ecg_assets.errors import SchemaError
 from ecg_assets.evaluation import LEADERBOARD, EvaluationResult
+from ecg_assets.evaluation.class_results import DETAILS
 from ecg_assets.evaluation.number_format import format_number
-from ecg_assets.models.checkpoint_files import RUN
+from ecg_assets.finetune import PRESETS
+from ecg_assets.models.checkpoint_files import RUN, read_json
+
+CLASSES = "classification_results"
 
 
 def summary_text(settings: Settings) -> str:
     """Labels with AUROC and interval of each evaluated checkpoint, and the leaderboard.
 
     The leaderboard has the paired difference of each checkpoint from its set's champion.
+    Of models of exclusive classes their accuracy follows, and where its tables lie.
     """
     parts = []
     for path in sorted(settings.folder("eval_metrics").glob("*.json")):
@@ -35,6 +43,9 @@ def summary_text(settings: Settings) -> str:
         table = LEADERBOARD.require(pq.read_table(path)).to_pandas()
         named = table["checkpoint"].map(lambda checkpoint: _name(settings, checkpoint))
         parts.append(_leaderboard(table.assign(checkpoint=named)))
+    folders = sorted(path.parent for path in settings.folder(CLASSES).glob(f"*/{DETAILS}"))
+    if folders:
+        parts.append(_classes(settings, folders))
     return "\n\n".join([*parts, "In the UI: make ui"])
 
 
@@ -42,8 +53,31 @@ def _name(settings: Settings, checkpoint: str) -> str:
     """Name a checkpoint with how it was trained, where that is known."""
     path = settings.checkpoints / checkpoint / RUN
     request = json.loads(path.read_text()).get("request", {}) if path.is_file() else {}
-    method = request.get("recipe", {}).get("method")
-    return f"{checkpoint} ({method})" if method else checkpoint
+    recipe = request.get("recipe", {})
+    if "method" not in recipe:
+        return checkpoint
+    words = [recipe["method"]]
+    if recipe["method"] == "full" and "pretrained" in request["inputs"]:
+        words.append("from pretrained weights")
+    preset = PRESETS.get(str(request.get("preset")))
+    if preset is not None and preset.objective != recipe.get("objective", preset.objective):
+        words.append(recipe["objective"])
+    return f"{checkpoint} ({', '.join(words)})"
+
+
+def _classes(settings: Settings, folders: Sequence[Path]) -> str:
+    width = _width(folder.name for folder in folders)
+    head = f"{'checkpoint':<{width}}{'accuracy':>9}{'right':>9}{'macro F1':>10}   files"
+    lines = []
+    for folder in folders:
+        details = read_json(folder / DETAILS)
+        confusion = np.array(details["confusion_matrix"])
+        right = f"{np.trace(confusion)}/{confusion.sum()}"
+        numbers = (details["overall_accuracy"], details["macro_averages"]["f1-score"])
+        accuracy, f1 = (format_number(math.nan if x is None else x) for x in numbers)
+        lines.append(f"{folder.name:<{width}}{accuracy:>9}{right:>9}{f1:>10}   {folder}")
+    title = "Recordings with just one of the classes, by the class with the highest score"
+    return "\n".join([title, "", head, "-" * len(head), *lines])
 
 
 def _table(result: EvaluationResult, name: str) -> str:
@@ -66,21 +100,22 @@ def _table(result: EvaluationResult, name: str) -> str:
 
 
 def _leaderboard(table: pd.DataFrame) -> str:
-    parts = []
+    parts, width = [], _width(table["checkpoint"])
     for name, rows in table.groupby("evaluation_set", sort=True):
         title = (
             f"Leaderboard on {name}: macro AUROC over {rows['n_labels'].iloc[0]} labels, and its "
             "difference from the champion's, paired by patient"
         )
-        head = f"{'checkpoint':<44}{'AUROC':>8}   {'95 % interval':<18}{'difference':>10}   verdict"
-        lines = [_row(row) for _, row in rows.iterrows()]
+        numbers = f"{'AUROC':>8}   {'95 % interval':<18}{'difference':>10}   verdict"
+        head = f"{'checkpoint':<{width}}{numbers}"
+        lines = [_row(row, width) for _, row in rows.iterrows()]
         parts.append("\n".join([title, "", head, "-" * len(head), *lines]))
     return "\n\n".join(parts)
 
 
-def _row(row: pd.Series[Any]) -> str:
+def _row(row: pd.Series[Any], width: int) -> str:
     interval = _interval(row["macro_auroc_low"], row["macro_auroc_high"])
-    text = f"{row['checkpoint']:<44}{format_number(row['macro_auroc']):>8}   {interval:<18}"
+    text = f"{row['checkpoint']:<{width}}{format_number(row['macro_auroc']):>8}   {interval:<18}"
     if row["is_champion"]:
         return f"{text}{'':>10}   {row['verdict']}"
     difference = format_number(row["difference"], "signed")
@@ -91,3 +126,7 @@ def _row(row: pd.Series[Any]) -> str:
 
 def _interval(low: float, high: float) -> str:
     return f"[{format_number(low)}, {format_number(high)}]"
+
+
+def _width(names: Iterable[str]) -> int:
+    return max(44, *(len(name) + 1 for name in names))

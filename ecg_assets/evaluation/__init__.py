@@ -46,6 +46,7 @@ from ecg_assets.evaluation.shift.slices import SLICE_METRICS, evaluate_slices
 from ecg_assets.evaluation.shift.stability_index import stability_index
 from ecg_assets.evaluation.thresholds import THRESHOLD_RULES, Thresholds
 from ecg_assets.evaluation.training_history import trace_training
+from ecg_assets.models.confusion import class_report, confusion_matrix_table
 
 __all__ = [
     "DIFFERENCES",

@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from ecg_assets.errors import SchemaError
-from ecg_assets.evaluation.class_figures import (
-    draw_class_metrics,
-    draw_class_roc_curves,
-    draw_confusion_matrix,
-)
-from ecg_assets.evaluation.confusion import class_report, confusion_matrix_table
+from ecg_assets.evaluation.class_figures import draw_class_metrics, draw_class_roc_curves
+from ecg_assets.models.confusion import class_report, confusion_matrix_table
+from ecg_assets.models.confusion_figure import draw_confusion_matrix
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.storage import replace_folder
 
 PERFORMANCE = "performance_table.csv"
+DETAILS = "detailed_results.json"
 PICTURES = ("confusion_matrix.png", "per_class_metrics.png", "roc_curves.png")
 MACRO, WEIGHTED = "Macro Avg", "Weighted Avg"
 _COLUMNS = {"name": "Condition", "precision": "Precision", "recall": "Recall", "f1": "F1-Score"}
@@ -115,7 +113,7 @@ def write_class_results(predictions: Predictions, folder: Path) -> ClassResults:
     with replace_folder(folder) as temporary:
         results.performance.to_csv(temporary / PERFORMANCE, index=False)
         _write_json(temporary / "classification_report.json", _as_report(results))
-        _write_json(temporary / "detailed_results.json", _as_details(results))
+        _write_json(temporary / DETAILS, _as_details(results))
         for name, png in zip(PICTURES, pictures, strict=True):
             (temporary / name).write_bytes(png)
     return results

@@ -13,6 +13,7 @@ COLUMNS = (
     "train_loss",
     "valid_loss",
     "valid_macro_auroc",
+    "valid_accuracy",
     "test_loss",
     "test_macro_auroc",
     "learning_rate",
@@ -26,7 +27,8 @@ def read_history(log: Sequence[Mapping[str, Any]]) -> History:
     """Rows of `COLUMNS`, one for each validated epoch; what is undefined is None.
 
     Test columns are None where the test split was not measured. They are reported, and
-    decide nothing: see `best_row` and `training_is_over`.
+    decide nothing: see `best_row` and `training_is_over`. The accuracy is that of labels that
+    exclude one another, None of others.
 
     Parameters
     ----------
@@ -46,6 +48,7 @@ def read_history(log: Sequence[Mapping[str, Any]]) -> History:
                     "train_loss": training["loss"],
                     "valid_loss": entry["eval_valid_loss"],
                     "valid_macro_auroc": _defined(entry["eval_valid_macro_auroc"]),
+                    "valid_accuracy": _defined(entry.get("eval_valid_accuracy")),
                     "test_loss": _defined(entry.get("eval_test_loss")),
                     "test_macro_auroc": _defined(entry.get("eval_test_macro_auroc")),
                     "learning_rate": training["learning_rate"],

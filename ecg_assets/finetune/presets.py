@@ -1,8 +1,10 @@
-"""Named recipes."""
+"""Named recipes, and what each wants of the data unless the user says otherwise."""
 
 from __future__ import annotations
 
 from ecg_assets.finetune.recipe import Recipe
+from ecg_assets.labels.label_set import ECG_FM_17, SIX_CONDITIONS
+from ecg_assets.models.families import FAMILIES
 
 PRESETS: dict[str, Recipe] = {
     # From scratch, for two CPU cores and some hundred recordings: the whole path in minutes.
@@ -38,9 +40,10 @@ PRESETS: dict[str, Recipe] = {
     # ECGFounder fine-tuned for one of six conditions a recording. Published: Adam, 1e-3, decay
     # 1e-4, batches of 32, 50 epochs, clipping at 1, the rate halved on a plateau, an end after
     # 10 epochs without progress (of accuracy there, of the loss here). Decay is decoupled here.
+    # The size is that of random weights: published ones bring their own.
     "ecg-founder-six": Recipe(
         family="ecg-founder",
-        size="base",
+        size="tiny",
         objective="exclusive",
         freeze_convolutions=False,
         epochs=50,
@@ -53,8 +56,8 @@ PRESETS: dict[str, Recipe] = {
         patience=10,
         activation_dropout=0.0,
     ),
-    # The same from scratch for two CPU cores: a small network, few epochs, and small batches,
-    # since few of some hundred recordings have just one of the conditions.
+    # The same from scratch in fewer epochs, and with small batches, since few of some hundred
+    # recordings have just one of the conditions.
     "ecg-founder-six-tiny": Recipe(
         family="ecg-founder",
         size="tiny",
@@ -72,3 +75,24 @@ PRESETS: dict[str, Recipe] = {
     ),
 }
 """Recipe by preset name."""
+
+_LABEL_SETS = {"ecg-founder-six": SIX_CONDITIONS, "ecg-founder-six-tiny": SIX_CONDITIONS}
+
+
+def label_set_of_preset(preset: str) -> str:
+    """Give the label set that a preset is made for; ECG-FM's 17 labels where it names none.
+
+    >>> label_set_of_preset("ecg-founder-six")
+    'six-conditions'
+    """
+    return _LABEL_SETS.get(preset, ECG_FM_17)
+
+
+def signal_kind_of_preset(preset: str) -> str:
+    """Give the kind of signal that a preset's family reads; ECG-FM's for an unknown preset.
+
+    >>> signal_kind_of_preset("ecg-founder-six")
+    'ecg-founder'
+    """
+    recipe = PRESETS.get(preset, PRESETS["tiny"])
+    return FAMILIES[recipe.family].signal_kind

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.finetune.adapters import merge_adapters, save_adapters
+from ecg_assets.finetune.class_reports import class_reports, read_confusions
 from ecg_assets.finetune.curves import draw_curves
-from ecg_assets.finetune.history import history_frame, read_history
+from ecg_assets.finetune.history import History, best_row, history_frame, read_history
 from ecg_assets.finetune.request import FinetuneRequest
 from ecg_assets.finetune.run_record import count_parameters, run_record
 from ecg_assets.finetune.trained_weights import trained_module
@@ -20,6 +23,8 @@ from ecg_assets.finetune.validate import Validation, validate_logits
 from ecg_assets.finetune.work_folder import best_checkpoint, list_checkpoints
 from ecg_assets.models.checkpoint import TrainedModel, save_trained
 from ecg_assets.models.checkpoint_files import (
+    CLASS_REPORTS,
+    CONFUSION_MATRIX,
     CURVES,
     HISTORY,
     MODEL_CARD,
@@ -32,6 +37,7 @@ from ecg_assets.models.checkpoint_files import (
     require_files,
 )
 from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.confusion_figure import draw_confusion_matrix
 from ecg_assets.models.families import family_of
 from ecg_assets.models.inference import predict_logits
 from ecg_assets.storage import replace_folder
@@ -61,7 +67,7 @@ def write_result(
     best = best_checkpoint(work)
     weights = load_file(best.folder / WEIGHTS)
     trained_module(model, request.recipe).load_state_dict(weights, strict=True)
-    history = read_history(list_checkpoints(work)[-1].state["log_history"])
+    log = list_checkpoints(work)[-1].state["log_history"]
     sizes = count_parameters(model)
     with replace_folder(folder) as temporary:
         if request.recipe.method == "lora":
@@ -70,9 +76,7 @@ def write_result(
         trained = TrainedModel(model.eval(), data.manifest.spec, data.manifest.vocabulary)
         validation = _validate(request, data, trained)
         save_trained(temporary, model.cpu(), trained.spec, trained.vocabulary)
-        frame = history_frame(history)
-        frame.to_csv(temporary / HISTORY, index=False)
-        draw_curves(frame, temporary / CURVES)
+        history = _write_epochs(log, trained.vocabulary.names, temporary)
         pq.write_table(validation.predictions.to_table(), temporary / VALIDATION_PREDICTIONS)
         record = run_record(request, data, sizes, history, validation)
         (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -85,6 +89,23 @@ def write_result(
             has_pretraining=has_pretraining,
         )
         (temporary / MODEL_CARD).write_text(card, encoding="utf-8")
+
+
+def _write_epochs(
+    log: Sequence[Mapping[str, Any]], class_names: Sequence[str], folder: Path
+) -> History:
+    """Write what each epoch gave, with reports where classes exclude one another."""
+    history = read_history(log)
+    frame = history_frame(history)
+    frame.to_csv(folder / HISTORY, index=False)
+    draw_curves(frame, folder / CURVES)
+    confusions, best = read_confusions(log, class_names), best_row(history)["epoch"]
+    if confusions:
+        text = json.dumps(class_reports(confusions), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / CLASS_REPORTS).write_text(text + "\n", encoding="utf-8")
+    if best in confusions:
+        (folder / CONFUSION_MATRIX).write_bytes(draw_confusion_matrix(confusions[best]))
+    return history
 
 
 def _validate(request: FinetuneRequest, data: TrainingData, trained: TrainedModel) -> Validation:

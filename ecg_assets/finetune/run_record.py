@@ -37,6 +37,7 @@ def run_record(
         "epochs_trained": history[-1]["epoch"],
         "valid_loss": best["valid_loss"],
         "valid_macro_auroc": best["valid_macro_auroc"],
+        "valid_accuracy": best.get("valid_accuracy"),
         "labels_without_auroc": list(validation.undefined),
         "test_loss": best["test_loss"],
         "test_macro_auroc": best["test_macro_auroc"],

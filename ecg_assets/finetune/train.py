@@ -15,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.finetune.augmentation import AugmentedSegments
+from ecg_assets.finetune.class_reports import KeepConfusion
 from ecg_assets.finetune.data_location import choose_location
 from ecg_assets.finetune.epoch_arguments import epoch_arguments
 from ecg_assets.finetune.history import read_history, training_is_over
@@ -106,7 +107,8 @@ def _build_trainer(
     train_data, evaluation_data = _datasets(request, data, evaluated, model, arguments)
     if request.gradient_checkpointing:
         checkpoint_activations(model)
-    callbacks = [Progress(recipe.epochs, recipe.patience, report), *tracking_callbacks(request)]
+    progress, confusion = Progress(recipe.epochs, recipe.patience, report), KeepConfusion()
+    callbacks = [confusion, progress, *tracking_callbacks(request)]
     if recipe.method == "frozen-then-unfrozen":
         callbacks.append(HeadFirst(model, recipe.head_epochs))
     trainer = EpochTrainer(
@@ -115,7 +117,7 @@ def _build_trainer(
         data_collator=keep_batch,
         train_dataset=train_data,
         eval_dataset=evaluation_data,
-        compute_metrics=_metrics(data, evaluated),
+        compute_metrics=_metrics(data, evaluated, confusion),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
@@ -166,7 +168,9 @@ def checkpoint_activations(model: EcgClassifier) -> None:
     (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
-def _metrics(data: TrainingData, evaluated: Evaluated) -> Callable[[Any], dict[str, float]]:
+def _metrics(
+    data: TrainingData, evaluated: Evaluated, confusion: KeepConfusion
+) -> Callable[[Any], dict[str, float]]:
     ends = np.cumsum([data.n_segments(rows).sum() for _, rows in evaluated])
 
     def measure(outputs: Any) -> dict[str, float]:
@@ -180,6 +184,9 @@ def _metrics(data: TrainingData, evaluated: Evaluated) -> Callable[[Any], dict[s
         for (name, rows), logits in zip(evaluated, parts, strict=True):
             result = validate_logits(data, rows, logits)
             metrics |= {f"{name}_loss": result.loss, f"{name}_macro_auroc": result.macro_auroc}
+            if name == "valid" and result.confusion is not None:
+                metrics["valid_accuracy"] = result.accuracy
+                confusion.keep(result.confusion)
         return metrics
 
     return measure

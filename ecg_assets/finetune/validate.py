@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_expit, log_softmax
 from sklearn.metrics import roc_auc_score
@@ -13,6 +14,7 @@ from ecg_assets.build import Manifest, SignalCache
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.checkpoint_files import read_card
+from ecg_assets.models.confusion import confusion_matrix_table
 from ecg_assets.models.inference import predict_logits, to_predictions
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.models.probabilities import is_exclusive
@@ -32,12 +34,23 @@ class Validation:
         Labels with one class only, left out of `macro_auroc`.
     predictions
         Score of each recording.
+    confusion
+        Recordings by true and called class; None where labels may stand together.
     """
 
     loss: float
     macro_auroc: float
     undefined: tuple[str, ...]
     predictions: Predictions
+    confusion: pd.DataFrame | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Share of recordings whose class was called; NaN where labels may stand together."""
+        if self.confusion is None:
+            return float("nan")
+        counts = self.confusion.to_numpy()
+        return float(np.trace(counts) / counts.sum())
 
 
 def validate_logits(
@@ -50,14 +63,18 @@ def validate_logits(
     )
     aurocs = label_aurocs(predictions)
     defined = [value for value in aurocs.values() if not np.isnan(value)]
-    loss = weighted_loss(logits, targets, data.manifest.pos_weight)
+    loss, confusion = weighted_loss(logits, targets, data.manifest.pos_weight), None
     if data.exclusive:
         loss = exclusive_loss(logits, targets)
+        confusion = confusion_matrix_table(
+            predictions.target, predictions.score, predictions.vocabulary.names
+        )
     return Validation(
         loss=loss,
         macro_auroc=float(np.mean(defined)) if defined else float("nan"),
         undefined=tuple(name for name, value in aurocs.items() if np.isnan(value)),
         predictions=predictions,
+        confusion=confusion,
     )
 
 

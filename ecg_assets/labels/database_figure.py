@@ -8,7 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ecg_assets.figures import INK, to_png
-from ecg_assets.labels.label_databases import MOST_OF_ONE_DATABASE, find_confounded
+from ecg_assets.labels.label_databases import (
+    FEWEST_POSITIVES,
+    MOST_OF_ONE_DATABASE,
+    find_confounded,
+)
 
 _FLAG = "#c0392b"
 
@@ -47,8 +51,8 @@ def draw_databases(counts: pd.DataFrame) -> bytes:
         range(shape[1]), titles, rotation=40, ha="right", rotation_mode="anchor", fontsize=8
     )
     axes.set_yticks(range(shape[0]), list(labels), fontsize=8)
-    title = f"of a label's positives, % (number); red: over {MOST_OF_ONE_DATABASE:.0%} from one"
-    axes.set_title(title, fontsize=9)
+    red = f"of {FEWEST_POSITIVES} or more, over {MOST_OF_ONE_DATABASE:.0%} from one"
+    axes.set_title(f"of a label's positives, % (number); red: {red}", fontsize=9)
     return to_png(figure)
 
 

@@ -15,6 +15,8 @@ import pandas as pd
 
 MOST_OF_ONE_DATABASE = 0.8
 """Share of a label's positives from one database above which the two are confounded."""
+FEWEST_POSITIVES = 20
+"""Positives below which a label's share says nothing: of a single one, one database has all."""
 
 
 def count_by_database(
@@ -62,7 +64,12 @@ def count_by_database(
     )
 
 
-def find_confounded(counts: pd.DataFrame, *, most: float = MOST_OF_ONE_DATABASE) -> pd.DataFrame:
+def find_confounded(
+    counts: pd.DataFrame,
+    *,
+    most: float = MOST_OF_ONE_DATABASE,
+    fewest_positives: int = FEWEST_POSITIVES,
+) -> pd.DataFrame:
     """Find labels of which more than `most` of the positives come from one database.
 
     Parameters
@@ -71,11 +78,16 @@ def find_confounded(counts: pd.DataFrame, *, most: float = MOST_OF_ONE_DATABASE)
         As `count_by_database` returns them.
     most
         Share of a label's positives, 0 to 1.
+    fewest_positives
+        Labels with fewer are passed over.
 
     Returns
     -------
     DataFrame
-        Those rows; none where all recordings come from one database.
+        Those rows, but for databases that hold no smaller share of all recordings: a database
+        with nearly all recordings has nearly all positives of any label.
     """
-    is_alone = counts["database"].nunique() < 2
-    return counts[(counts["share_of_positives"] > most) & (not is_alone)]
+    positives = counts.groupby("label")["positives"].transform("sum")
+    share = counts["share_of_positives"]
+    is_confounded = (share > most) & (share > counts["share_of_records"])
+    return counts[is_confounded & (positives >= fewest_positives)]

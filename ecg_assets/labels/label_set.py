@@ -15,6 +15,7 @@ from ecg_assets.labels.own_labels import OWN, is_own, own_concept
 from ecg_assets.labels.yaml_tables import parse_table
 
 ECG_FM_17 = "ecg-fm-17"
+SIX_CONDITIONS = "six-conditions"
 OWN_SET = "own"
 """The labels that the user's own data brings, as they are."""
 

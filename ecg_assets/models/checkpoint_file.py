@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 
 from ecg_assets.errors import CheckpointError
+from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_files import LABEL_VOCABULARY, SIGNAL_SPEC
-from ecg_assets.models.ecg_founder_file import is_ecg_founder
+from ecg_assets.models.ecg_founder_file import ecg_founder_file, is_ecg_founder
 from ecg_assets.models.ecg_founder_import import import_ecg_founder
+from ecg_assets.models.ecg_founder_labels import ecg_founder_labels, find_statements
 from ecg_assets.models.fairseq_config import read_architecture
 from ecg_assets.models.fairseq_file import read_fairseq
 from ecg_assets.models.fairseq_import import import_fairseq
@@ -19,7 +21,11 @@ from ecg_assets.storage import replace_folder
 
 
 def import_checkpoint_file(
-    path: Path, folder: Path, *, ecg_fm_spec: SignalSpec | None = None
+    path: Path,
+    folder: Path,
+    *,
+    ecg_fm_spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
 ) -> Path:
     """Import a classifier's file by what it holds; no code in it is run.
 
@@ -35,6 +41,9 @@ def import_checkpoint_file(
     ecg_fm_spec
         What a file of fairseq-signals is taken to read where its channels fit; the file does
         not say, e.g. whether twelve channels are twelve leads or Lead I twelve times.
+    vocabulary
+        Labels of the deployment. Of the 150 statements of a public ECGFounder those are kept that
+        stand for them, where each label has one (six-conditions); without, all 150.
 
     Returns
     -------
@@ -52,7 +61,7 @@ def import_checkpoint_file(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as work:
         staged = Path(work) / folder.name
-        _import(path, staged, ecg_fm_spec)
+        _import(path, staged, ecg_fm_spec, vocabulary)
         _require_classifier(staged, path)
         load_trained(staged)
         with replace_folder(folder) as target:
@@ -60,7 +69,12 @@ def import_checkpoint_file(
     return folder
 
 
-def _import(path: Path, folder: Path, ecg_fm_spec: SignalSpec | None) -> None:
+def _import(
+    path: Path,
+    folder: Path,
+    ecg_fm_spec: SignalSpec | None,
+    vocabulary: LabelVocabulary | None,
+) -> None:
     content = read_torch_file(path)
     names = set(content) if isinstance(content, dict) else set()
     if {"cfg", "model"} <= names:
@@ -68,7 +82,11 @@ def _import(path: Path, folder: Path, ecg_fm_spec: SignalSpec | None) -> None:
         fits = ecg_fm_spec and config.n_channels in (ecg_fm_spec.n_channels, len(ecg_fm_spec.leads))
         import_fairseq(path, folder, spec=ecg_fm_spec if fits else None)
     elif is_ecg_founder(content):
-        import_ecg_founder(path, folder)
+        is_public = ecg_founder_file(content, path).config.num_labels == len(ecg_founder_labels())
+        is_expressible = vocabulary is not None and find_statements(vocabulary) is not None
+        import_ecg_founder(
+            path, folder, vocabulary=vocabulary if is_public and is_expressible else None
+        )
     else:
         found = sorted(map(str, names))[:8] if names else type(content).__name__
         raise CheckpointError(

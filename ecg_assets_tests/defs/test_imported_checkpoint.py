@@ -42,5 +42,5 @@ def test_thresholds_come_from_validation_and_numbers_from_test(
     assert set(scored.to_pylist()) == of_split["test"]
     assert set(validated.to_pylist()) == of_split["valid"]
     metrics = json.loads((results / "eval_metrics" / "imported.json").read_text())
-    assert metrics["evaluation_set"].endswith("thresholds from its validation split")
+    assert metrics["evaluation_set"].endswith(", test split")
     assert np.isfinite([row["threshold"] for row in metrics["labels"] if row["threshold"]]).any()

@@ -10,12 +10,40 @@ from ecg_assets.preprocess import SignalSpec, signal_spec_of_kind
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LEADS", "STORED_LEADS", "SEGMENT_S", "SIGNAL_KIND", "RESAMPLING"):
+    signals = ("LEADS", "STORED_LEADS", "SEGMENT_S", "SIGNAL_KIND", "RESAMPLING")
+    for name in (*signals, "LABEL_SET", "PRESET"):
         monkeypatch.delenv(f"ECG_{name}", raising=False)
 
 
 def test_input_is_ecg_fm_s_unless_told_otherwise() -> None:
     assert Settings().signal_spec == SignalSpec()
+
+
+@pytest.mark.parametrize(
+    ("preset", "kind", "label_set"),
+    [
+        ("tiny", "ecg-fm", "ecg-fm-17"),
+        ("ecg-fm-lead-i", "ecg-fm", "ecg-fm-17"),
+        ("ecg-founder-six", "ecg-founder", "six-conditions"),
+        ("ecg-founder-six-tiny", "ecg-founder", "six-conditions"),
+    ],
+)
+def test_preset_brings_its_signals_and_labels(
+    monkeypatch: pytest.MonkeyPatch, preset: str, kind: str, label_set: str
+) -> None:
+    monkeypatch.setenv("ECG_PRESET", preset)
+    settings = Settings()
+    assert (settings.signal_kind, settings.label_set) == (kind, label_set)
+    assert settings.signal_spec == signal_spec_of_kind(kind)
+
+
+def test_what_is_set_wins_over_the_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_PRESET", "ecg-founder-six")
+    monkeypatch.setenv("ECG_SIGNAL_KIND", "raw")
+    monkeypatch.setenv("ECG_LABEL_SET", "own")
+    assert (Settings().signal_kind, Settings().label_set) == ("raw", "own")
+    chosen = Settings(signal_kind="ecg-fm", label_set="ecg-fm-17")
+    assert (chosen.signal_kind, chosen.label_set) == ("ecg-fm", "ecg-fm-17")
 
 
 def test_kind_and_resampling_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,13 @@ from ecg_assets.finetune.validate import exclusive_loss, reproduce_validation_lo
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models import load_trained
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.checkpoint_files import WEIGHTS, read_validation_predictions
+from ecg_assets.models.checkpoint_files import (
+    CLASS_REPORTS,
+    CONFUSION_MATRIX,
+    VALIDATION_PREDICTIONS,
+    WEIGHTS,
+    read_validation_predictions,
+)
 from ecg_assets.models.ecg_fm import EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import ecg_fm_config
 from ecg_assets.models.ecg_founder_import import import_ecg_founder
@@ -100,6 +106,9 @@ def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
     resumed, events = run_toy(request, data)
     assert events[0]["epochs_already_trained"] == 2
     assert (resumed / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
+    for name in (CLASS_REPORTS, CONFUSION_MATRIX, VALIDATION_PREDICTIONS):
+        assert (resumed / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert list(json.loads((resumed / CLASS_REPORTS).read_text())) == ["1", "2", "3"]
 
 
 def test_a_plateau_halves_the_learning_rate_also_after_a_kill(
@@ -161,9 +170,9 @@ def test_data_without_a_recording_of_just_one_label_is_refused(
         run_toy(_request(tmp_path, objective="exclusive"), replace(data, manifest=both))
 
 
-def test_the_presets_are_the_published_recipe_and_a_small_one() -> None:
+def test_the_presets_are_the_published_recipe_and_a_quick_one() -> None:
     recipe = PRESETS["ecg-founder-six"]
-    assert (recipe.size, recipe.epochs, recipe.batch_size) == ("base", 50, 32)
+    assert (recipe.size, recipe.epochs, recipe.batch_size) == ("tiny", 50, 32)
     assert (recipe.learning_rate, recipe.weight_decay) == (1e-3, 1e-4)
     assert (recipe.max_gradient_norm, recipe.patience) == (1.0, 10)
     assert PRESETS["ecg-founder-six-tiny"].objective == recipe.objective == "exclusive"

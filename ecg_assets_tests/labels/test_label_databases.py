@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecg_assets.labels.database_figure import draw_databases
@@ -47,8 +48,29 @@ def test_one_database_is_nothing_to_tell_apart() -> None:
     assert find_confounded(counts).empty
 
 
+def _count(n_positive: tuple[int, int], n_records: tuple[int, int]) -> pd.DataFrame:
+    """Count one label in two databases."""
+    values = [i < n for n, of in zip(n_positive, n_records, strict=True) for i in range(of)]
+    databases = ["a"] * n_records[0] + ["b"] * n_records[1]
+    return count_by_database(np.array(values, np.uint8)[:, None], ["AFLT"], databases)
+
+
 def test_just_the_limit_is_not_more_than_it() -> None:
-    databases = ["a"] * 8 + ["b"] * 2
-    counts = count_by_database(np.ones((10, 1), np.uint8), ["NORM"], databases)
+    counts = _count((16, 4), (30, 30))
     assert find_confounded(counts).empty
     assert find_confounded(counts, most=0.7)["database"].tolist() == ["a"]
+
+
+def test_a_label_of_few_recordings_is_confounded_with_nothing() -> None:
+    assert find_confounded(_count((19, 0), (30, 30))).empty
+    assert find_confounded(_count((20, 0), (30, 30)))["database"].tolist() == ["a"]
+    assert find_confounded(_count((1, 0), (2, 2)), fewest_positives=1)["positives"].tolist() == [1]
+
+
+@pytest.mark.parametrize(("n_others", "is_confounded"), [(10, False), (40, True)])
+def test_a_database_of_nearly_all_recordings_may_have_nearly_all_positives(
+    n_others: int, is_confounded: bool
+) -> None:
+    """It has 45 of 50 positives: as many as of the recordings, or more."""
+    counts = _count((45, 5), (90, n_others))
+    assert find_confounded(counts).empty == (not is_confounded)

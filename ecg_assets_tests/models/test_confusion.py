@@ -2,9 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    classification_report,
+    f1_score,
+    precision_score,
+    recall_score,
+)
 
-from ecg_assets.evaluation import class_report, confusion_matrix_table
+from ecg_assets.models.confusion import (
+    class_report,
+    confusion_matrix_table,
+    name_counts,
+    report_confusion,
+)
 
 NAMES = ["sinus", "afib", "flutter"]
 
@@ -53,6 +64,25 @@ def test_class_never_called_has_no_precision_and_class_never_true_no_recall() ->
     assert undefined.loc[NAMES].to_numpy().tolist() == [[False] * 2, [True, False], [False, True]]
     assert report["recall"]["afib"] == 0 and report["precision"]["flutter"] == 0
     assert report.loc["macro", "recall"] == pytest.approx((0.5 + 0) / 2)
+
+
+def test_report_of_counts_is_scikit_learns_of_the_recordings() -> None:
+    target, score = _simulate()
+    names = np.array(NAMES)
+    true, called = (names[np.argmax(values, axis=1)] for values in (target, score))
+    expected = classification_report(true, called, labels=NAMES, output_dict=True)
+    found = report_confusion(confusion_matrix_table(target, score, NAMES))
+    accuracy = expected.pop("accuracy")
+    assert found.pop("accuracy") == pytest.approx(accuracy)
+    assert list(found) == list(expected)
+    for name, row in expected.items():
+        assert found[name] == pytest.approx(row)
+
+
+def test_report_of_one_class_alone_is_defined_where_it_can_be() -> None:
+    found = report_confusion(name_counts([[0, 2], [0, 0]], ["a", "b"]))
+    assert (found["a"]["recall"], found["b"]["precision"], found["accuracy"]) == (0, 0, 0)
+    assert np.isnan([found["a"]["precision"], found["b"]["recall"]]).all()
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,12 @@ def checkpoint(context: AssetExecutionContext, settings: Settings) -> dg.Materia
     """
     spec = settings.signal_spec if settings.signal_kind == "ecg-fm" else None
     with refusals_kept(settings, context.partition_key):
-        folder = prepare_checkpoint(settings.checkpoints, context.partition_key, spec)
+        folder = prepare_checkpoint(
+            settings.checkpoints,
+            context.partition_key,
+            spec,
+            settings.load_label_set().vocabulary,
+        )
     card = read_card(folder)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint_checkpoint(folder)),

@@ -7,7 +7,11 @@ from ecg_assets.build import Manifest, find_missing_samples, label_definition
 from ecg_assets.defs.database_view import count_databases
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata
-from ecg_assets.labels.label_databases import MOST_OF_ONE_DATABASE, find_confounded
+from ecg_assets.labels.label_databases import (
+    FEWEST_POSITIVES,
+    MOST_OF_ONE_DATABASE,
+    find_confounded,
+)
 from ecg_assets.split import find_leaking_patients
 
 
@@ -64,6 +68,7 @@ def no_label_is_of_one_database(
         metadata={
             "databases": int(counts["database"].nunique()),
             "most_of_one_database": MOST_OF_ONE_DATABASE,
+            "fewest_positives": FEWEST_POSITIVES,
             "confounded_labels": table_metadata(confounded),
         },
     )

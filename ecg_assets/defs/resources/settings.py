@@ -16,8 +16,8 @@ from pydantic import Field
 from ecg_assets.build.quality import QualityPolicy
 from ecg_assets.build.train_limit import TrainLimit
 from ecg_assets.errors import SettingsError
+from ecg_assets.finetune.presets import label_set_of_preset, signal_kind_of_preset
 from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
-from ecg_assets.labels.label_set import ECG_FM_17
 from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.preprocess.mat_form import MatForm, MatLayout
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
@@ -32,6 +32,11 @@ from ecg_assets.sources import (
 )
 
 _Number = TypeVar("_Number", int, float)
+
+
+def _preset() -> str:
+    """Read the preset, which other settings follow where nothing else is said."""
+    return os.environ.get("ECG_PRESET", "tiny")
 
 
 class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -59,9 +64,12 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Leads kept in signal shards (ECG_STORED_LEADS); at least those of ECG_LEADS.",
     )
     signal_kind: SignalKind = Field(
-        default_factory=lambda: _choice("ECG_SIGNAL_KIND", *SIGNAL_KINDS),
+        default_factory=lambda: _choice(
+            "ECG_SIGNAL_KIND", *SIGNAL_KINDS, default=signal_kind_of_preset(_preset())
+        ),
         description="What model input is made of (ECG_SIGNAL_KIND): ecg-fm (each lead z-scored), "
-        "ecg-founder (filtered, all leads z-scored together) or raw (mV).",
+        "ecg-founder (filtered, all leads z-scored together) or raw (mV); unset: what the models "
+        "of ECG_PRESET read.",
     )
     resampling: Literal["linear", "polyphase"] = Field(
         default_factory=lambda: _choice("ECG_RESAMPLING", "linear", "polyphase"),
@@ -78,9 +86,9 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="MIMIC folders (pNNNN) in one shard (ECG_FOLDERS_PER_SHARD).",
     )
     label_set: str = Field(
-        default_factory=lambda: os.environ.get("ECG_LABEL_SET", ECG_FM_17),
+        default_factory=lambda: os.environ.get("ECG_LABEL_SET", label_set_of_preset(_preset())),
         description="Labels: a shipped set's name, the path of a file, or own for those of "
-        "labels.csv (ECG_LABEL_SET).",
+        "labels.csv (ECG_LABEL_SET); unset: those that ECG_PRESET is made for.",
     )
     label_threshold: float = Field(
         default_factory=lambda: _number(float, "ECG_LABEL_THRESHOLD", "0.5"),
@@ -126,7 +134,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         "that fine-tuning starts from (ECG_PRETRAINED).",
     )
     preset: str = Field(
-        default_factory=lambda: os.environ.get("ECG_PRESET", "tiny"),
+        default_factory=_preset,
         description="Fine-tuning preset used when a run names none (ECG_PRESET).",
     )
     trainer: Literal["native", "fairseq-signals"] = Field(
@@ -318,9 +326,9 @@ def _number(kind: type[_Number], variable: str, default: str) -> _Number:
         raise SettingsError(f"{variable} is {text!r}; expected {kind.__name__}.") from error
 
 
-def _choice(variable: str, *allowed: str) -> Any:
-    """Read one of a few words from the environment; the first is the default."""
-    text = os.environ.get(variable, allowed[0])
+def _choice(variable: str, *allowed: str, default: str | None = None) -> Any:
+    """Read one of a few words from the environment; the first is the default unless given."""
+    text = os.environ.get(variable, default or allowed[0])
     if text not in allowed:
         raise SettingsError(f"{variable} is {text!r}; allowed: {allowed}.")
     return text
