@@ -102,6 +102,7 @@ def _row(found: dict[str, dict[str, float]], seconds: float) -> dict[str, Any]:
         "train_loss": train.get("loss"),
         "valid_loss": valid.get("loss"),
         "valid_macro_auroc": valid.get("auroc"),
+        "valid_accuracy": None,
         "test_loss": test.get("loss"),
         "test_macro_auroc": test.get("auroc"),
         "learning_rate": train.get("lr"),

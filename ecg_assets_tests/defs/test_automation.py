@@ -145,12 +145,12 @@ def test_the_finished_job_is_at_rest_and_a_change_is_not_overlooked(finished: Sm
 
 
 def _schedule(job: SmallJob) -> list[dg.RunRequest] | dg.SkipReason:
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=job.instance,
         resources={"settings": job.settings},
         scheduled_execution_time=datetime(2026, 1, 4, 3, tzinfo=timezone.utc),
-    )
-    found = weekly_reevaluation(context)
+    ) as context:
+        found = weekly_reevaluation(context)
     assert isinstance(found, list | dg.SkipReason)
     return found
 
