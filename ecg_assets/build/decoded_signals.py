@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.build.missing_samples import find_missing_samples
 from ecg_assets.errors import SchemaError
-from ecg_assets.preprocess import SignalSpec, lead_scales, read_shard, standardize
+from ecg_assets.preprocess import SignalSpec, read_shard
 from ecg_assets.preprocess.shard_file import require_columns
 from ecg_assets.preprocess.shard_signals import signal_blocks
 from ecg_assets.preprocess.standardize import count_standardized
@@ -125,17 +125,13 @@ def _decode_shard(path: Path, spec: SignalSpec, row_of_stored: dict[int, int], o
             wanted = np.isin(stored, list(row_of_stored))
             table = pa.Table.from_batches([batch]).filter(pa.array(wanted))
             rows = np.array([row_of_stored[row] for row in stored[wanted].tolist()], np.int64)
-            gain, baseline = lead_scales(table, spec.leads)
             for block in signal_blocks(table, spec.leads):
-                at = block.rows
+                at = rows[block.rows]
                 if spec.needs_millivolts:
-                    made = standardize(
-                        block.samples, block.sample_rate_hz, spec, gain[at], baseline[at]
-                    )
-                    out.put(rows[at], made)
+                    out.put(at, block.standardize(spec))
                 else:
-                    out.put(rows[at], block.samples)
-                    out.scales[rows[at]] = _measure(block.samples, spec)
+                    out.put(at, block.samples)
+                    out.scales[at] = _measure(block.samples, spec)
             first += len(batch)
 
 

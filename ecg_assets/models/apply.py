@@ -15,13 +15,7 @@ from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.device import autocast, choose_device
 from ecg_assets.models.inputs import require_channels
 from ecg_assets.models.probabilities import is_exclusive, to_probabilities
-from ecg_assets.preprocess import (
-    ShardDataset,
-    lead_scales,
-    project_channels,
-    segment,
-    standardize,
-)
+from ecg_assets.preprocess import ShardDataset, project_channels, segment
 from ecg_assets.preprocess.shard_signals import signal_blocks
 
 
@@ -93,13 +87,9 @@ def _apply(
     trained: TrainedModel, shard: str, signals: pa.Table, place: torch.device
 ) -> AppliedModel:
     spec, model = trained.spec, trained.model
-    gain, baseline = lead_scales(signals, spec.leads)
     rows, pooled, logits = [], [], []
     for block in signal_blocks(signals, spec.leads):
-        standardized = standardize(
-            block.samples, block.sample_rate_hz, spec, gain[block.rows], baseline[block.rows]
-        )
-        pieces = segment(standardized, spec)
+        pieces = segment(block.standardize(spec), spec)
         if not pieces.shape[1]:
             continue
         rows.append(np.repeat(block.rows, pieces.shape[1]))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ecg_assets.errors import SchemaError
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.saliency import saliency
-from ecg_assets.preprocess import lead_scales, project_channels, segment, standardize
+from ecg_assets.preprocess import project_channels, segment
 from ecg_assets.preprocess.shard_signals import signal_blocks
 
 
@@ -39,13 +39,10 @@ def explain_recordings(
         When a recording is shorter than a segment.
     """
     spec, n_channels = trained.spec, trained.model.config.n_channels
-    gain, baseline = lead_scales(signals, spec.leads)
     weights: dict[int, NDArray[np.float32]] = {}
     for block in signal_blocks(signals, spec.leads):
-        standardized = standardize(
-            block.samples, block.sample_rate_hz, spec, gain[block.rows], baseline[block.rows]
-        )
-        for row, pieces in zip(block.rows.tolist(), segment(standardized, spec), strict=True):
+        segments = segment(block.standardize(spec), spec)
+        for row, pieces in zip(block.rows.tolist(), segments, strict=True):
             if not len(pieces):
                 raise SchemaError(
                     f"{signals['record_id'][row].as_py()} is shorter than a segment of "

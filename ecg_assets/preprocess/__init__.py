@@ -15,7 +15,6 @@ from ecg_assets.preprocess.mat import (
 from ecg_assets.preprocess.mat_form import MatForm, MatLayout
 from ecg_assets.preprocess.mat_layout import lead_folder
 from ecg_assets.preprocess.mat_meta import MAT_META
-from ecg_assets.preprocess.millivolts import lead_scales
 from ecg_assets.preprocess.quality_summary import (
     SIGNAL_QUALITY,
     draw_quality,
@@ -52,7 +51,6 @@ __all__ = [
     "export_mat_records",
     "lead_folder",
     "lead_in_mv",
-    "lead_scales",
     "preprocess_shard",
     "project_channels",
     "read_mat_folder",

@@ -11,11 +11,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ecg_assets.preprocess.millivolts import lead_scales, to_millivolts
+from ecg_assets.preprocess.millivolts import to_millivolts
 from ecg_assets.preprocess.resample import resample
 from ecg_assets.preprocess.shard_signals import signal_blocks
 from ecg_assets.preprocess.signal_spec import SignalSpec
-from ecg_assets.preprocess.standardize import standardize
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,12 @@ def standardized_recordings(
     keep_missing
         Leave missing samples NaN.
     """
-    gain, baseline = lead_scales(signals, spec.leads)
     record_ids = numbers.index.tolist()
     study_ids, rows = numbers["study_id"].tolist(), numbers["row"].tolist()
     for block in signal_blocks(signals, spec.leads):
-        standardized = standardize(
-            block.samples, block.sample_rate_hz, spec, gain[block.rows], baseline[block.rows]
-        )
+        standardized = block.standardize(spec)
         n_kept = math.ceil(spec.record_s * block.sample_rate_hz)
-        kept = to_millivolts(block.samples[..., :n_kept], gain[block.rows], baseline[block.rows])
+        kept = to_millivolts(block.samples[..., :n_kept], block.gain, block.baseline)
         signal_mv = resample(kept, block.sample_rate_hz, spec.sample_rate_hz, spec.resampling)[
             ..., : standardized.shape[-1]
         ]

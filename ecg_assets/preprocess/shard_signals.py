@@ -9,6 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ecg_assets.preprocess.millivolts import lead_scales
+from ecg_assets.preprocess.signal_spec import SignalSpec
+from ecg_assets.preprocess.standardize import standardize
+
 RECORDS_PER_BLOCK = 64
 
 
@@ -24,11 +28,19 @@ class SignalBlock:
         Stored integers, int16 ``(record, lead, sample)``.
     sample_rate_hz
         Sample rate of them all.
+    gain, baseline
+        As `lead_scales` reads them, float64 ``(record, lead)``.
     """
 
     rows: NDArray[np.int64]
     samples: NDArray[np.int16]
     sample_rate_hz: float
+    gain: NDArray[np.float64]
+    baseline: NDArray[np.float64]
+
+    def standardize(self, spec: SignalSpec) -> NDArray[np.float32]:
+        """Standardize them as `standardize` does; the leads must be those of the spec."""
+        return standardize(self.samples, self.sample_rate_hz, spec, self.gain, self.baseline)
 
 
 def lead_samples(column: pa.ChunkedArray | pa.Array) -> NDArray[np.int16]:
@@ -65,6 +77,7 @@ def signal_blocks(signals: pa.Table, leads: Sequence[str]) -> Iterator[SignalBlo
     leads
         Leads in the order wanted.
     """
+    gain, baseline = lead_scales(signals, leads)
     n_samples = signals["n_samples"].to_numpy().astype(np.int64)
     rates = signals["sample_rate_hz"].to_numpy()
     offsets = np.concatenate([[0], np.cumsum(n_samples)])
@@ -77,4 +90,5 @@ def signal_blocks(signals: pa.Table, leads: Sequence[str]) -> Iterator[SignalBlo
             for at, row in enumerate(rows):
                 for lead, flat in enumerate(values):
                     samples[at, lead] = flat[offsets[row] : offsets[row] + length]
-            yield SignalBlock(rows, samples, float(rates[group[0]]))
+            rate = float(rates[group[0]])
+            yield SignalBlock(rows, samples, rate, gain[rows], baseline[rows])

@@ -194,7 +194,7 @@ def test_cache_that_was_not_finished_is_not_there(
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("ecg_assets.build.decoded_signals.standardize", fail)
+    monkeypatch.setattr("ecg_assets.preprocess.shard_signals.standardize", fail)
     with pytest.raises(OSError, match="the disk is full"):
         _open(cohort, _filtered("raw"))
     assert list((cohort.folder / "cache").iterdir()) == []
