@@ -17,9 +17,10 @@ from ecg_assets.finetune.fairseq_process import (
     training_environment,
 )
 from ecg_assets.finetune.fairseq_request import FairseqRequest
-from ecg_assets.finetune.finetuning import Report
+from ecg_assets.finetune.finetuning import read_finished_run
 from ecg_assets.finetune.history import History
 from ecg_assets.finetune.request import PRETRAINED_INPUT
+from ecg_assets.finetune.run_once import Report, run_once, work_folder_of
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.storage import replace_file
 
@@ -52,14 +53,13 @@ def finetune_with_fairseq(request: FairseqRequest, report: Report) -> Path:
     CheckpointError
         When the pretrained file was changed since the request, or is no ECG-FM.
     """
-    from ecg_assets.finetune.fairseq_result import write_fairseq_result
-    from ecg_assets.finetune.result import is_finished
+    return run_once(request, report, read_run=read_finished_run, train=_train_and_write)
 
-    folder = request.output_folder / request.checkpoint_id
-    if is_finished(request, folder):
-        report({"event": "reused", "checkpoint_id": request.checkpoint_id})
-        return folder
-    work = request.output_folder / f".training-{request.fingerprint}"
+
+def _train_and_write(request: FairseqRequest, report: Report, folder: Path) -> None:
+    from ecg_assets.finetune.fairseq_result import write_fairseq_result
+
+    work = work_folder_of(request)
     save_folder, trained = work / "checkpoints", work / "history.json"
     if not trained.is_file():
         # A checkpoint_best of an earlier try would be taken for this one's.
@@ -71,8 +71,6 @@ def finetune_with_fairseq(request: FairseqRequest, report: Report) -> Path:
     history = json.loads(trained.read_text(encoding="utf-8"))
     write_fairseq_result(request, history, find_best(save_folder), work, folder)
     shutil.rmtree(work)
-    report({"event": "finished", "checkpoint_id": request.checkpoint_id})
-    return folder
 
 
 def find_best(save_folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.finetune.fairseq_call import FairseqOptions
@@ -61,7 +61,7 @@ class FairseqRequest(FinetuneRequest):
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> FairseqRequest:
         """Build a request from `to_json`'s value."""
-        request = super().from_json(
+        return super().from_json(
             {
                 **value,
                 "options": FairseqOptions.from_json(value["options"]),
@@ -69,7 +69,6 @@ class FairseqRequest(FinetuneRequest):
                 "install": FairseqInstall.from_json(value["install"]),
             }
         )
-        return cast(FairseqRequest, request)
 
 
 def fingerprint_pretrained(pretrained: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ecg_assets.finetune.request import FinetuneRequest
-from ecg_assets.finetune.training_data import OpenData, open_training_data
+from ecg_assets.finetune.run_once import Report, report_signals, run_once, work_folder_of
+from ecg_assets.finetune.training_data import TrainingData, open_training_data
+from ecg_assets.models.checkpoint_files import (
+    MODEL_FILES,
+    TRAINING_FILES,
+    read_card,
+    require_files,
+)
 
-Report = Callable[[dict[str, Any]], None]
+OpenData = Callable[[FinetuneRequest], TrainingData]
 
 
 def finetune(
@@ -52,34 +58,33 @@ def finetune(
     SettingsError
         When the device or precision cannot be had.
     """
-    from ecg_assets.finetune.result import is_finished
-
-    # With several GPUs there is a process for each; one speaks for all.
-    report = report if os.environ.get("RANK", "0") == "0" else _stay_silent
-    folder = request.output_folder / request.checkpoint_id
-    if is_finished(request, folder):
-        report({"event": "reused", "checkpoint_id": request.checkpoint_id})
-    else:
-        open_data = open_data or partial(
-            open_training_data,
-            progress=lambda done, total: report(
-                {"event": "signals", "records_read": done, "of_records": total}
-            ),
-        )
-        _train(request, report, open_data, folder)
-        report({"event": "finished", "checkpoint_id": request.checkpoint_id})
-    return folder
+    return run_once(
+        request, report, read_run=read_finished_run, train=partial(_train, open_data=open_data)
+    )
 
 
-def _train(request: FinetuneRequest, report: Report, open_data: OpenData, folder: Path) -> None:
+def read_finished_run(folder: Path) -> dict[str, Any]:
+    """Read run.json of a finished checkpoint; raise `CheckpointError` unless that is complete."""
+    require_files(folder, MODEL_FILES + TRAINING_FILES)
+    return read_card(folder).run
+
+
+def _train(
+    request: FinetuneRequest, report: Report, folder: Path, *, open_data: OpenData | None
+) -> None:
     from ecg_assets.finetune.determinism import deterministic
     from ecg_assets.finetune.result import write_result
     from ecg_assets.finetune.train import build_model, train
     from ecg_assets.finetune.work_folder import count_epochs, prepare_work_folder
 
-    work = request.output_folder / f".training-{request.fingerprint}"
+    work = work_folder_of(request)
     n_removed = prepare_work_folder(work)
-    data = replace(open_data(request), exclusive=request.recipe.objective == "exclusive")
+    data = (
+        open_data(request)
+        if open_data
+        else open_training_data(request, progress=report_signals(report))
+    )
+    data = replace(data, exclusive=request.recipe.objective == "exclusive")
     with deterministic(request.device):
         model = build_model(request, data)
         report(
@@ -98,7 +103,3 @@ def _train(request: FinetuneRequest, report: Report, open_data: OpenData, folder
             write_result(request, data, model, work, folder)
             shutil.rmtree(work)
         trainer.accelerator.wait_for_everyone()
-
-
-def _stay_silent(event: dict[str, Any]) -> None:
-    """Take an event and do nothing."""

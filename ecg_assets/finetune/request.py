@@ -2,58 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ecg_assets.finetune.presets import PRESETS
 from ecg_assets.finetune.recipe import Recipe
-from ecg_assets.lineage import fingerprint_file, fingerprint_json
+from ecg_assets.finetune.training_request import TrainingRequest
+from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint_files import WEIGHTS, require_files
 
 PRETRAINED_INPUT = "pretrained"
-_PATHS = ("manifest_folder", "shard_folder", "cache_folder", "output_folder")
 _CHOICES = {
-    "precision": ("fp32", "bf16", "fp16"),
     "data_location": ("auto", "device", "mmap"),
     "compile": ("auto", "on", "off"),
     "report_to": ("none", "tensorboard", "mlflow"),
 }
-_TRAINING_VERSION = 2
-"""Counts up when the same request would train another model."""
+
+_Request = TypeVar("_Request", bound="FinetuneRequest")
 
 
 @dataclass(frozen=True)
-class FinetuneRequest:
-    """Train this recipe on this data.
+class FinetuneRequest(TrainingRequest):
+    """Fine-tune by this recipe on this data; what it does not tell is in `TrainingRequest`.
 
     Attributes
     ----------
-    preset
-        Name that the recipe started from; first part of the checkpoint's name.
-    recipe
-        Model size, optimizer, stopping rule.
-    manifest_folder, shard_folder, cache_folder
-        The data: manifest, signal shards, and a folder for decoded signals.
-    output_folder
-        Checkpoints stand below it, one folder each.
-    inputs
-        Fingerprint of each input by asset name. They stand for the content of the
-        folders above: two requests with equal inputs train on the same data.
     pretrained
         Checkpoint folder to start from; its weights' fingerprint is ``inputs["pretrained"]``.
-    trained_on
-        What the training data is, in words, for the checkpoint's card.
-    seed
-        Seed of initial weights, order and dropout.
-    device
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    precision
-        ``fp32``, ``bf16`` or ``fp16``.
-    n_workers
-        Processes that load data; 0 loads between steps, which is fast enough for one GPU.
     tf32
         Let a GPU multiply float32 matrices with 10 bits of mantissa (TF32).
     data_location
@@ -69,19 +46,10 @@ class FinetuneRequest:
         ``mlflow`` (MLFLOW_TRACKING_URI); ``none`` does neither.
     """
 
-    preset: str
+    training_version = 2
+
     recipe: Recipe
-    manifest_folder: Path
-    shard_folder: Path
-    cache_folder: Path
-    output_folder: Path
-    inputs: Mapping[str, str]
     pretrained: Path | None = None
-    trained_on: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "fp32"
-    n_workers: int = 0
     tf32: bool = False
     data_location: str = "auto"
     gradient_checkpointing: bool = False
@@ -89,18 +57,7 @@ class FinetuneRequest:
     report_to: str = "none"
 
     def __post_init__(self) -> None:
-        if not self.inputs:
-            raise ValueError(
-                "inputs is empty; give the fingerprint of each input, so that the checkpoint "
-                "can be told from one of other data, e.g. "
-                "{'manifests': fingerprint_folder(manifest_folder)}."
-            )
-        if not self.preset or self.preset.startswith(".") or "/" in self.preset:
-            raise ValueError(f"preset is {self.preset!r}; it must be usable as a folder name.")
-        if self.seed < 0 or self.n_workers < 0:
-            raise ValueError(
-                f"seed is {self.seed} and n_workers is {self.n_workers}; both must be 0 or above."
-            )
+        super().__post_init__()
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {allowed}.")
@@ -187,15 +144,7 @@ class FinetuneRequest:
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the trained model, as JSON values: no paths, no device."""
-        return {
-            "training_version": _TRAINING_VERSION,
-            "preset": self.preset,
-            "recipe": self.recipe.to_json(),
-            "inputs": dict(self.inputs),
-            "seed": self.seed,
-            "precision": self.precision,
-            "tf32": self.tf32,
-        }
+        return {**super().identity, "tf32": self.tf32}
 
     @property
     def machine(self) -> dict[str, Any]:
@@ -203,47 +152,19 @@ class FinetuneRequest:
         names = ("device", "n_workers", "data_location", "gradient_checkpointing", "compile")
         return {name: getattr(self, name) for name in names}
 
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of `identity`."""
-        return fingerprint_json(self.identity)
-
-    @property
-    def checkpoint_id(self) -> str:
-        """Name of the checkpoint's folder."""
-        return f"{self.preset}-{self.fingerprint[:12]}"
-
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values; `from_json` reads them back."""
-        value = {item.name: getattr(self, item.name) for item in fields(self)}
-        paths = {name: str(getattr(self, name)) for name in _PATHS}
-        return {
-            **value,
-            **paths,
-            "recipe": self.recipe.to_json(),
-            "inputs": dict(self.inputs),
-            "trained_on": dict(self.trained_on),
-            "pretrained": None if self.pretrained is None else str(self.pretrained),
-        }
+        pretrained = None if self.pretrained is None else str(self.pretrained)
+        return {**super().to_json(), "pretrained": pretrained}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> FinetuneRequest:
+    def from_json(cls: type[_Request], value: Mapping[str, Any]) -> _Request:
         """Build a request from `to_json`'s value."""
         pretrained = value["pretrained"]
-        return cls(
-            **{
+        return super().from_json(
+            {
                 **value,
-                **{name: Path(value[name]) for name in _PATHS},
                 "recipe": Recipe(**value["recipe"]),
                 "pretrained": None if pretrained is None else Path(pretrained),
             }
         )
-
-    def to_json_file(self, path: Path) -> None:
-        """Write `to_json`'s value."""
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def from_json_file(cls, path: Path) -> FinetuneRequest:
-        """Read a request that `to_json_file` wrote."""
-        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))

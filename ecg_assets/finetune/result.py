@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ecg_assets.errors import CheckpointError
 from ecg_assets.finetune.adapters import merge_adapters, save_adapters
 from ecg_assets.finetune.class_reports import class_reports, read_confusions
 from ecg_assets.finetune.curves import draw_curves
@@ -28,13 +27,9 @@ from ecg_assets.models.checkpoint_files import (
     CURVES,
     HISTORY,
     MODEL_CARD,
-    MODEL_FILES,
     RUN,
-    TRAINING_FILES,
     VALIDATION_PREDICTIONS,
     WEIGHTS,
-    read_card,
-    require_files,
 )
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.confusion_figure import draw_confusion_matrix
@@ -119,23 +114,3 @@ def _validate(request: FinetuneRequest, data: TrainingData, trained: TrainedMode
         precision=request.precision,
     )
     return validate_logits(data, rows, logits)
-
-
-def is_finished(request: FinetuneRequest, folder: Path) -> bool:
-    """Tell whether `folder` is the complete result of just this request.
-
-    Raises
-    ------
-    CheckpointError
-        When something else stands there.
-    """
-    if not folder.exists():
-        return False
-    require_files(folder, MODEL_FILES + TRAINING_FILES)
-    found = read_card(folder).run.get("request_fingerprint")
-    if found != request.fingerprint:
-        raise CheckpointError(
-            f"Checkpoint {folder} is of request {str(found)[:12]}, expected "
-            f"{request.fingerprint[:12]}. Move it away and train again."
-        )
-    return True

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest, SignalCache, read_manifest
 from ecg_assets.errors import SchemaError
-from ecg_assets.finetune.request import FinetuneRequest
+from ecg_assets.finetune.training_request import TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,8 @@ class TrainingData:
         return self.signals.n_segments(rows, self.manifest.spec)
 
 
-OpenData = Callable[[FinetuneRequest], TrainingData]
-
-
 def open_training_data(
-    request: FinetuneRequest, *, progress: Callable[[int, int], None] | None = None
+    request: TrainingRequest, *, progress: Callable[[int, int], None] | None = None
 ) -> TrainingData:
     """Read a request's manifest and open its signals, as `SignalCache.open` does."""
     manifest = read_manifest(request.manifest_folder)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ecg_assets.build import SignalCache, read_manifest
-from ecg_assets.finetune.training_data import TrainingData
+from ecg_assets.finetune.run_once import Report, report_signals, run_once, work_folder_of
+from ecg_assets.finetune.training_data import TrainingData, open_training_data
+from ecg_assets.models.checkpoint_files import (
+    CONFIG,
+    CURVES,
+    HISTORY,
+    PRETRAINING_WEIGHTS,
+    RUN,
+    SIGNAL_SPEC,
+    WEIGHTS,
+    read_json,
+    require_files,
+)
 from ecg_assets.pretrain.request import PretrainRequest
 
-Report = Callable[[dict[str, Any]], None]
+FILES = (WEIGHTS, PRETRAINING_WEIGHTS, CONFIG, SIGNAL_SPEC, RUN, HISTORY, CURVES)
+
 OpenData = Callable[[PretrainRequest], TrainingData]
 
 
@@ -20,7 +32,7 @@ def pretrain(
     request: PretrainRequest,
     report: Report,
     *,
-    open_data: Callable[[PretrainRequest], TrainingData] | None = None,
+    open_data: OpenData | None = None,
 ) -> Path:
     """Pre-train a request's encoder, or return its finished folder.
 
@@ -54,42 +66,32 @@ def pretrain(
         When the device or precision cannot be had, or leads of one-channel signals are to
         be blanked.
     """
-    from ecg_assets.pretrain.result import is_finished
-
-    # With several GPUs there is a process for each; one speaks for all.
-    report = report if os.environ.get("RANK", "0") == "0" else _stay_silent
-    folder = request.output_folder / request.checkpoint_id
-    if is_finished(request, folder):
-        report({"event": "reused", "checkpoint_id": request.checkpoint_id})
-    else:
-        data = open_data(request) if open_data else _open(request, report)
-        _train(request, report, data, folder)
-        report({"event": "finished", "checkpoint_id": request.checkpoint_id})
-    return folder
-
-
-def _open(request: PretrainRequest, report: Report) -> TrainingData:
-    manifest = read_manifest(request.manifest_folder)
-    signals = SignalCache.open(
-        manifest.index,
-        request.shard_folder,
-        manifest.spec,
-        request.cache_folder,
-        progress=lambda done, total: report(
-            {"event": "signals", "records_read": done, "of_records": total}
-        ),
+    return run_once(
+        request, report, read_run=_read_finished_run, train=partial(_train, open_data=open_data)
     )
-    return TrainingData(manifest, signals)
 
 
-def _train(request: PretrainRequest, report: Report, data: TrainingData, folder: Path) -> None:
+def _read_finished_run(folder: Path) -> dict[str, Any]:
+    """Read run.json of a finished encoder; raise `CheckpointError` unless that is complete."""
+    require_files(folder, FILES)
+    return read_json(folder / RUN)
+
+
+def _train(
+    request: PretrainRequest, report: Report, folder: Path, *, open_data: OpenData | None
+) -> None:
     from ecg_assets.finetune.determinism import deterministic
     from ecg_assets.finetune.work_folder import list_checkpoints, prepare_work_folder
     from ecg_assets.pretrain.history import read_history
     from ecg_assets.pretrain.result import write_result
     from ecg_assets.pretrain.train import build_model, train
 
-    work = request.output_folder / f".training-{request.fingerprint}"
+    data = (
+        open_data(request)
+        if open_data
+        else open_training_data(request, progress=report_signals(report))
+    )
+    work = work_folder_of(request)
     n_removed = prepare_work_folder(work)
     checkpoints = list_checkpoints(work)
     log = checkpoints[-1].state["log_history"] if checkpoints else []
@@ -111,7 +113,3 @@ def _train(request: PretrainRequest, report: Report, data: TrainingData, folder:
             write_result(request, data, work, folder)
             shutil.rmtree(work)
         trainer.accelerator.wait_for_everyone()
-
-
-def _stay_silent(event: dict[str, Any]) -> None:
-    """Take an event and do nothing."""

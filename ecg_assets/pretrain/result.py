@@ -8,7 +8,6 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from ecg_assets.errors import CheckpointError
 from ecg_assets.finetune.history import History, best_row
 from ecg_assets.finetune.run_record import describe_hardware
 from ecg_assets.finetune.training_data import TrainingData
@@ -16,14 +15,11 @@ from ecg_assets.finetune.work_folder import best_checkpoint, list_checkpoints
 from ecg_assets.lineage import git_commit, package_versions
 from ecg_assets.models.checkpoint import load_weights, save_model
 from ecg_assets.models.checkpoint_files import (
-    CONFIG,
     CURVES,
     HISTORY,
     PRETRAINING_WEIGHTS,
     RUN,
-    SIGNAL_SPEC,
     WEIGHTS,
-    require_files,
 )
 from ecg_assets.models.ecg_fm import EcgFm
 from ecg_assets.models.ecg_fm_config import ecg_fm_config_of
@@ -34,8 +30,6 @@ from ecg_assets.pretrain.history import MEASURED, history_frame, read_history
 from ecg_assets.pretrain.pairs import find_pairs
 from ecg_assets.pretrain.request import PretrainRequest
 from ecg_assets.storage import replace_folder
-
-FILES = (WEIGHTS, PRETRAINING_WEIGHTS, CONFIG, SIGNAL_SPEC, RUN, HISTORY, CURVES)
 
 
 def write_result(request: PretrainRequest, data: TrainingData, work: Path, folder: Path) -> None:
@@ -63,26 +57,6 @@ def write_result(request: PretrainRequest, data: TrainingData, work: Path, folde
         frame.to_csv(temporary / HISTORY, index=False)
         draw_curves(frame, temporary / CURVES)
         (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def is_finished(request: PretrainRequest, folder: Path) -> bool:
-    """Tell whether `folder` is the complete result of just this request.
-
-    Raises
-    ------
-    CheckpointError
-        When something else stands there.
-    """
-    if not folder.exists():
-        return False
-    require_files(folder, FILES)
-    found = json.loads((folder / RUN).read_text(encoding="utf-8")).get("request_fingerprint")
-    if found != request.fingerprint:
-        raise CheckpointError(
-            f"Checkpoint {folder} is of request {str(found)[:12]}, expected "
-            f"{request.fingerprint[:12]}. Move it away and pre-train again."
-        )
-    return True
 
 
 def _run_record(request: PretrainRequest, data: TrainingData, history: History) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint_files import PRETRAINING_WEIGHTS, WEIGHTS
 from ecg_assets.pretrain.history import COLUMNS, MEASURED
-from ecg_assets.pretrain.result import FILES
+from ecg_assets.pretrain.pretraining import FILES
 from ecg_assets.pretrain.train import PretrainTrainer
 from ecg_assets_tests.pretrain.toy_cohort import SPEC, toy_cohort
 from ecg_assets_tests.pretrain.toy_run import Killed, run, toy_request
