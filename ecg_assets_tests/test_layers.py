@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import ecg_assets
+from ecg_assets.models.families import FAMILIES
 
 PACKAGE = Path(ecg_assets.__file__).parent
-FLOOR = {"errors", "figures", "tables", "storage", "lineage"}
+FLOOR = {"entry_points", "errors", "figures", "tables", "storage", "lineage"}
 MAY_IMPORT = {
     "sources": set(),
     "labels": {"sources"},
@@ -22,6 +24,10 @@ MAY_IMPORT = {
     "pretrain": {"sources", "labels", "split", "preprocess", "build", "models", "finetune"},
     "evaluation": {"sources", "labels", "split", "preprocess", "build", "models"},
 }
+OF_A_FAMILY = re.compile(
+    r"ecg_assets\.models\.(ecg_fm|ecg_founder|ecg_lfm|net1d|fairseq|token_models|pretraining_ecg)"
+)
+"""Modules of a single family."""
 TORCH_FAMILY = {"torch", "transformers", "accelerate", "safetensors", "peft"}
 
 
@@ -69,6 +75,24 @@ def test_dagster_stays_in_defs_and_torch_in_its_rooms(path: Path) -> None:
         assert not any(name.startswith("dagster") for name in top)
     if room not in {"models", "finetune", "pretrain"} and _name(path) != "evaluation/predict.py":
         assert not top & TORCH_FAMILY
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_models_and_presets_alone_name_a_family(path: Path) -> None:
+    # fairseq-signals' own trainer trains one architecture, and reads and writes its files.
+    if _room(path) == "models" or _name(path).startswith("finetune/fairseq_"):
+        return
+    of_a_family = [name for name in _imports(path) if OF_A_FAMILY.match(name)]
+    assert not of_a_family
+    if path.name != "presets.py" and _room(path) != "preprocess":  # which has a filter so named
+        named = {family.name for family in FAMILIES.values()}
+        named |= {family.title for family in FAMILIES.values()}
+        values = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not values & named
 
 
 def test_every_package_says_what_belongs_there() -> None:

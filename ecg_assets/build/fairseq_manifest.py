@@ -69,6 +69,8 @@ def write_fairseq_manifest(
     SchemaError
         When no .mat file belongs to the manifest, their ``idx`` is not that of `records`, or
         they have another layout.
+    LeakageError
+        When a patient stands in two splits.
     """
     exported = read_mat_folders(manifest, mat_folders, "fairseq")
     segments = list_segments(exported, records, mat_root)

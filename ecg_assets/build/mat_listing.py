@@ -14,6 +14,7 @@ from ecg_assets.build.class_weights import positive_weights
 from ecg_assets.build.manifest import Manifest
 from ecg_assets.errors import SchemaError
 from ecg_assets.preprocess import MatFolder, MatLayout, read_mat_folder, require_same_spec
+from ecg_assets.split import require_no_leakage
 
 
 def read_mat_folders(
@@ -103,7 +104,10 @@ def join_split(
     ------
     SchemaError
         When none is left, or the ``idx`` of one is another: the record list has changed.
+    LeakageError
+        When a patient stands in two splits.
     """
+    require_no_leakage(manifest.index, where="the manifest")
     is_stale = segments["row"] != expected_row
     used = segments.merge(
         manifest.index[["record_id", "split"]], on="record_id", validate="many_to_one"

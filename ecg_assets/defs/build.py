@@ -17,6 +17,7 @@ from ecg_assets.defs.assets import (
     finetune,
     grid_search,
     labels,
+    matrix,
     preprocess,
     pretrain,
     production,
@@ -28,6 +29,7 @@ from ecg_assets.defs.assets import (
 from ecg_assets.defs.assets import build as build_assets
 from ecg_assets.defs.checks import ALL_CHECKS
 from ecg_assets.defs.executor import choose_executor
+from ecg_assets.defs.matrix_design import design_of
 from ecg_assets.defs.resources import FairseqSignalsResource, Settings, Trainer
 
 
@@ -35,26 +37,29 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
     """Build the code location; `resources` replace those of the same name (in tests, say)."""
     settings = (resources or {}).get("settings", Settings())
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(
-            [
-                sources,
-                labels,
-                split,
-                preprocess,
-                build_assets,
-                pretrain,
-                finetune,
-                cross_validation,
-                grid_search,
-                evaluation,
-                slices,
-                external,
-                report,
-                classification,
-                apply,
-                production,
-            ]
-        ),
+        assets=[
+            *dg.load_assets_from_modules(
+                [
+                    sources,
+                    labels,
+                    split,
+                    preprocess,
+                    build_assets,
+                    pretrain,
+                    finetune,
+                    cross_validation,
+                    grid_search,
+                    evaluation,
+                    slices,
+                    external,
+                    report,
+                    classification,
+                    apply,
+                    production,
+                ]
+            ),
+            *matrix.build_assets(design_of(settings)),
+        ],
         asset_checks=ALL_CHECKS,
         jobs=jobs.JOBS,
         sensors=automation.SENSORS,

@@ -27,11 +27,11 @@ from ecg_assets.defs.freshness import assets_to_run
 from ecg_assets.defs.partitions import CHECKPOINTS, SHARDS
 from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.summary import summary_text
-from ecg_assets.finetune import PRESETS
+from ecg_assets.finetune.presets import PRESETS, family_of_preset, tiny_presets
+from ecg_assets.pretrain.presets import find_pretraining_preset
 
 PRETRAINING_EPOCHS = 4
 PROBE = "linear-probe"
-ENCODER = {"preset": "ecg-founder-six-tiny", "objective": "multi-label"}
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
@@ -66,13 +66,19 @@ class Demo:
         return recipe is not None and recipe.objective == "exclusive"
 
     def _first_training(self) -> Mapping[str, str]:
-        """Give the configuration of the first checkpoint: empty, or that of an encoder.
-
-        An encoder stands for published weights, which ECGFounder is fine-tuned from: those
-        were trained on 150 statements, here it is the preset's own labels, each by itself.
-        """
+        """Give the configuration of the first checkpoint: empty, or that of an encoder."""
         made_here = self._has_exclusive_labels and not self._settings.pretrained
-        return ENCODER if made_here else {}
+        return self._encoder if made_here else {}
+
+    @property
+    def _encoder(self) -> Mapping[str, str]:
+        """Configuration of what stands for published weights, which are fine-tuned.
+
+        Those were trained on very many statements; here it is the preset's own labels, each
+        by itself.
+        """
+        family = family_of_preset(self._settings.preset)
+        return {"preset": tiny_presets()[family.name], "objective": "multi-label"}
 
     def _train_rivals(self) -> None:
         """Train what the first checkpoint is compared with: a linear probe at least.
@@ -80,8 +86,9 @@ class Demo:
         A probe of a random encoder would be beaten by anything. Large models of other presets
         have no rival: their encoder is not made here.
         """
-        if self._settings.preset == "tiny":
-            self._job("pretrain", config={"pretrained_checkpoint": {"epochs": PRETRAINING_EPOCHS}})
+        if pretraining := self._pretraining_preset():
+            config = {"preset": pretraining, "epochs": PRETRAINING_EPOCHS}
+            self._job("pretrain", config={"pretrained_checkpoint": config})
             encoder = latest_metadata(self._instance, "pretrained_checkpoint")["folder"].value
             self._finetune(method=PROBE, pretrained=str(encoder))
         elif self._has_exclusive_labels and not self._is_trained(PROBE):
@@ -90,9 +97,16 @@ class Demo:
                 self._finetune(pretrained=encoder)
             self._finetune(method=PROBE, pretrained=encoder)
 
+    def _pretraining_preset(self) -> str | None:
+        """Give what pre-trains the tiny model that the preset is of, where something does."""
+        family = family_of_preset(self._settings.preset).name
+        if tiny_presets().get(family) != self._settings.preset:
+            return None
+        return find_pretraining_preset(family, PRESETS[self._settings.preset].size)
+
     def _train_encoder(self) -> str:
         """Give the encoder's folder; a finished one is found again, not trained again."""
-        self._finetune(**ENCODER)
+        self._finetune(**self._encoder)
         encoder = latest_metadata(self._instance, "finetuned_checkpoint")["folder"].value
         print(f"  stands for published weights: {encoder}", flush=True)
         return str(encoder)

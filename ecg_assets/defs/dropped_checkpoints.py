@@ -20,7 +20,7 @@ from ecg_assets.models.checkpoint_files import IMPORT_REPORT, read_json
 from ecg_assets.preprocess import SignalSpec
 
 FILE_SUFFIXES = (".pt", ".pth")
-"""Of fairseq-signals and of ECGFounder; what has another suffix is no checkpoint."""
+"""Of published files; what has another suffix is no checkpoint."""
 
 HASHING_S = 20.0
 """A tick hashes no further file after so long: Dagster ends a tick after 60 s."""
@@ -130,7 +130,7 @@ def fingerprint_dropped(path: Path) -> str:
 def prepare_checkpoint(
     checkpoints: Path,
     checkpoint_id: str,
-    ecg_fm_spec: SignalSpec | None = None,
+    spec: SignalSpec | None = None,
     vocabulary: LabelVocabulary | None = None,
 ) -> Path:
     """Give a checkpoint's folder, verified; import it where it is a file, or a changed one.
@@ -141,7 +141,7 @@ def prepare_checkpoint(
         Folder of all checkpoints.
     checkpoint_id
         Name of the folder, or of the file without its suffix.
-    ecg_fm_spec, vocabulary
+    spec, vocabulary
         See `import_checkpoint_file`.
 
     Raises
@@ -160,7 +160,7 @@ def prepare_checkpoint(
     if source == folder:
         load_trained(folder)
     elif not Dropped(source, fingerprint_file(source)).is_imported:
-        import_checkpoint_file(source, folder, ecg_fm_spec=ecg_fm_spec, vocabulary=vocabulary)
+        import_checkpoint_file(source, folder, spec=spec, vocabulary=vocabulary)
     return folder
 
 

@@ -53,7 +53,8 @@ def choose_rows(
         raise LeakageError(
             f"The checkpoint was trained on {settings.source} split by "
             f"{trained_on.get('split_rule')!r}; the split now is {settings.split_rule!r}. "
-            "Set ECG_SEED or ECG_META_SPLIT as for training, or train again."
+            "Set ECG_SEED, ECG_VALID_SHARE, ECG_TEST_SHARE or ECG_META_SPLIT as for training, or "
+            "train again."
         )
     rows = np.flatnonzero(manifest.index["split"].to_numpy() == "test")
     return EvaluationSet(rows, name)

@@ -13,6 +13,7 @@ from ecg_assets.defs.refused_checkpoints import REFUSED_CHECKPOINTS
 from ecg_assets.evaluation import LEADERBOARD
 from ecg_assets.evaluation.external.crosswalk import LABEL_CROSSWALK
 from ecg_assets.evaluation.leads.lead_degradation import LEAD_DEGRADATION
+from ecg_assets.evaluation.matrix.matrix_table import EVALUATION_MATRIX
 from ecg_assets.evaluation.noise.label_noise import LABEL_NOISE
 from ecg_assets.evaluation.shift.drift import DRIFT
 from ecg_assets.evaluation.shift.slices import SLICE_METRICS
@@ -45,6 +46,7 @@ TABLES: dict[str, TableSchema] = {
     "lead_degradation": LEAD_DEGRADATION,
     "cross_validation": CROSS_VALIDATION,
     "grid_search": GRID_SEARCH,
+    "evaluation_matrix": EVALUATION_MATRIX,
     "refused_checkpoints": REFUSED_CHECKPOINTS,
 }
 

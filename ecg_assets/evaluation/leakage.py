@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,8 @@ from ecg_assets.errors import SchemaError
 from ecg_assets.evaluation.external.shared_recordings import SHARED_RECORDINGS
 from ecg_assets.evaluation.training_history import TrainingStage
 from ecg_assets.lineage import fingerprint_table
-from ecg_assets.split import split_by_patient
-
-_HASH_RULE = re.compile(r"hash of patient, seed (\d+), 80/10/10")
-"""As the settings name the split by a hash, which needs no file to be repeated."""
-
-_PUBLIC_WEIGHTS = (
-    "The public ECG-FM weights were pre-trained on MIMIC-IV-ECG, its test patients included."
-)
+from ecg_assets.models.families import FAMILIES
+from ecg_assets.split import parse_hash_rule, split_by_patient
 
 
 @dataclass(frozen=True)
@@ -69,8 +62,12 @@ def find_overlaps(
 
 def _compare(stage: TrainingStage, evaluated: set[str], source: str) -> StageOverlap:
     if stage.kind == "unknown" or not stage.source:
-        note = f" {_PUBLIC_WEIGHTS}" if source == "mimic-iv-ecg" else ""
-        unknown = f"Unknown: nothing stored here says which patients it saw.{note}"
+        known = "".join(
+            f" {family.pretrained_on}, its test patients included."
+            for family in FAMILIES.values()
+            if source in family.pretrained_sources
+        )
+        unknown = f"Unknown: nothing stored here says which patients it saw.{known}"
         return StageOverlap(stage, None, False, unknown)
     if stage.source != source:
         shared = SHARED_RECORDINGS.get(frozenset({stage.source, source}))
@@ -88,13 +85,14 @@ def _compare(stage: TrainingStage, evaluated: set[str], source: str) -> StageOve
 
 def _compare_by_rule(stage: TrainingStage, evaluated: set[str]) -> StageOverlap:
     """Repeat the split of a training whose manifest is no longer stored."""
-    found = _HASH_RULE.fullmatch(stage.split_rule)
+    found = parse_hash_rule(stage.split_rule)
     if found is None:
         rule = stage.split_rule or "unnamed"
         unknown = f"Unknown: its manifest is not stored, and its split ({rule}) is none to repeat."
         return StageOverlap(stage, None, False, unknown)
     patients = pd.DataFrame({"record_id": sorted(evaluated), "subject_id": sorted(evaluated)})
-    split = split_by_patient(patients, seed=int(found[1]))["split"]
+    seed, shares = found
+    split = split_by_patient(patients, seed=seed, shares=shares)["split"]
     n_seen = int((split != "test").sum())
     by_rule = f"By its split rule ({stage.split_rule}); its manifest is not stored."
     return StageOverlap(stage, n_seen, n_seen > 0, by_rule)

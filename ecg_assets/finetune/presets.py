@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from ecg_assets.entry_points import load_entry_points
 from ecg_assets.finetune.recipe import Recipe
-from ecg_assets.labels.label_set import ECG_FM_17, SIX_CONDITIONS
+from ecg_assets.labels.label_set import ECG_FM_17, MYOCARDIAL_INFARCTION, SIX_CONDITIONS
 from ecg_assets.models.families import FAMILIES
+from ecg_assets.models.model_family import ModelFamily
+
+GROUP = "ecg_assets.presets"
+"""Group of the entry points by which other packages bring recipes."""
 
 PRESETS: dict[str, Recipe] = {
     # From scratch, for two CPU cores and some hundred recordings: the whole path in minutes.
@@ -73,10 +78,39 @@ PRESETS: dict[str, Recipe] = {
         max_gradient_norm=1.0,
         activation_dropout=0.0,
     ),
+    # ECG-LFM's fine-tuning as its README runs it (its file says 5e-5); the rest is ECG-FM's, whose
+    # trainer it is: no decay, no warm-up, no clipping, frozen convolutions.
+    "ecg-lfm-finetune": Recipe(
+        family="ecg-lfm",
+        size="base",
+        freeze_convolutions=True,
+        epochs=100,
+        batch_size=256,
+        learning_rate=1e-6,
+    ),
+    # From scratch, for two CPU cores and some hundred recordings.
+    "ecg-lfm-tiny": Recipe(
+        family="ecg-lfm",
+        size="tiny",
+        freeze_convolutions=False,
+        epochs=12,
+        batch_size=32,
+        learning_rate=4e-3,
+        schedule="cosine",
+        warmup_fraction=0.1,
+        max_gradient_norm=1.0,
+    ),
 }
 """Recipe by preset name."""
 
-_LABEL_SETS = {"ecg-founder-six": SIX_CONDITIONS, "ecg-founder-six-tiny": SIX_CONDITIONS}
+for _name, _recipe in load_entry_points(GROUP, Recipe).items():
+    PRESETS.setdefault(_name, _recipe)  # no package replaces a built-in one
+
+_LABEL_SETS = {
+    "ecg-founder-six": SIX_CONDITIONS,
+    "ecg-founder-six-tiny": SIX_CONDITIONS,
+    "ecg-lfm-finetune": MYOCARDIAL_INFARCTION,
+}
 
 
 def label_set_of_preset(preset: str) -> str:
@@ -88,11 +122,25 @@ def label_set_of_preset(preset: str) -> str:
     return _LABEL_SETS.get(preset, ECG_FM_17)
 
 
-def signal_kind_of_preset(preset: str) -> str:
-    """Give the kind of signal that a preset's family reads; ECG-FM's for an unknown preset.
+def tiny_presets() -> dict[str, str]:
+    """Give each family's preset for two cores and some hundred recordings: family → preset.
 
-    >>> signal_kind_of_preset("ecg-founder-six")
+    It is the first one of the family whose name ends with ``tiny`` and that trains random weights.
+
+    >>> tiny_presets()["ecg_fm"]
+    'tiny'
+    """
+    found: dict[str, str] = {}
+    for name, recipe in PRESETS.items():
+        if name.endswith("tiny") and not recipe.needs_pretrained:
+            found.setdefault(recipe.family, name)
+    return found
+
+
+def family_of_preset(preset: str) -> ModelFamily:
+    """Give the family of models that a preset trains; that of ``tiny`` for an unknown preset.
+
+    >>> family_of_preset("ecg-founder-six").signal_kind
     'ecg-founder'
     """
-    recipe = PRESETS.get(preset, PRESETS["tiny"])
-    return FAMILIES[recipe.family].signal_kind
+    return FAMILIES[PRESETS.get(preset, PRESETS["tiny"]).family]

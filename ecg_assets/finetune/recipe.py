@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ecg_assets.models.families import FAMILIES
+from ecg_assets.models.families import DEFAULT_FAMILY, FAMILIES
 
 SCHEDULES = ("constant", "cosine", "plateau")
 OBJECTIVES = ("multi-label", "exclusive")
@@ -103,7 +103,7 @@ class Recipe:
     lora_dropout: float = 0.0
     activation_dropout: float = 0.1
     reports_test: bool = True
-    family: str = "ecg_fm"
+    family: str = DEFAULT_FAMILY
     objective: str = "multi-label"
     noise_sd: float = 0.0
     lead_dropout: float = 0.0
@@ -152,7 +152,7 @@ class Recipe:
             self._require(not self.freeze_convolutions, "freeze_convolutions", f"False {of_it}")
         if not family.adapted_layers:
             self._require(self.method != "lora", "method", f"another than 'lora' {of_it}")
-        if not family.fine_tuning_path:
+        if not family.fine_tuning:
             self._require(self.activation_dropout == 0, "activation_dropout", f"0 {of_it}")
 
     @property

@@ -22,8 +22,9 @@ from ecg_assets.models.checkpoint_files import (
     require_files,
 )
 from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.families import FAMILIES, ModelFamily
+from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.fold import fold_lead_one
+from ecg_assets.models.model_family import ModelFamily
 from ecg_assets.models.probabilities import EXCLUSIVE
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
@@ -96,7 +97,7 @@ def pretrained_model(
 def _settings(recipe: Recipe) -> dict[str, Any]:
     """Give what a configuration says while it is fine-tuned, and of its outputs ever after."""
     problem_type = EXCLUSIVE if recipe.objective == "exclusive" else None
-    fine_tuning = FAMILIES[recipe.family].fine_tuning(recipe.activation_dropout)
+    fine_tuning = FAMILIES[recipe.family].fine_tuning_settings(recipe.activation_dropout)
     return {**fine_tuning, "problem_type": problem_type}
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint_files import RUN
-from ecg_assets.models.families import ModelFamily
+from ecg_assets.models.model_card import describe_pretraining
+from ecg_assets.models.model_family import ModelFamily
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _CARD = """\
@@ -55,10 +56,7 @@ def training_card(
         Whether it started from a pretrained checkpoint.
     """
     train, auroc = record["splits"]["train"], record["valid_macro_auroc"]
-    start = (
-        f"a pretrained checkpoint. {family.pretrained_on}: where these are they, say so with "
-        "every result on recordings from there."
-    )
+    start = f"a pretrained checkpoint. {describe_pretraining(family)}"
     return _CARD.format(
         checkpoint=record["checkpoint_id"],
         source=record["trained_on"].get("source", "recordings that the request does not name"),

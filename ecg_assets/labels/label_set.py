@@ -16,6 +16,7 @@ from ecg_assets.labels.yaml_tables import parse_table
 
 ECG_FM_17 = "ecg-fm-17"
 SIX_CONDITIONS = "six-conditions"
+MYOCARDIAL_INFARCTION = "myocardial-infarction"
 OWN_SET = "own"
 """The labels that the user's own data brings, as they are."""
 

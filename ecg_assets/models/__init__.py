@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ecg_assets.models.checkpoint import load_trained
     from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
     from ecg_assets.models.ecg_founder_import import import_ecg_founder
+    from ecg_assets.models.ecg_lfm import EcgLfm, EcgLfmForClassification
+    from ecg_assets.models.ecg_lfm_import import import_ecg_lfm
     from ecg_assets.models.fairseq_export import export_fairseq
     from ecg_assets.models.fairseq_import import import_fairseq
     from ecg_assets.models.loading import load_checkpoint
@@ -35,10 +37,13 @@ __all__ = [
     "EcgFm",
     "EcgFmForClassification",
     "EcgFounder",
+    "EcgLfm",
+    "EcgLfmForClassification",
     "Predictions",
     "export_fairseq",
     "export_onnx",
     "import_ecg_founder",
+    "import_ecg_lfm",
     "import_fairseq",
     "imported_folder",
     "load_checkpoint",
@@ -52,9 +57,12 @@ _NEEDS_TORCH = {
     "EcgFm": "ecg_fm",
     "EcgFmForClassification": "ecg_fm",
     "EcgFounder": "net1d",
+    "EcgLfm": "ecg_lfm",
+    "EcgLfmForClassification": "ecg_lfm",
     "export_fairseq": "fairseq_export",
     "export_onnx": "onnx_export",
     "import_ecg_founder": "ecg_founder_import",
+    "import_ecg_lfm": "ecg_lfm_import",
     "import_fairseq": "fairseq_import",
     "imported_folder": "pretrained_folder",
     "load_checkpoint": "loading",

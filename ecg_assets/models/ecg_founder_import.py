@@ -7,8 +7,8 @@ from typing import Any
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
-from ecg_assets.models.checkpoint import load_weights, require_labels, save_model, write_json
-from ecg_assets.models.checkpoint_files import IMPORT_REPORT, MODEL_CARD
+from ecg_assets.models.checkpoint import load_weights, require_labels
+from ecg_assets.models.ecg_founder_family import ECG_FOUNDER
 from ecg_assets.models.ecg_founder_file import (
     ASSUMED,
     EcgFounderFile,
@@ -17,21 +17,11 @@ from ecg_assets.models.ecg_founder_file import (
     read_ecg_founder,
 )
 from ecg_assets.models.ecg_founder_labels import ecg_founder_labels, find_statements
-from ecg_assets.models.families import FAMILIES
-from ecg_assets.models.import_report import (
-    IMPORT_VERSION,
-    describe_source,
-    name_origin,
-    require_replaceable,
-)
-from ecg_assets.models.model_card import model_card
+from ecg_assets.models.import_report import require_replaceable
+from ecg_assets.models.imported_model import ImportedModel, write_imported
 from ecg_assets.models.net1d import EcgFounder
-from ecg_assets.models.net1d_config import Net1DConfig
 from ecg_assets.preprocess import signal_spec_of_kind
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
-from ecg_assets.storage import replace_folder
-
-_FAMILY = FAMILIES[Net1DConfig.model_type]
 
 
 def import_ecg_founder(
@@ -80,30 +70,37 @@ def import_ecg_founder(
     model = load_weights(EcgFounder(file.config), file.weights, where=str(path))
     given = {"signal_spec": spec is not None, "label_vocabulary": vocabulary is not None}
     spec, vocabulary = _meaning(file, spec, vocabulary)
-    report = _report(file, outputs) | {
-        name: name_origin(value, was_given=given[name], family=_FAMILY.title)
-        for name, value in (("signal_spec", spec), ("label_vocabulary", vocabulary))
-    }
-    with replace_folder(folder) as target:
-        save_model(target, model, spec, vocabulary)
-        write_json(target / IMPORT_REPORT, report)
-        card = model_card(
-            _FAMILY,
-            _describe(model),
-            report,
-            folder=folder.name,
-            spec=spec,
-            vocabulary=vocabulary,
-            n_labels=file.config.num_labels,
-        )
-        (target / MODEL_CARD).write_text(card, encoding="utf-8")
-    return folder
+    imported = ImportedModel(
+        family=ECG_FOUNDER,
+        path=path,
+        model=model,
+        architecture=_describe(model),
+        report=_report(file, outputs),
+        spec=spec,
+        vocabulary=vocabulary,
+        is_given=given,
+    )
+    return write_imported(imported, folder)
 
 
 def load_ecg_founder(content: object, path: Path, pretrained: Path | None = None) -> EcgFounder:
     """Build the model of a .pth file's content, which needs no other file."""
     file = ecg_founder_file(content, path)
     return load_weights(EcgFounder(file.config), file.weights, where=str(path))
+
+
+def fit_meaning(
+    content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
+) -> tuple[SignalSpec | None, LabelVocabulary | None]:
+    """Take a deployment's spec where it gives each channel its own lead, and labels that it states.
+
+    Labels are those of the public model's 150 statements, where each label is one of them.
+    """
+    config = ecg_founder_file(content, path).config
+    fits = spec is not None and config.n_channels == spec.n_channels == len(spec.leads)
+    is_public = config.num_labels == len(ecg_founder_labels())
+    is_expressible = vocabulary is not None and find_statements(vocabulary) is not None
+    return (spec if fits else None), (vocabulary if is_public and is_expressible else None)
 
 
 def _choose_outputs(
@@ -127,7 +124,7 @@ def _meaning(
     config, labels = file.config, ecg_founder_labels()
     leads = {1: ("I",), len(STANDARD_LEADS): STANDARD_LEADS}.get(config.n_channels)
     if spec is None and leads is not None:
-        spec = signal_spec_of_kind(_FAMILY.signal_kind, leads=leads)
+        spec = signal_spec_of_kind(ECG_FOUNDER.signal_kind, leads=leads)
     if spec is not None:
         _require_leads(file, spec)
     if vocabulary is None and config.num_labels == len(labels):
@@ -160,10 +157,8 @@ def _describe(model: EcgFounder) -> str:
 
 def _report(file: EcgFounderFile, outputs: dict[str, str]) -> dict[str, Any]:
     return {
-        "source": describe_source(file.path),
-        "import_version": IMPORT_VERSION,
         "kind": f"{file.config.n_channels} leads",
-        "writer": _FAMILY.title,
+        "writer": ECG_FOUNDER.title,
         "assumed": list(ASSUMED),
         "mapped": [
             {"from": name, "to": name, "shape": list(value.shape)}
@@ -171,7 +166,4 @@ def _report(file: EcgFounderFile, outputs: dict[str, str]) -> dict[str, Any]:
         ],
         "outputs": outputs,
         "dropped": [],
-        # An import with either does not get this far.
-        "missing": [],
-        "unexpected": [],
     }

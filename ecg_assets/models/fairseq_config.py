@@ -14,7 +14,7 @@ from ecg_assets.models.conv_layers import ConvLayers, parse_conv_layers
 from ecg_assets.models.ecg_fm_config import EcgFmConfig, ecg_fm_config_of
 from ecg_assets.models.ecg_fm_sizes import SIZES
 from ecg_assets.models.fairseq_file import FairseqFile
-from ecg_assets.models.fairseq_names import modern_names
+from ecg_assets.models.fairseq_weights import modern_names
 
 _CLASSIFIER = "ecg_transformer_classifier"
 _PRETRAINING = ("wav2vec2_cmsc", "wav2vec2", "ecg_transformer")

@@ -18,15 +18,15 @@ from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import EcgFmConfig
 from ecg_assets.models.fairseq_defaults import FINETUNING_CFG, PRETRAINING_CFG
 from ecg_assets.models.fairseq_file import FairseqFile, read_fairseq
-from ecg_assets.models.fairseq_names import (
-    fairseq_names,
+from ecg_assets.models.fairseq_names import fairseq_names, map_weights
+from ecg_assets.models.fairseq_weights import (
     has_no_projection,
     identity_projection,
-    map_weights,
     modern_names,
 )
 from ecg_assets.models.fold import unfold_weight
 from ecg_assets.models.loading import load_checkpoint
+from ecg_assets.models.token_models import TokenModel
 from ecg_assets.storage import replace_file
 
 _FIRST = "encoder.feature_extractor.conv_layers.0.conv.weight"
@@ -34,7 +34,7 @@ _HEAD = ("proj.weight", "proj.bias")
 
 
 def export_fairseq(
-    model: EcgClassifier | EcgFm | str | Path,
+    model: EcgClassifier | TokenModel | str | Path,
     path: str | Path,
     *,
     like: str | Path | None = None,

@@ -58,8 +58,14 @@ def read_fairseq(path: Path) -> FairseqFile:
 
 
 def is_fairseq(content: object) -> bool:
-    """Tell whether the content of a file of torch.save is laid out by fairseq-signals."""
-    return isinstance(content, dict) and {"cfg", "model"} <= set(content)
+    """Tell whether the content of a file of torch.save is laid out by fairseq-signals.
+
+    A fork of it writes conformers in the same layout, which are no ECG-FM.
+    """
+    if not isinstance(content, dict) or not {"cfg", "model"} <= set(content):
+        return False
+    weights = content["model"] if isinstance(content["model"], dict) else {}
+    return not any(".conv_module." in str(name) for name in weights)
 
 
 def fairseq_file(content: Any, path: Path) -> FairseqFile:

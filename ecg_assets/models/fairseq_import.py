@@ -7,41 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
-from ecg_assets.models.checkpoint import (
-    load_weights,
-    require_channels,
-    require_labels,
-    save_model,
-    write_json,
-)
-from ecg_assets.models.checkpoint_files import (
-    FAIRSEQ,
-    IMPORT_REPORT,
-    MODEL_CARD,
-    PRETRAINING_WEIGHTS,
-)
+from ecg_assets.models.checkpoint import load_weights, require_channels, require_labels
+from ecg_assets.models.checkpoint_files import FAIRSEQ
 from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import EcgFmConfig
+from ecg_assets.models.ecg_fm_family import ECG_FM
 from ecg_assets.models.fairseq_config import Architecture, read_architecture
 from ecg_assets.models.fairseq_file import FairseqFile, fairseq_file, read_fairseq
-from ecg_assets.models.fairseq_names import MappedWeights, map_weights
-from ecg_assets.models.families import FAMILIES
-from ecg_assets.models.import_report import (
-    IMPORT_VERSION,
-    describe_source,
-    name_origin,
-    require_replaceable,
-)
-from ecg_assets.models.model_card import model_card
+from ecg_assets.models.fairseq_names import map_weights
+from ecg_assets.models.fairseq_weights import MappedWeights
+from ecg_assets.models.import_report import require_replaceable
+from ecg_assets.models.imported_model import ImportedModel, write_imported
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
-from ecg_assets.storage import replace_folder
 
-_FAMILY = FAMILIES[EcgFmConfig.model_type]
 _log = logging.getLogger(__name__)
 
 
@@ -99,28 +81,19 @@ def import_fairseq(
     spec, vocabulary = _meaning(file, config, spec, vocabulary)
     model = EcgFmForClassification(config) if file.is_finetuned else EcgFm(config)
     load_weights(model, mapped.weights, where=where)
-    with replace_folder(folder) as target:
-        save_model(target, model, spec, vocabulary)
-        if mapped.dropped:
-            kept = {name: tensor.contiguous() for name, tensor in mapped.dropped.items()}
-            save_file(kept, target / PRETRAINING_WEIGHTS, metadata={"format": "pt"})
-        write_json(target / FAIRSEQ, _history(file))
-        report = _report(file, architecture, mapped) | {
-            name: name_origin(value, was_given=given[name], family=_FAMILY.title)
-            for name, value in (("signal_spec", spec), ("label_vocabulary", vocabulary))
-        }
-        write_json(target / IMPORT_REPORT, report)
-        card = model_card(
-            _FAMILY,
-            _describe(model),
-            report,
-            folder=folder.name,
-            spec=spec,
-            vocabulary=vocabulary,
-            n_labels=config.num_labels,
-        )
-        (target / MODEL_CARD).write_text(card, encoding="utf-8")
-    return folder
+    imported = ImportedModel(
+        family=ECG_FM,
+        path=path,
+        model=model,
+        architecture=_describe(model),
+        report=_report(file, architecture, mapped),
+        spec=spec,
+        vocabulary=vocabulary,
+        is_given=given,
+        pretraining=mapped.dropped,
+        others={FAIRSEQ: _history(file)},
+    )
+    return write_imported(imported, folder)
 
 
 def load_fairseq(
@@ -136,6 +109,18 @@ def load_fairseq(
     mapped = map_weights(file.model, config, finetuned=finetuned, where=str(path))
     model = EcgFmForClassification(config) if finetuned else EcgFm(config)
     return load_weights(model, mapped.weights, where=str(path))
+
+
+def fit_meaning(
+    content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
+) -> tuple[SignalSpec | None, None]:
+    """Take a deployment's spec where its channels fit; the labels are never guessed.
+
+    The file does not say, e.g., whether twelve channels are twelve leads or Lead I twelve times.
+    """
+    n_channels = read_architecture(fairseq_file(content, path)).config.n_channels
+    fits = spec is not None and n_channels in (spec.n_channels, len(spec.leads))
+    return (spec if fits else None), None
 
 
 def _meaning(
@@ -201,8 +186,6 @@ def _describe(model: EcgFmForClassification | EcgFm) -> str:
 
 def _report(file: FairseqFile, architecture: Architecture, mapped: MappedWeights) -> dict[str, Any]:
     return {
-        "source": describe_source(file.path),
-        "import_version": IMPORT_VERSION,
         "writer": "fairseq-signals",
         "kind": "fine-tuned" if file.is_finetuned else "pre-trained",
         "assumed": list(architecture.assumed),
@@ -214,7 +197,4 @@ def _report(file: FairseqFile, architecture: Architecture, mapped: MappedWeights
             {"from": name, "shape": list(tensor.shape), "reason": "only pre-training uses it"}
             for name, tensor in mapped.dropped.items()
         ],
-        # An import with either does not get this far.
-        "missing": [],
-        "unexpected": [],
     }

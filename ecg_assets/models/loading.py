@@ -12,18 +12,18 @@ from ecg_assets.models.torch_file import read_torch_file
 
 if TYPE_CHECKING:
     from ecg_assets.models.classifier import EcgClassifier
-    from ecg_assets.models.ecg_fm import EcgFm
+    from ecg_assets.models.token_models import TokenModel
 
 
 def load_checkpoint(
     path: str | Path, *, pretrained: str | Path | None = None
-) -> EcgClassifier | EcgFm:
+) -> EcgClassifier | TokenModel:
     """Load a model in evaluation mode.
 
     Called on standardized samples, float32 ``(batch, lead, sample)``, and optionally on
     ``lengths`` ``(batch,)``, the samples of each before its padding, a classifier returns an
     output with ``logits`` ``(batch, label)``. A pre-trained checkpoint has no head: its
-    `EcgFm` returns ``last_hidden_state`` ``(batch, token, feature)`` and ``pooled``
+    `TokenModel` returns ``last_hidden_state`` ``(batch, token, feature)`` and ``pooled``
     ``(batch, feature)``, and becomes a classifier by fine-tuning.
 
     Parameters
@@ -47,16 +47,18 @@ def load_checkpoint(
         return _load_folder(path)
     content = read_torch_file(path)
     start = None if pretrained is None else Path(pretrained)
-    model: EcgClassifier | EcgFm = family_of_file(content, path).load_file(content, path, start)
+    model: EcgClassifier | TokenModel = family_of_file(content, path).load_file(
+        content, path, start
+    )
     return model
 
 
-def _load_folder(folder: Path) -> EcgClassifier | EcgFm:
+def _load_folder(folder: Path) -> EcgClassifier | TokenModel:
     require_files(folder, (CONFIG, WEIGHTS))
     config, weights = read_config(folder), read_weights(folder)
     family = FAMILIES[config.model_type]
     head = f"{family.classifier_class.head_name}.weight"
     if family.encoder_class is not None and head not in weights:
-        encoder: EcgFm = load_weights(family.encoder_class(config), weights, where=str(folder))
+        encoder: TokenModel = load_weights(family.encoder_class(config), weights, where=str(folder))
         return encoder
     return load_weights(family.classifier_class(config), weights, where=str(folder))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint_files import LABEL_VOCABULARY
-from ecg_assets.models.families import ModelFamily
+from ecg_assets.models.model_family import ModelFamily
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _MANY = 30
@@ -21,8 +21,7 @@ run; `import_report.json` lists every weight.
 - Architecture: {architecture}.{assumed}
 - Input: {signal}.
 - Output: {labels}.
-- Trained on: the file does not say. {pretrained_on}:
-  where these are they, say so with every result on recordings from there.
+- Trained on: the file does not say. {pretraining}
 - For research; not a medical device.
 
 ```python
@@ -73,7 +72,7 @@ def model_card(
         title=family.title,
         writer=report["writer"],
         architecture=architecture,
-        pretrained_on=family.pretrained_on,
+        pretraining=describe_pretraining(family),
         kind=report["kind"],
         source=report["source"]["name"],
         fingerprint=report["source"]["fingerprint"],
@@ -81,6 +80,16 @@ def model_card(
         signal=signal,
         labels=labels,
         folder=folder,
+    )
+
+
+def describe_pretraining(family: ModelFamily) -> str:
+    """Say what a family's public weights have seen, and what follows for results."""
+    if not family.pretrained_on:
+        return "Where the weights have seen recordings, say so with every result on them."
+    return (
+        f"{family.pretrained_on}: where these are they, say so with every result on recordings "
+        "from there."
     )
 
 

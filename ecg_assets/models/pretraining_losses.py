@@ -1,7 +1,8 @@
 """The terms of the pre-training loss, each of plain tensors and per masked token.
 
 Definitions: fairseq-signals, criterion ``wav2vec2_with_cmsc``
-(https://github.com/Jwoo5/fairseq-signals).
+(https://github.com/Jwoo5/fairseq-signals), and w2v-BERT's masked prediction
+(https://arxiv.org/abs/2108.06209).
 """
 
 from __future__ import annotations
@@ -47,6 +48,21 @@ def contrastive_loss(logits: Tensor) -> Tensor:
     """Cross entropy toward the first of `contrastive_logits`, mean over masked tokens."""
     flat = logits.flatten(0, 1)
     return functional.cross_entropy(flat, flat.new_zeros(len(flat), dtype=torch.long))
+
+
+def masked_prediction_loss(logits: Tensor, codes: Tensor) -> Tensor:
+    """Cross entropy toward the codes of each masked token, summed over groups, mean over tokens.
+
+    Parameters
+    ----------
+    logits
+        ``[segment, masked token, group × code]``, a group's codes side by side.
+    codes
+        The quantizer's choice, integer ``[segment, masked token, group]``.
+    """
+    n_groups = codes.shape[-1]
+    by_group = logits.reshape(-1, logits.shape[-1] // n_groups)
+    return n_groups * functional.cross_entropy(by_group, codes.flatten())
 
 
 def diversity_loss(probability_perplexity: Tensor, n_codes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Names of the weights of ECG-FM's pre-training in fairseq-signals and here."""
+"""Names of the weights that only pre-training has, in fairseq-signals (and ECG-LFM) and here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.ecg_fm_config import EcgFmConfig
-from ecg_assets.models.fairseq_names import map_weights
 
+_CODES = {"mlm_proj.weight": "predict_codes.weight", "mlm_proj.bias": "predict_codes.bias"}
 _HEADS = {
     "mask_emb": "mask_embedding",
     "quantizer.vars": "quantizer.codevectors",
@@ -22,17 +21,17 @@ _HEADS = {
 }
 
 
-def map_pretraining_weights(
-    state: Mapping[str, Tensor], config: EcgFmConfig, *, where: str
+def map_heads(
+    state: Mapping[str, Tensor], *, predicts_codes: bool, where: str
 ) -> dict[str, Tensor]:
-    """Rename the weights of a fairseq-signals `wav2vec2_cmsc` to `EcgFmForPreTraining`'s.
+    """Rename what only pre-training uses of a checkpoint to `EcgForPreTraining`'s names.
 
     Parameters
     ----------
     state
-        The checkpoint's ``model`` entry.
-    config
-        Its architecture.
+        Those weights of the checkpoint.
+    predicts_codes
+        Whether it was pre-trained with masked prediction.
     where
         What the checkpoint is called in errors.
 
@@ -41,17 +40,17 @@ def map_pretraining_weights(
     CheckpointError
         When weights are missing, or there are others; the message names them.
     """
-    mapped = map_weights(state, config, finetuned=False, where=where)
-    if set(mapped.dropped) != set(_HEADS):
+    names = _HEADS | (_CODES if predicts_codes else {})
+    if set(state) != set(names):
         raise CheckpointError(
-            f"{where} is no W2V + CMSC model as ECG-FM was pre-trained: its heads lack "
-            f"{sorted(set(_HEADS) - set(mapped.dropped))} and have "
-            f"{sorted(set(mapped.dropped) - set(_HEADS))} besides. Is it of another objective?"
+            f"{where} was not pre-trained as expected (W2V + CMSC, masked prediction: "
+            f"{predicts_codes}): its heads lack {sorted(set(names) - set(state))} and have "
+            f"{sorted(set(state) - set(names))} besides. Is it of another objective?"
         )
-    heads = {_HEADS[name]: tensor.float() for name, tensor in mapped.dropped.items()}
-    return mapped.weights | heads
+    return {names[name]: tensor.float() for name, tensor in state.items()}
 
 
 def fairseq_heads(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give what only pre-training uses of `EcgFmForPreTraining`'s weights, by fairseq's names."""
-    return {theirs: state[ours].contiguous() for theirs, ours in _HEADS.items()}
+    """Give what only pre-training uses of `EcgForPreTraining`'s weights, by fairseq's names."""
+    names = _HEADS | _CODES
+    return {theirs: state[ours].contiguous() for theirs, ours in names.items() if ours in state}

@@ -42,7 +42,7 @@ def saliency(
         ``integrated-gradients`` (https://arxiv.org/abs/1703.01365, from a signal of zeros, which
         is each lead's mean): summed over all samples and channels they are the logit minus that
         of zeros. ``attention``: rollout (https://arxiv.org/abs/2005.00928) averaged over the
-        tokens that are pooled; a family without a transformer has none.
+        tokens that are pooled; a family that mixes samples or tokens otherwise has none.
     n_steps
         Points of the integral.
 
@@ -61,8 +61,8 @@ def saliency(
     family = family_of(model)
     if method == "attention" and not family.has_attention:
         raise SettingsError(
-            f"{family.title} has no attention to show: it is made of convolutions. Use method "
-            "'integrated-gradients'."
+            f"{family.title} has no attention that would show it: convolutions mix its samples or "
+            "tokens. Use method 'integrated-gradients'."
         )
     inputs = torch.from_numpy(signal)[None].to(model.device)
     if method == "attention":

@@ -18,6 +18,13 @@ _ALLOWED = {
     "fill": ("zero",),
     "unit": ("mV",),
 }
+_CHOSEN_BY = {
+    "leads": "ECG_LEADS",
+    "segment_s": "ECG_SEGMENT_S",
+    "resampling": "ECG_RESAMPLING",
+    "filter": "ECG_SIGNAL_KIND",
+    "normalization": "ECG_SIGNAL_KIND",
+}
 
 
 @dataclass(frozen=True)
@@ -127,10 +134,20 @@ class SignalSpec:
 
 
 def require_same_spec(expected: SignalSpec, found: SignalSpec, *, where: str) -> None:
-    """Raise `SpecMismatch` with both specs printed unless they are equal."""
+    """Raise `SpecMismatch` with both specs and what differs printed, unless they are equal."""
     if expected != found:
         raise SpecMismatch(
             f"Signal spec of {where} differs from the model's.\n"
             f"  model: {expected.to_json()}\n  data:  {found.to_json()}\n"
+            f"They differ in {_name_difference(expected, found)}. "
             "Build manifests with the model's spec, or choose a model of this spec."
         )
+
+
+def _name_difference(one: SignalSpec, other: SignalSpec) -> str:
+    """Name the fields that differ, each with the setting that chooses it."""
+    fields, others = asdict(one), asdict(other)
+    differing = [name for name in fields if fields[name] != others[name]]
+    return ", ".join(
+        f"{name} ({_CHOSEN_BY[name]})" if name in _CHOSEN_BY else name for name in differing
+    )

@@ -27,8 +27,9 @@ def signal_spec_of_kind(
     leads: Sequence[str] = ("I",),
     segment_s: float | None = None,
     resampling: str = "linear",
+    sample_rate_hz: int = 500,
 ) -> SignalSpec:
-    """Build the spec of a kind; all are of 10 s at 500 Hz.
+    """Build the spec of a kind; all are of recordings of 10 s.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ def signal_spec_of_kind(
         Seconds of a segment; by default 10 for ``ecg-founder``, 5 for the others.
     resampling
         ``linear`` or ``polyphase``.
+    sample_rate_hz
+        Sample rate; 500 is what the models of these kinds read.
 
     Raises
     ------
@@ -53,7 +56,12 @@ def signal_spec_of_kind(
     """
     if kind not in SIGNAL_KINDS:
         raise ValueError(f"The kind of signal is {kind!r}; allowed: {SIGNAL_KINDS}.")
-    fields = {**_FIELDS_OF_KIND[kind], "leads": tuple(leads), "resampling": resampling}
+    fields = {
+        **_FIELDS_OF_KIND[kind],
+        "leads": tuple(leads),
+        "resampling": resampling,
+        "sample_rate_hz": sample_rate_hz,
+    }
     fields["n_channels"] = 12 if kind == "ecg-fm" and len(leads) == 1 else len(leads)
     if segment_s is not None:
         fields["segment_s"] = segment_s

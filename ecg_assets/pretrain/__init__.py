@@ -1,6 +1,6 @@
 """Signals without labels to an encoder that fine-tuning starts from.
 
-Belongs here: pairs of adjacent segments, masks, presets and the training loop of
+Belongs here: pairs of segments, masks, presets and the training loop of
 pre-training, its record. Does not belong here: the model and its loss (models),
 manifests (build), training with labels (finetune, whose training folder and order are
 shared). Used by defs. `PretrainRequest` needs no torch; `pretrain` loads it when called.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ _VALID = "#0B6E99"
 _PANELS = {
     "loss": "loss per masked token",
     "contrastive": "contrastive term",
+    "masked_prediction": "masked prediction of codes",
     "cmsc": "patients' contrast (CMSC)",
     "diversity": "unused share of the codebook",
     "feature_penalty": "feature penalty",
@@ -32,13 +34,18 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
         File to write.
     """
     # A Figure of its own, without pyplot: no display, no state between pictures.
-    figure = Figure(figsize=(10.5, 6), dpi=120, layout="constrained")
-    panels = figure.subplots(2, 3).flat
-    for axes, (name, title) in zip(panels, _PANELS.items(), strict=True):
+    panels = {name: title for name, title in _PANELS.items() if f"train_{name}" in history}
+    n_columns = math.ceil(len(panels) / 2)
+    figure = Figure(figsize=(3.5 * n_columns, 6), dpi=120, layout="constrained")
+    free = list(figure.subplots(2, n_columns).flat)
+    for name, title in panels.items():
+        axes = free.pop(0)
         _draw(axes, history, f"train_{name}", "training", _TRAIN)
         _draw(axes, history, f"valid_{name}", "validation", _VALID)
         axes.set_ylabel(title)
     figure.axes[0].legend(frameon=False)
+    for axes in free:
+        axes.remove()
     figure.savefig(path, format="png")
 
 

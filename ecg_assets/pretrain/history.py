@@ -8,47 +8,44 @@ from typing import Any
 import pandas as pd
 
 from ecg_assets.finetune.history import History
+from ecg_assets.models.pretraining_objective import TERMS, Objective
 
-MEASURED = (
-    "loss",
-    "contrastive",
-    "diversity",
-    "feature_penalty",
-    "cmsc",
-    "probability_perplexity",
-    "code_perplexity",
-)
-"""Fields of `PretrainingOutput` that are measured in training and validation."""
+_PERPLEXITIES = ("probability_perplexity", "code_perplexity")
+MEASURED = ("loss", *TERMS, *_PERPLEXITIES)
+"""Fields of `PretrainingOutput` that may be measured, in the order of the history's columns."""
 
-COLUMNS = (
-    "epoch",
-    *(f"train_{name}" for name in MEASURED),
-    *(f"valid_{name}" for name in MEASURED),
-    "learning_rate",
-    "seconds",
-)
+
+def measured(objective: Objective) -> tuple[str, ...]:
+    """Name the fields of `PretrainingOutput` that an objective has: not the terms it lacks.
+
+    >>> measured(Objective())[:3]
+    ('loss', 'contrastive', 'diversity')
+    """
+    return ("loss", *objective.weights, *_PERPLEXITIES)
 
 
 def read_history(log: Sequence[Mapping[str, Any]]) -> History:
-    """Rows of `COLUMNS`, one for each validated epoch.
+    """Make a row for each validated epoch: what was measured, the learning rate, the seconds.
 
     Parameters
     ----------
     log
         `TrainerState.log_history`: for each epoch an entry with ``loss`` and its terms, then
-        one with ``eval_valid_loss``.
+        one with ``eval_valid_loss`` and those of the validation split.
     """
     history: History = []
     training: Mapping[str, Any] = {}
+    names: list[str] = []
     for entry in log:
         if "loss" in entry:
             training = entry
+            names = [name for name in MEASURED if name in entry]
         if "eval_valid_loss" in entry:
             history.append(
                 {
                     "epoch": round(entry["epoch"]),
-                    **{f"train_{name}": training[name] for name in MEASURED},
-                    **{f"valid_{name}": entry[f"eval_valid_{name}"] for name in MEASURED},
+                    **{f"train_{name}": training[name] for name in names},
+                    **{f"valid_{name}": entry[f"eval_valid_{name}"] for name in names},
                     "learning_rate": training["learning_rate"],
                     "seconds": entry.get("seconds"),
                 }
@@ -57,6 +54,6 @@ def read_history(log: Sequence[Mapping[str, Any]]) -> History:
 
 
 def history_frame(history: History) -> pd.DataFrame:
-    """Turn the history into a table."""
-    frame = pd.DataFrame(history, columns=list(COLUMNS))
-    return frame.astype(dict.fromkeys(COLUMNS[1:], float))
+    """Turn the history into a table, a column for each field of its rows."""
+    frame = pd.DataFrame(history)
+    return frame.astype(dict.fromkeys(frame.columns[1:], float))

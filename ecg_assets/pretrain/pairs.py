@@ -1,9 +1,8 @@
-"""Batches of adjacent segments for a torch DataLoader, with their masks and negatives."""
+"""Batches of paired segments for a torch DataLoader, with their masks and negatives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,63 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ecg_assets.errors import SchemaError
 from ecg_assets.finetune.segments import EpochShuffle
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.inputs import require_channels
 from ecg_assets.models.pretraining_objective import Objective
 from ecg_assets.pretrain.masks import draw_kept_leads, draw_negatives, draw_span_mask
+from ecg_assets.pretrain.paired_segments import Pairs
 
 Batch = dict[str, Tensor]
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Adjacent segments of some recordings: 0 and 1, 2 and 3, ….
-
-    Attributes
-    ----------
-    rows
-        Row of the manifest's index, int64 ``(pair,)``.
-    first
-        Number of the first segment in its recording, int64 ``(pair,)``.
-    patients
-        Patient, integer ``(pair,)``: equal for equal ``subject_id``.
-    """
-
-    rows: NDArray[np.int64]
-    first: NDArray[np.int64]
-    patients: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def find_pairs(data: TrainingData, split: str) -> Pairs:
-    """Find all pairs of adjacent segments of a split's recordings.
-
-    Raises
-    ------
-    SchemaError
-        When there are none.
-    """
-    rows = data.rows(split)
-    counts = data.n_segments(rows) // 2
-    if not counts.sum():
-        raise SchemaError(
-            f"None of the {len(rows)} recordings in split {split!r} has two segments of "
-            f"{data.manifest.spec.segment_s} s. Check the split, or build manifests with a shorter "
-            "segment_s."
-        )
-    # Numbers count up within each recording.
-    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows = np.repeat(rows, counts)
-    _, patients = np.unique(data.manifest.index["subject_id"].to_numpy()[rows], return_inverse=True)
-    return Pairs(rows, 2 * number, patients)
-
-
 class PairDataset(Dataset[Batch]):
-    """Pairs as the arguments of `EcgFmForPreTraining.forward`, a whole batch at once.
+    """Pairs as the arguments of `EcgForPreTraining.forward`, a whole batch at once.
 
     Item ``epoch × len + i`` is pair i in that epoch. Masks, negatives and blanked leads
     follow from the seed, the epoch and the first pair of the batch alone: in whichever
@@ -137,10 +91,8 @@ class PairDataset(Dataset[Batch]):
 
     def _read(self, chosen: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float32]:
         """Read segments and blank leads, ``(2 × pair, channel, sample)``."""
-        first = self._pairs.first[chosen]
-        segments = self._signals.segments_at(
-            np.tile(self._pairs.rows[chosen], 2), np.concatenate([first, first + 1]), self._spec
-        )
+        rows, numbers = self._pairs.rows[:, chosen], self._pairs.numbers[:, chosen]
+        segments = self._signals.segments_at(rows.ravel(), numbers.ravel(), self._spec)
         probability = self._objective.lead_mask_probability
         kept = draw_kept_leads(
             random, len(segments), self._n_channels, mask_probability=probability

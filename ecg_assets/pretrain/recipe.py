@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ecg_assets.models.ecg_fm_sizes import SIZES
+from ecg_assets.models.families import DEFAULT_FAMILY, FAMILIES
 from ecg_assets.models.pretraining_objective import Objective
 
 SCHEDULES = ("constant", "cosine")
+PAIRS = ("segments", "studies")
+_ADDED = {"family": DEFAULT_FAMILY, "pairs": PAIRS[0]}
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class PretrainRecipe:
     Attributes
     ----------
     size
-        A name in `SIZES`.
+        A name in the family's sizes.
     epochs
         Passes over the training split.
     batch_size
@@ -42,6 +44,11 @@ class PretrainRecipe:
         Stop when the validation loss has not fallen for this many epochs; 0 never stops.
     objective
         What is minimized.
+    family
+        Kind of model, a name in `FAMILIES` that can be pre-trained.
+    pairs
+        What the contrast between patients pairs up: ``segments``, neighbours in one recording,
+        or ``studies``, segments of two recordings of one patient.
     """
 
     size: str
@@ -58,10 +65,16 @@ class PretrainRecipe:
     max_gradient_norm: float = 0.0
     patience: int = 0
     objective: Objective = field(default_factory=Objective)
+    family: str = DEFAULT_FAMILY
+    pairs: str = PAIRS[0]
 
     def __post_init__(self) -> None:
-        self._require(self.size in SIZES, "size", f"one of {tuple(SIZES)}")
+        can_be = tuple(name for name, family in FAMILIES.items() if family.pretraining)
+        self._require(self.family in can_be, "family", f"one of {can_be}")
+        sizes = tuple(FAMILIES[self.family].sizes)
+        self._require(self.size in sizes, "size", f"one of {sizes} with family {self.family!r}")
         self._require(self.schedule in SCHEDULES, "schedule", f"one of {SCHEDULES}")
+        self._require(self.pairs in PAIRS, "pairs", f"one of {PAIRS}")
         for name in ("epochs", "gradient_accumulation"):
             self._require(getattr(self, name) >= 1, name, "1 or more")
         self._require(self.batch_size >= 2, "batch_size", "2 or more, to have another patient")
@@ -73,8 +86,12 @@ class PretrainRecipe:
             self._require(getattr(self, name) >= 0, name, "0 or above")
 
     def to_json(self) -> dict[str, Any]:
-        """Fields as JSON values; `from_json` reads them back."""
-        return asdict(self)
+        """Fields as JSON values; `from_json` reads them back.
+
+        The family and pairs of a recipe from before there were others are left out.
+        """
+        fields = {name: v for name, v in asdict(self).items() if v != _ADDED.get(name)}
+        return {**fields, "objective": self.objective.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> PretrainRecipe:

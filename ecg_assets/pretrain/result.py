@@ -21,13 +21,10 @@ from ecg_assets.models.checkpoint_files import (
     RUN,
     WEIGHTS,
 )
-from ecg_assets.models.ecg_fm import EcgFm
-from ecg_assets.models.ecg_fm_config import ecg_fm_config_of
-from ecg_assets.models.ecg_fm_sizes import SIZES
-from ecg_assets.models.pretraining_names import fairseq_heads
+from ecg_assets.pretrain.architecture import encoder_class, encoder_config, pretraining_class
 from ecg_assets.pretrain.curves import draw_curves
-from ecg_assets.pretrain.history import MEASURED, history_frame, read_history
-from ecg_assets.pretrain.pairs import find_pairs
+from ecg_assets.pretrain.history import history_frame, measured, read_history
+from ecg_assets.pretrain.paired_segments import find_pairs
 from ecg_assets.pretrain.request import PretrainRequest
 from ecg_assets.storage import replace_folder
 
@@ -43,17 +40,19 @@ def write_result(request: PretrainRequest, data: TrainingData, work: Path, folde
     work
         Training folder; it has all that is needed, in whichever process training ended.
     """
+    recipe = request.recipe
     state = load_file(best_checkpoint(work).folder / WEIGHTS)
-    config = ecg_fm_config_of(SIZES[request.recipe.size], n_channels=data.manifest.spec.n_channels)
+    heads = pretraining_class(recipe).select_heads(state)
     weights = {name: value for name, value in state.items() if name.startswith("encoder.")}
-    encoder = load_weights(EcgFm(config), weights, where=str(work))
+    config = encoder_config(recipe, n_channels=data.manifest.spec.n_channels)
+    encoder = load_weights(encoder_class(recipe)(config), weights, where=str(work))
     history = read_history(list_checkpoints(work)[-1].state["log_history"])
     frame = history_frame(history)
     record = _run_record(request, data, history)
     record["n_parameters"] = sum(p.numel() for p in encoder.parameters())
     with replace_folder(folder) as temporary:
         save_model(temporary, encoder, data.manifest.spec, None)
-        save_file(fairseq_heads(state), temporary / PRETRAINING_WEIGHTS, metadata={"format": "pt"})
+        save_file(heads, temporary / PRETRAINING_WEIGHTS, metadata={"format": "pt"})
         frame.to_csv(temporary / HISTORY, index=False)
         draw_curves(frame, temporary / CURVES)
         (temporary / RUN).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -71,18 +70,18 @@ def _run_record(request: PretrainRequest, data: TrainingData, history: History) 
         "seed": request.seed,
         "best_epoch": best["epoch"],
         "epochs_trained": history[-1]["epoch"],
-        **{f"valid_{name}": best[f"valid_{name}"] for name in MEASURED},
-        "splits": {name: _count(data, name) for name in ("train", "valid")},
+        **{f"valid_{name}": best[f"valid_{name}"] for name in measured(request.recipe.objective)},
+        "splits": {name: _count(data, name, request.recipe.pairs) for name in ("train", "valid")},
         "seconds": sum(row["seconds"] for row in history),
         "code": {"git_commit": git_commit(), "versions": package_versions()},
         "hardware": describe_hardware(),
     }
 
 
-def _count(data: TrainingData, split: str) -> dict[str, int]:
-    pairs = find_pairs(data, split)
+def _count(data: TrainingData, split: str, kind: str) -> dict[str, int]:
+    pairs = find_pairs(data, split, kind)
     return {
-        "n_records": len(set(pairs.rows.tolist())),
+        "n_records": len(set(pairs.rows.ravel().tolist())),
         "n_patients": len(set(pairs.patients.tolist())),
         "n_pairs": len(pairs),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ecg_assets.models.pretraining import EcgFmForPreTraining
+from ecg_assets.models.pretraining import EcgForPreTraining
 
 
 class GumbelTemperature(TrainerCallback):  # type: ignore[misc]
@@ -17,7 +17,7 @@ class GumbelTemperature(TrainerCallback):  # type: ignore[misc]
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        model: EcgFmForPreTraining,
+        model: EcgForPreTraining,
         **_: Any,
     ) -> None:
         """Set the Gumbel temperature of the step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +21,32 @@ from ecg_assets.finetune.segments import keep_batch
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.work_folder import list_checkpoints
 from ecg_assets.models.device import autocast, choose_device
-from ecg_assets.models.ecg_fm_config import ecg_fm_config_of
-from ecg_assets.models.ecg_fm_sizes import SIZES
-from ecg_assets.models.pretraining import (
-    EcgFmForPreTraining,
-    PretrainingOutput,
-    pretraining_config,
-)
+from ecg_assets.models.pretraining import EcgForPreTraining
+from ecg_assets.models.pretraining_output import PretrainingOutput
 from ecg_assets.preprocess import SignalSpec
-from ecg_assets.pretrain.history import MEASURED, read_history
-from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset, find_pairs
+from ecg_assets.pretrain.architecture import encoder_config, pretraining_class
+from ecg_assets.pretrain.history import measured, read_history
+from ecg_assets.pretrain.paired_segments import find_pairs
+from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset
 from ecg_assets.pretrain.request import PretrainRequest
 from ecg_assets.pretrain.temperature import GumbelTemperature
 
 
 class PretrainTrainer(Trainer):  # type: ignore[misc]
-    """Trainer that measures each term of the loss, and decays all weights as ECG-FM did."""
+    """Trainer that measures each term of the loss, and decays all weights as ECG-FM did.
 
-    def __init__(self, **values: Any) -> None:
+    Parameters
+    ----------
+    names
+        Fields of `PretrainingOutput` that are measured.
+    **values
+        The Trainer's arguments.
+    """
+
+    def __init__(self, *, names: tuple[str, ...], **values: Any) -> None:
         super().__init__(**values)
-        self._sums = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.args.device)
+        self._names = names
+        self._sums = torch.zeros(len(names), dtype=torch.float64, device=self.args.device)
         self._n_batches = 0
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> EpochNumberedShuffle:
@@ -59,7 +66,7 @@ class PretrainTrainer(Trainer):  # type: ignore[misc]
         """Compute the loss of a batch and add its terms to the epoch's."""
         output: PretrainingOutput = model(**inputs)
         if model.training:
-            self._sums += _measure(output)
+            self._sums += self._measure(output)
             self._n_batches += 1
         return (output.loss, output) if return_outputs else output.loss
 
@@ -75,20 +82,24 @@ class PretrainTrainer(Trainer):  # type: ignore[misc]
         with torch.no_grad(), self.compute_loss_context_manager():
             output: PretrainingOutput = model(**inputs)
         patients = inputs["patients"]
-        terms = _measure(output).float().expand(len(patients), -1).contiguous()
+        terms = self._measure(output).float().expand(len(patients), -1).contiguous()
         return output.loss.detach(), terms, patients
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the terms' means over the epoch's batches, on all GPUs, beside its loss."""
         if "loss" in logs and self._n_batches:
             means = self.accelerator.reduce(self._sums / self._n_batches, "mean")
-            logs |= dict(zip(MEASURED, means.tolist(), strict=True))
+            logs |= dict(zip(self._names, means.tolist(), strict=True))
             self._sums.zero_()
             self._n_batches = 0
         super().log(logs, start_time)
 
+    def _measure(self, output: PretrainingOutput) -> Tensor:
+        """Values of the measured fields, float64 ``[field]``."""
+        return torch.stack([getattr(output, name).detach() for name in self._names]).double()
 
-def build_model(request: PretrainRequest, spec: SignalSpec) -> EcgFmForPreTraining:
+
+def build_model(request: PretrainRequest, spec: SignalSpec) -> EcgForPreTraining:
     """Build the random model that training starts from; it depends on the seed alone.
 
     Raises
@@ -96,7 +107,7 @@ def build_model(request: PretrainRequest, spec: SignalSpec) -> EcgFmForPreTraini
     SettingsError
         When the signals have one channel and leads are to be blanked.
     """
-    objective = request.recipe.objective
+    recipe, objective = request.recipe, request.recipe.objective
     if spec.n_channels == 1 and objective.lead_mask_probability:
         raise SettingsError(
             f"lead_mask_probability is {objective.lead_mask_probability} for signals of one "
@@ -104,14 +115,14 @@ def build_model(request: PretrainRequest, spec: SignalSpec) -> EcgFmForPreTraini
             "one lead repeated (n_channels = 12), or set lead_mask_probability to 0."
         )
     set_seed(request.seed)
-    encoder = ecg_fm_config_of(SIZES[request.recipe.size], n_channels=spec.n_channels)
-    return EcgFmForPreTraining(pretraining_config(encoder, objective), objective)
+    encoder = encoder_config(recipe, n_channels=spec.n_channels)
+    return pretraining_class(recipe).build(encoder, objective)
 
 
 def train(
     request: PretrainRequest,
     data: TrainingData,
-    model: EcgFmForPreTraining,
+    model: EcgForPreTraining,
     work: Path,
     report: Report,
 ) -> Trainer:
@@ -131,7 +142,7 @@ def train(
     datasets = {
         split: PairDataset(
             data,
-            find_pairs(data, split),
+            find_pairs(data, split, recipe.pairs),
             n_channels=model.config.n_channels,
             n_tokens=model.count_tokens(data.manifest.spec.segment_samples),
             objective=recipe.objective,
@@ -139,13 +150,15 @@ def train(
         )
         for split in ("train", "valid")
     }
+    names = measured(recipe.objective)
     trainer = PretrainTrainer(
+        names=names,
         model=model,
         args=_arguments(request, work),
         data_collator=keep_batch,
         train_dataset=datasets["train"],
         eval_dataset=datasets["valid"],
-        compute_metrics=_mean_terms,
+        compute_metrics=partial(_mean_terms, names=names),
         callbacks=[
             GumbelTemperature(),
             Progress(recipe.epochs, recipe.patience, report, read_history),
@@ -159,12 +172,7 @@ def train(
     return trainer
 
 
-def _measure(output: PretrainingOutput) -> Tensor:
-    """Values of `MEASURED`, float64 ``[term]``."""
-    return torch.stack([getattr(output, name).detach() for name in MEASURED]).double()
-
-
-def _mean_terms(outputs: Any) -> dict[str, float]:
+def _mean_terms(outputs: Any, *, names: tuple[str, ...]) -> dict[str, float]:
     """Mean over pairs of each batch's terms."""
     means = np.asarray(outputs.predictions, np.float64).mean(axis=0)
     if not np.isfinite(means).all():
@@ -172,7 +180,7 @@ def _mean_terms(outputs: Any) -> dict[str, float]:
             "Pre-training diverged: the loss is no longer a number. Lower the learning rate, "
             "clip gradients (max_gradient_norm), or use bf16 instead of fp16."
         )
-    return {f"valid_{name}": float(mean) for name, mean in zip(MEASURED, means, strict=True)}
+    return {f"valid_{name}": float(mean) for name, mean in zip(names, means, strict=True)}
 
 
 def _arguments(request: PretrainRequest, work: Path) -> TrainingArguments:

@@ -1,15 +1,22 @@
-"""A made-up cohort in the layout of MIMIC-IV-ECG v1.0, for whoever has no data."""
+"""A made-up cohort in the layout of MIMIC-IV-ECG v1.0, for whoever has no data.
+
+``python -m ecg_assets.sources.synthetic FOLDER --records 400 --seed 1`` writes one.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import shlex
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.sources.simulation import plan_cohort
-from ecg_assets.sources.synthetic_files import write_cohort_files
+from ecg_assets.sources.synthetic_files import Progress, write_cohort_files
 from ecg_assets.storage import replace_folder
 
 MARKER = "synthetic_cohort.json"
@@ -53,8 +60,13 @@ class CohortParameters:
 
 
 def write_synthetic_cohort(
-    root: Path, *, n_records: int = 800, seed: int = 0, n_shards: int = 4
-) -> None:
+    root: Path,
+    *,
+    n_records: int = 800,
+    seed: int = 0,
+    n_shards: int = 4,
+    progress: Progress | None = None,
+) -> bool:
     """Write a synthetic cohort, or do nothing when the very same one stands there.
 
     The cohort appears all at once. The same parameters give the same bytes. Rare findings are
@@ -72,6 +84,13 @@ def write_synthetic_cohort(
         Seed of every random choice.
     n_shards
         Top folders to spread the patients over.
+    progress
+        Told of each recording.
+
+    Returns
+    -------
+    bool
+        Whether it was written now.
 
     Raises
     ------
@@ -80,12 +99,13 @@ def write_synthetic_cohort(
     """
     parameters = CohortParameters(n_records, seed, n_shards)
     if cohort_stands(root, parameters):
-        return
+        return False
     plan = plan_cohort(n_records, seed=seed, n_shards=n_shards)
     with replace_folder(root) as folder:
-        write_cohort_files(folder, plan, seed=seed)
+        write_cohort_files(folder, plan, seed=seed, progress=progress)
         marker = json.dumps(parameters.to_json(), indent=2) + "\n"
         (folder / MARKER).write_text(marker, encoding="utf-8")
+    return True
 
 
 def cohort_stands(root: Path, parameters: CohortParameters) -> bool:
@@ -121,3 +141,37 @@ def _read_marker(marker: Path) -> Any:
         return json.loads(marker.read_text(encoding="utf-8"))
     except ValueError:
         return f"an unreadable {MARKER}"
+
+
+def main(arguments: Sequence[str]) -> str:
+    """Run the command and return what it says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ecg_assets.sources.synthetic",
+        description="Write a made-up cohort in the layout of MIMIC-IV-ECG. Nothing is overwritten.",
+    )
+    parser.add_argument("folder", type=Path, help="new or empty folder")
+    parser.add_argument("--records", type=int, default=800, help="recordings of 10 s (800)")
+    parser.add_argument("--seed", type=int, default=0, help="0 is the seed of the demo's cohort")
+    chosen = parser.parse_args(arguments)
+    root = chosen.folder.expanduser().resolve()
+    try:
+        is_new = write_synthetic_cohort(
+            root, n_records=chosen.records, seed=chosen.seed, progress=_show_progress
+        )
+    except (SettingsError, OSError) as error:
+        parser.error(str(error))
+    state = "written to" if is_new else "stand already at"
+    settings = f"ECG_SOURCE=mimic-iv-ecg ECG_RAW_ROOT={shlex.quote(str(root))}"
+    return (
+        f"{chosen.records} recordings {state} {root}.\n"
+        f"To use them: export {settings} ECG_FOLDERS_PER_SHARD=1"
+    )
+
+
+def _show_progress(n_written: int, n_records: int) -> None:
+    if n_written % 100 == 0 or n_written == n_records:
+        sys.stderr.write(f"{n_written} of {n_records} recordings\n")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(main(sys.argv[1:]) + "\n")

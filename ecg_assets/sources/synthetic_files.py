@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,13 @@ _PATIENT_COLUMNS = (
 )
 
 Row = tuple[object, ...]
+Progress = Callable[[int, int], None]
+"""Called after each recording with how many are written, and how many there will be."""
 
 
-def write_cohort_files(folder: Path, plan: CohortPlan, *, seed: int) -> None:
+def write_cohort_files(
+    folder: Path, plan: CohortPlan, *, seed: int, progress: Progress | None = None
+) -> None:
     """Simulate each study of a plan and write the whole cohort.
 
     Parameters
@@ -49,14 +53,18 @@ def write_cohort_files(folder: Path, plan: CohortPlan, *, seed: int) -> None:
         Patients and studies.
     seed
         The cohort's seed; each study draws from its own generator, seeded with this and its index.
+    progress
+        Told of each recording.
     """
     rng = np.random.default_rng([seed, 1])
     faults = plant_faults(len(plan.studies), rng)
     reports = []
-    for study in plan.studies:
+    for n_written, study in enumerate(plan.studies, start=1):
         row = _write_study(folder, study, faults.get(study.index), seed)
         if faults.get(study.index) is not Fault.NO_REPORT:
             reports.append(row)
+        if progress is not None:
+            progress(n_written, len(plan.studies))
     listed: list[Row] = [(plan.studies[i].study_id, fault.value) for i, fault in faults.items()]
     if faults:
         orphan = _orphan(reports, plan, rng)

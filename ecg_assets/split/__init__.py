@@ -9,19 +9,21 @@ from ecg_assets.split.leakage import find_leaking_patients, require_no_leakage
 from ecg_assets.split.patient_split import (
     SPLIT,
     SPLIT_NAMES,
-    SplitFractions,
     count_splits,
     read_meta_split,
     split_by_patient,
     write_meta_split,
 )
+from ecg_assets.split.split_shares import SplitShares, name_hash_rule, parse_hash_rule
 
 __all__ = [
     "SPLIT",
     "SPLIT_NAMES",
-    "SplitFractions",
+    "SplitShares",
     "count_splits",
     "find_leaking_patients",
+    "name_hash_rule",
+    "parse_hash_rule",
     "read_meta_split",
     "require_no_leakage",
     "split_by_folds",

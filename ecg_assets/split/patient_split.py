@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.split.split_shares import SplitShares
 from ecg_assets.storage import replace_file
 from ecg_assets.tables import Column, TableSchema
 
 SPLIT_NAMES = ("train", "valid", "test")
+
+_VALID_END, _TEST_AT_THE_END = 0.9, 0.1
 
 SPLIT = TableSchema(
     "split",
@@ -27,27 +30,14 @@ SPLIT = TableSchema(
 )
 
 
-@dataclass(frozen=True)
-class SplitFractions:
-    """Shares of patients in each split; they must sum to 1."""
-
-    train: float = 0.8
-    valid: float = 0.1
-    test: float = 0.1
-
-    def __post_init__(self) -> None:
-        shares = (self.train, self.valid, self.test)
-        if min(shares) < 0 or not np.isclose(sum(shares), 1.0):
-            raise ValueError(f"Split fractions are {shares}; each must be ≥ 0 and they sum to 1.")
-
-
 def split_by_patient(
-    records: pd.DataFrame, *, seed: int, fractions: SplitFractions | None = None
+    records: pd.DataFrame, *, seed: int, shares: SplitShares | None = None
 ) -> pd.DataFrame:
     """Split recordings so that a patient's recordings stay together.
 
-    A patient's split depends on the patient's id and the seed alone: it never changes
-    when other records arrive. Shares are therefore met on average, not exactly.
+    A patient's split depends on the patient's id, the seed and the shares alone: it never
+    changes when other records arrive. Shares are therefore met on average, not exactly. With a
+    larger share of valid or of test, those patients stay and others of train join them.
 
     Parameters
     ----------
@@ -55,7 +45,7 @@ def split_by_patient(
         Table with ``record_id`` and ``subject_id``.
     seed
         Any integer; another one gives another split.
-    fractions
+    shares
         Expected shares of patients; 80/10/10 by default.
 
     Returns
@@ -68,11 +58,9 @@ def split_by_patient(
     >>> split_by_patient(more, seed=1).split[1] == one.split[0]
     True
     """
-    fractions = fractions or SplitFractions()
     patients, inverse = np.unique(records["subject_id"].to_numpy(dtype=str), return_inverse=True)
     position = np.array([_unit_interval(f"{seed}:{patient}") for patient in patients])
-    borders = np.cumsum([fractions.train, fractions.valid])
-    names = np.array(SPLIT_NAMES)[np.searchsorted(borders, position, side="right")]
+    names = _choose_split(position, shares or SplitShares())
     return pd.DataFrame(
         {
             "record_id": records["record_id"].to_numpy(),
@@ -134,6 +122,18 @@ def count_splits(split: pd.DataFrame) -> pd.DataFrame:
         records=("record_id", "size"), patients=("subject_id", "nunique")
     )
     return counts.reindex(SPLIT_NAMES, fill_value=0).reset_index()
+
+
+def _choose_split(position: NDArray[np.float64], shares: SplitShares) -> NDArray[np.str_]:
+    """Split of each position in [0, 1).
+
+    Valid ends at 0.9 and grows downwards. Test is the last tenth, and grows from 0 upwards
+    beyond it. So either grows without a patient of the other's.
+    """
+    is_valid = (position >= _VALID_END - shares.valid) & (position < _VALID_END)
+    at_the_end = position >= 1 - min(shares.test, _TEST_AT_THE_END)
+    is_test = at_the_end | (position < shares.test - _TEST_AT_THE_END)
+    return np.select([is_valid, is_test], ["valid", "test"], "train")
 
 
 def _unit_interval(text: str) -> float:

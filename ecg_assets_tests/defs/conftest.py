@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from ecg_assets_tests.defs.small_job import SmallJob
+from ecg_assets_tests.defs.small_job import MATRIX, SmallJob
 from ecg_assets_tests.labels.upstream_stand_in import write_stand_in
 
 
@@ -17,11 +17,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
     folder = tmp_path_factory.mktemp("finished")
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
         upstream = write_stand_in(folder / "ECG-FM")
-        job = SmallJob.at(folder, instance, ecg_fm_root=str(upstream))
+        matrix = folder / "matrix.yaml"
+        matrix.write_text(MATRIX, encoding="utf-8")
+        job = SmallJob.at(folder, instance, ecg_fm_root=str(upstream), matrix=str(matrix))
         job.run_to_manifests()
         job.materialize("upstream_labels", "label_differences")
         job.pretrain()
         job.train()
         job.train_experiments()
+        job.compare_models()
         job.evaluate(job.checkpoints[0])
         yield job

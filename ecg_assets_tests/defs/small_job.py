@@ -25,6 +25,16 @@ TABLES = (
     "split",
 )
 N_RECORDS = 160
+MATRIX = """
+models:
+  transformer: {preset: tiny}
+  net1d: {preset: ecg-founder-six-tiny}
+sources: [synthetic]
+label_sets: [ecg-fm-17, six-conditions]
+methods: [linear-probe, full]
+changes: {epochs: 1}
+"""
+"""Design of the evaluation matrix, as ECG_MATRIX names it."""
 
 
 @dataclass
@@ -45,6 +55,7 @@ class SmallJob:
             "n_resamples": 50,
             "device": "cpu",
             "preset": "tiny",
+            "matrix": "",
         }
         return cls(instance, Settings(**{**values, **settings}))
 
@@ -118,6 +129,14 @@ class SmallJob:
             for partition in partitions:
                 self.materialize(asset, partition=partition, config={asset: {"config": config}})
         self.materialize("cross_validation", "grid_search")
+
+    def compare_models(self) -> None:
+        """Evaluate two cells of the matrix for one epoch; the others stay missing."""
+        self.materialize("frozen_embeddings", partition="transformer|synthetic")
+        for method in ("linear-probe", "full"):
+            cell = f"transformer/{method}|synthetic/ecg-fm-17"
+            self.materialize("matrix_cell", partition=cell)
+        self.materialize("evaluation_matrix")
 
     def evaluate(self, checkpoint: str) -> None:
         """Evaluate one checkpoint and rebuild the leaderboard."""

@@ -79,7 +79,7 @@ def test_tiny_is_probed_on_an_encoder_of_the_signals_alone(
 ) -> None:
     demo = _demo(instance, tmp_path, "tiny")
     assert demo.train_rival() == [
-        {"epochs": 4},
+        {"preset": "tiny-pretrain", "epochs": 4},
         {"method": "linear-probe", "pretrained": "trained-1"},
     ]
 

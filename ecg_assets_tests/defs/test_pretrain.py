@@ -23,7 +23,10 @@ def test_its_data_version_is_that_of_its_weights(finished: SmallJob) -> None:
 
 def test_it_shows_each_term_of_the_loss_and_the_curves(finished: SmallJob) -> None:
     shown = finished.metadata("pretrained_checkpoint")
-    for name in ("loss", "contrastive", "diversity", "feature_penalty", "cmsc"):
+    terms = ("contrastive", "diversity", "feature_penalty", "cmsc")
+    assert shown["terms"] == dict(zip(terms, (1.0, 0.1, 10.0, 1.0), strict=True))
+    assert shown["family"] == "ecg_fm"
+    for name in ("loss", *terms):
         assert shown[f"valid_{name}"] > 0
     assert "data:image/png;base64," in shown["curves"]
     assert len(pd.read_csv(_folder(finished) / "history.csv")) == shown["best_epoch"] == 1

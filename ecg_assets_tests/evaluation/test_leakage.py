@@ -16,16 +16,15 @@ from ecg_assets.evaluation.training_history import trace_training
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file, fingerprint_table
 from ecg_assets.preprocess import SignalSpec
-from ecg_assets.split import split_by_patient
+from ecg_assets.split import SplitShares, split_by_patient
 
 RULE = "hash of patient, seed 1, 80/10/10"
 PATIENTS = [str(number) for number in range(200)]
 
 
-def _split(seed: int = 1) -> pd.DataFrame:
-    return split_by_patient(
-        pd.DataFrame({"record_id": PATIENTS, "subject_id": PATIENTS}), seed=seed
-    )
+def _split(seed: int = 1, shares: SplitShares | None = None) -> pd.DataFrame:
+    patients = pd.DataFrame({"record_id": PATIENTS, "subject_id": PATIENTS})
+    return split_by_patient(patients, seed=seed, shares=shares)
 
 
 TEST = set(_split().query("split == 'test'")["subject_id"])
@@ -129,6 +128,26 @@ def test_another_seed_is_found_by_its_rule_when_the_manifest_is_gone(results: _R
     assert _seen(overlaps) == [0, len(TEST & set(other))]
     assert overlaps[1].is_leak
     assert "By its split rule" in overlaps[1].statement
+
+
+def test_other_shares_are_repeated_by_their_rule_when_the_manifest_is_gone(
+    results: _Results,
+) -> None:
+    wider = _split(shares=SplitShares(test=0.3))
+    narrower = _split(shares=SplitShares(test=0.05))
+    start = results.train(
+        "pre-1", narrower, keep_manifest=False, is_pretraining=True, rule=_of_shares("85/10/5")
+    )
+    folder = results.train(
+        "fine-1", wider, pretrained=start, keep_manifest=False, rule=_of_shares("60/10/30")
+    )
+    learned_before = TEST & set(narrower.query("split != 'test'")["subject_id"])
+    assert 0 < len(learned_before) < len(TEST)
+    assert _seen(results.overlaps(folder)) == [0, len(learned_before)]
+
+
+def _of_shares(per_cent: str) -> str:
+    return RULE.replace("80/10/10", per_cent)
 
 
 def test_same_rule_without_a_manifest_has_seen_nobody(results: _Results) -> None:

@@ -319,8 +319,10 @@ def test_the_weights_of_ecg_lfm_are_not_taken_for_ecg_fms(
     def edit(content: dict[str, Any]) -> None:
         content["model"] = weights
 
+    path = write_finetuned(tmp_path / "a.pt", edit)
     with pytest.raises(CheckpointError, match="not ECG-FM as fairseq-signals writes it"):
-        load_checkpoint(write_finetuned(tmp_path / "a.pt", edit))
+        import_fairseq(path, tmp_path / "folder")
+    assert load_checkpoint(path).config.model_type == "ecg-lfm"
 
 
 @pytest.mark.reference

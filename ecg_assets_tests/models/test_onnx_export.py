@@ -24,6 +24,7 @@ from ecg_assets.models.ecg_fm_config import ecg_fm_config
 from ecg_assets.models.onnx_export import run_onnx
 from ecg_assets.models.probabilities import EXCLUSIVE
 from ecg_assets.preprocess import SignalSpec, signal_spec_of_kind
+from ecg_assets_tests.models.golden_ecg_lfm import tiny_lfm
 from ecg_assets_tests.models.golden_net1d import tiny_founder
 from ecg_assets_tests.models.toy_recordings import SPEC
 
@@ -36,6 +37,10 @@ def _save(folder: Path, family: str) -> tuple[EcgClassifier, SignalSpec]:
         founder.config.problem_type = EXCLUSIVE
         save_trained(folder, founder, spec, VOCABULARY)
         return founder, spec
+    if family == "ecg-lfm":
+        lfm = tiny_lfm(n_channels=12, n_labels=3)
+        save_trained(folder, lfm, SPEC, VOCABULARY)
+        return lfm, SPEC
     torch.manual_seed(0)
     model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=12, n_labels=3)).eval()
     torch.nn.init.normal_(model.head.weight, std=2.0)
@@ -43,7 +48,7 @@ def _save(folder: Path, family: str) -> tuple[EcgClassifier, SignalSpec]:
     return model, SPEC
 
 
-@pytest.mark.parametrize("family", ["ecg_fm", "ecg-founder"])
+@pytest.mark.parametrize("family", ["ecg_fm", "ecg-founder", "ecg-lfm"])
 def test_onnxruntime_gives_the_probabilities_of_torch_for_any_batch(
     family: str, tmp_path: Path
 ) -> None:

@@ -13,19 +13,15 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2ForPreTrainin
 
 from ecg_assets.models.ecg_fm import EcgFmForClassification
 from ecg_assets.models.ecg_fm_config import ecg_fm_config
-from ecg_assets.models.pretraining import (
-    TERMS,
-    EcgFmForPreTraining,
-    PretrainingOutput,
-    pretraining_config,
-)
+from ecg_assets.models.pretraining_ecg_fm import EcgFmForPreTraining
 from ecg_assets.models.pretraining_losses import (
     cmsc_loss,
     contrastive_logits,
     contrastive_loss,
     diversity_loss,
 )
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.pretraining_objective import TERMS, Objective
+from ecg_assets.models.pretraining_output import PretrainingOutput
 from ecg_assets.models.quantizer import perplexity
 
 SMALL = Objective(code_vectors=8, code_width=16, dropout=0.0)
@@ -35,7 +31,7 @@ N_MASKED = 12
 def _model(objective: Objective = SMALL, size: str = "tiny") -> EcgFmForPreTraining:
     torch.manual_seed(0)
     encoder = ecg_fm_config(size, n_channels=12, n_labels=1)
-    return EcgFmForPreTraining(pretraining_config(encoder, objective), objective)
+    return EcgFmForPreTraining.build(encoder, objective)
 
 
 def _batch(model: EcgFmForPreTraining) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ import pytest
 from ecg_assets.errors import SchemaError
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.pretraining_objective import Objective
-from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset, find_pairs
+from ecg_assets.pretrain.paired_segments import find_pairs
+from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset
 from ecg_assets_tests.pretrain.toy_cohort import toy_cohort
 
 UNMASKED = Objective(lead_mask_probability=0.0, n_negatives=4)
@@ -44,8 +45,9 @@ def test_longer_recordings_give_pairs_that_do_not_overlap(cohort: TrainingData) 
     shorter = TrainingData(replace(cohort.manifest, spec=spec), cohort.signals)
     pairs = find_pairs(shorter, "train")
     # 10 s hold five segments of 2 s; the fifth has no partner.
-    assert pairs.first.tolist() == [0, 2] * len(cohort.rows("train"))
-    assert pairs.rows.tolist() == np.repeat(cohort.rows("train"), 2).tolist()
+    first = [0, 2] * len(cohort.rows("train"))
+    assert pairs.numbers.tolist() == [first, [number + 1 for number in first]]
+    assert pairs.rows.tolist() == [np.repeat(cohort.rows("train"), 2).tolist()] * 2
 
 
 def test_pairs_of_one_patient_have_one_number(cohort: TrainingData) -> None:
@@ -58,6 +60,46 @@ def test_recordings_of_one_segment_are_no_pairs(cohort: TrainingData) -> None:
     whole = TrainingData(replace(cohort.manifest, spec=spec), cohort.signals)
     with pytest.raises(SchemaError, match=r"None of the 32 recordings .* two segments of 8\.0 s"):
         find_pairs(whole, "train")
+
+
+def test_studies_pair_up_within_each_patient() -> None:
+    data = _of_patients("ABACABB")
+    pairs = find_pairs(data, "train", "studies")
+    # Patient A has the recordings 0, 2 and 4, patient B 1, 5 and 6; C has a single one.
+    assert pairs.rows.tolist() == [
+        [0, 0, 2, 2, 1, 1, 5, 5],
+        [2, 2, 4, 4, 5, 5, 6, 6],
+    ]
+    assert pairs.numbers.tolist() == [[0, 1] * 4] * 2
+    assert pairs.patients.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_a_pair_of_studies_is_a_segment_of_each() -> None:
+    data = _of_patients("ABACABB")
+    dataset = PairDataset(
+        data,
+        find_pairs(data, "train", "studies"),
+        n_channels=3,
+        n_tokens=40,
+        objective=UNMASKED,
+        seed=0,
+    )
+    found = dataset.__getitems__([3, 4])["input_values"].numpy()
+    segments, _ = data.signals.segments(np.arange(7), data.manifest.spec)
+    # Segment 1 of recordings 2 and 4, and segment 0 of recordings 1 and 5.
+    np.testing.assert_array_equal(found, segments[[5, 2, 9, 10]])
+
+
+def test_patients_of_a_single_study_are_no_pairs_of_studies() -> None:
+    with pytest.raises(SchemaError, match=r"No patient has two of the 4 .* \(pairs = 'segments'\)"):
+        find_pairs(_of_patients("ABCD"), "train", "studies")
+
+
+def _of_patients(patients: str) -> TrainingData:
+    """Recordings to train on, each of the patient of its letter."""
+    data = toy_cohort(len(patients))
+    index = data.manifest.index.assign(subject_id=list(patients), split="train")
+    return TrainingData(replace(data.manifest, index=index), data.signals)
 
 
 def test_mask_and_negatives_fit_each_other(cohort: TrainingData) -> None:

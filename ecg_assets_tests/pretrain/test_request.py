@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ecg_assets.pretrain import PRESETS, PretrainRequest
+from ecg_assets.pretrain import PRESETS, PretrainRecipe, PretrainRequest
 
 
 def _request(preset: str = "tiny-pretrain", **changes: Any) -> PretrainRequest:
@@ -42,6 +42,34 @@ def test_the_preset_of_ecg_fm_is_its_published_pre_training() -> None:
     assert recipe.batch_size * recipe.gradient_accumulation == 64 * 4 * 2
 
 
+def test_the_preset_of_ecg_lfm_is_its_published_pre_training() -> None:
+    recipe = PRESETS["ecg-lfm-pretrain"]
+    found = (recipe.learning_rate, recipe.adam_beta1, recipe.adam_beta2, recipe.adam_epsilon)
+    assert found == (5e-4, 0.9, 0.98, 1e-6)
+    assert (recipe.family, recipe.size, recipe.epochs) == ("ecg-lfm", "base", 50)
+    assert (recipe.weight_decay, recipe.schedule) == (0.01, "constant")
+    # Pairs in an optimizer step: 64 on each of 2 GPUs, twice.
+    assert recipe.batch_size * recipe.gradient_accumulation == 64 * 2 * 2
+    objective = recipe.objective
+    assert (objective.code_groups, objective.code_vectors, objective.code_width) == (1, 1024, 1024)
+    assert (objective.contrastive_layer, objective.masked_prediction_weight) == (6, 1.0)
+    assert (objective.mask_probability, objective.mask_length) == (0.65, 10)
+    assert (objective.gumbel_start, objective.gumbel_end) == (2.0, 0.1)
+    assert objective.cmsc_of == "encoder"  # its own, "features", trains no layer
+
+
+def test_recipes_from_before_there_were_families_keep_their_names() -> None:
+    """Fingerprints of requests whose checkpoints are stored by them."""
+    assert _request().checkpoint_id == "tiny-pretrain-f1966d6a919e"
+    assert _request("ecg-fm-pretrain").checkpoint_id == "ecg-fm-pretrain-447b8b1e6f54"
+
+
+@pytest.mark.parametrize("changes", [{}, {"pairs": "studies", "cmsc_of": "features"}], ids=str)
+def test_a_recipe_of_another_family_survives_its_json(changes: dict[str, Any]) -> None:
+    recipe = _request("ecg-lfm-tiny-pretrain", **changes).recipe
+    assert PretrainRecipe.from_json(recipe.to_json()) == recipe
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -49,6 +77,9 @@ def test_the_preset_of_ecg_fm_is_its_published_pre_training() -> None:
         ({"epochs": 0}, "epochs is 0"),
         ({"batch_size": 1}, "batch_size is 1"),
         ({"size": "vast"}, "size is 'vast'"),
+        ({"family": "ecg-founder"}, "family is 'ecg-founder'; it must be one of .*'ecg_fm'"),
+        ({"family": "ecg-lfm", "size": "large"}, "size is 'large'.*with family 'ecg-lfm'"),
+        ({"pairs": "patients"}, "pairs is 'patients'"),
         ({"schedule": "step"}, "schedule is 'step'"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
         ({"warmup_fraction": 1.0}, "warmup_fraction is 1.0"),

@@ -1,4 +1,4 @@
-"""A pre-training of the tiny model on the toy cohort, which a test can end early.
+"""A pre-training of a tiny model on the toy cohort, which a test can end early.
 
 ``python -m ecg_assets_tests.pretrain.toy_run FOLDER`` runs it in a process of its own.
 """
@@ -22,11 +22,13 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def toy_request(output_folder: Path, **changes: Any) -> PretrainRequest:
-    """Ask for four epochs of the preset ``tiny-pretrain``, with dropout, or with changes."""
+def toy_request(
+    output_folder: Path, *, preset: str = "tiny-pretrain", **changes: Any
+) -> PretrainRequest:
+    """Ask for four epochs of a preset, with dropout, or with changes."""
     values: dict[str, Any] = {"epochs": 4, "batch_size": 16, "device": "cpu", "dropout": 0.1}
     return PretrainRequest.from_preset(
-        "tiny-pretrain",
+        preset,
         manifest_folder=output_folder,
         shard_folder=output_folder,
         cache_folder=output_folder,

@@ -90,7 +90,7 @@ def test_damaged_cohort_is_refused(tmp_path: Path, damage: str) -> None:
 
 
 def test_interrupted_writer_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_half(folder: Path, plan: object, *, seed: int) -> None:
+    def write_half(folder: Path, plan: object, *, seed: int, progress: object) -> None:
         (folder / "record_list.csv").write_text("half")
         raise KeyboardInterrupt
 
@@ -114,3 +114,35 @@ def test_parameter_out_of_range_is_named(
 ) -> None:
     with pytest.raises(SettingsError, match=named):
         write_synthetic_cohort(tmp_path / "x", n_records=n_records, seed=seed, n_shards=n_shards)
+
+
+def test_command_writes_a_cohort_and_says_how_to_use_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "second"
+    arguments = [str(root), "--records", "6", "--seed", "3"]
+    assert f"ECG_SOURCE=mimic-iv-ecg ECG_RAW_ROOT={root}" in synthetic.main(arguments)
+    assert capsys.readouterr().err == "6 of 6 recordings\n"
+    write_synthetic_cohort(tmp_path / "same", n_records=6, seed=3)
+    assert _contents(root) == _contents(tmp_path / "same")
+    assert "stand already" in synthetic.main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--records", "3"], "n_records is 3"),
+        (["--records", "many"], "invalid int value"),
+        (["--seed", "-1"], "seed is -1"),
+        ([], "found other files"),
+    ],
+)
+def test_command_refuses_in_one_sentence_and_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    (tmp_path / "record_list.csv").write_text("real")
+    with pytest.raises(SystemExit) as stop:
+        synthetic.main([str(tmp_path), *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert _contents(tmp_path) == {"record_list.csv": b"real"}

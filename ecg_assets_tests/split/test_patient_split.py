@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 from ecg_assets.errors import LeakageError, SchemaError
 from ecg_assets.split import (
     SPLIT,
-    SplitFractions,
     count_splits,
     find_leaking_patients,
     read_meta_split,
@@ -54,9 +54,14 @@ def test_seed_changes_the_split() -> None:
     assert not split_by_patient(records, seed=1).equals(split_by_patient(records, seed=2))
 
 
-def test_fractions_that_do_not_sum_to_one_are_refused() -> None:
-    with pytest.raises(ValueError, match="sum to 1"):
-        SplitFractions(0.8, 0.3, 0.1)
+@pytest.mark.parametrize(
+    ("seed", "fingerprint"), [(0, "746c89a296faff31"), (1, "561a4eb2795c62c8")]
+)
+def test_default_split_is_the_one_that_checkpoints_were_trained_on(
+    seed: int, fingerprint: str
+) -> None:
+    split = split_by_patient(_records([str(10_000_000 + i) for i in range(10_000)]), seed=seed)
+    assert hashlib.sha256(",".join(split["split"]).encode()).hexdigest()[:16] == fingerprint
 
 
 def test_meta_split_round_trips(tmp_path: Path) -> None:

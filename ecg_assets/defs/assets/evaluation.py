@@ -62,12 +62,11 @@ def checkpoint(context: AssetExecutionContext, settings: Settings) -> dg.Materia
     `finetuned_checkpoint` and the evaluation so that a new checkpoint makes no other
     checkpoint's evaluation stale.
     """
-    spec = settings.signal_spec if settings.signal_kind == "ecg-fm" else None
     with refusals_kept(settings, context.partition_key):
         folder = prepare_checkpoint(
             settings.checkpoints,
             context.partition_key,
-            spec,
+            settings.signal_spec,
             settings.load_label_set().vocabulary,
         )
     card = read_card(folder)

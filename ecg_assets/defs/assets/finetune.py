@@ -69,8 +69,8 @@ class FinetuneConfig(dg.Config):
     )
     pretrained: str = Field(
         default="",
-        description="Checkpoint folder, .pt file of fairseq-signals (its own trainer takes that "
-        "alone) or .pth file of ECGFounder to start from; empty: ECG_PRETRAINED.",
+        description="Checkpoint folder or published file to start from (fairseq-signals' trainer "
+        "takes its own .pt files alone); empty: ECG_PRETRAINED.",
     )
 
 

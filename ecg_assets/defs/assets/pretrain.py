@@ -15,7 +15,7 @@ from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.resources import Settings, Trainer
 from ecg_assets.defs.tables import table_metadata
 from ecg_assets.lineage import fingerprint_file, fingerprint_table
-from ecg_assets.pretrain import PRESETS, PretrainRequest
+from ecg_assets.pretrain import PRESETS, PretrainRecipe, PretrainRequest
 from ecg_assets.storage import replace_file
 
 
@@ -31,6 +31,14 @@ class PretrainConfig(dg.Config):
         default=None, description="Passes in one optimizer step."
     )
     learning_rate: float | None = Field(default=None, description="Peak learning rate.")
+    lead_mask_probability: float | None = Field(
+        default=None, description="Each lead of a segment is blanked with it; 0 for one channel."
+    )
+    pairs: str | None = Field(
+        default=None,
+        description="segments: pairs of neighbours in one recording; studies: of two recordings of "
+        "one patient.",
+    )
 
 
 @dg.asset(
@@ -47,7 +55,10 @@ def pretrained_checkpoint(
     trainer: Trainer,
     manifests: Manifest,
 ) -> dg.MaterializeResult[None]:
-    """An encoder pre-trained on the train split's signals (W2V + CMSC + RLM), without labels.
+    """An encoder pre-trained on the train split's signals, without labels.
+
+    Its losses are those of the preset's family: contrastive, patients' contrast (CMSC) and,
+    for some, masked prediction.
 
     Its folder is a pretrained checkpoint for fine-tuning (ECG_PRETRAINED). The same request
     on the same recordings gives the same folder: a finished one is reused, an interrupted
@@ -89,12 +100,15 @@ def _inputs(instance: dg.DagsterInstance, manifest: Manifest) -> dict[str, str]:
 def _metadata(folder: Path) -> dict[str, Any]:
     """Read a pre-trained checkpoint folder's run.json, history.csv and curves.png."""
     run = json.loads((folder / "run.json").read_text())
+    recipe = PretrainRecipe.from_json(run["request"]["recipe"])
     numbers = {name: value for name, value in run.items() if name.startswith("valid_")}
     return {
         "checkpoint_id": folder.name,
         "folder": dg.MetadataValue.path(folder),
         "best_epoch": run["best_epoch"],
         **numbers,
+        "family": recipe.family,
+        "terms": recipe.objective.weights,
         "curves": png_metadata(folder / "curves.png", "loss and its terms by epoch"),
         "history": table_metadata(pd.read_csv(folder / "history.csv")),
         "run": dg.MetadataValue.json(run),

@@ -30,8 +30,9 @@ def patient_split(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Train, valid or test for each recording, by patient; also as meta_split.csv.
 
-    A patient's split depends on its id and ECG_SEED alone, so it never changes when
-    other records arrive. ECG_SPLIT=folds takes PTB-XL's own, ECG_META_SPLIT a file of yours.
+    A patient's split depends on its id, ECG_SEED, ECG_VALID_SHARE and ECG_TEST_SHARE alone, so it
+    never changes when other records arrive. ECG_SPLIT=folds takes PTB-XL's own, ECG_META_SPLIT a
+    file of yours.
     """
     if settings.meta_split:
         table = read_meta_split(Path(settings.meta_split), record_list)
@@ -44,7 +45,7 @@ def patient_split(
             )
         table = split_by_folds(record_list, source.read_folds())
     else:
-        table = split_by_patient(record_list, seed=settings.seed)
+        table = split_by_patient(record_list, seed=settings.seed, shares=settings.split_shares)
     path = settings.folder("meta_split.csv")
     write_meta_split(table, path)
     return table_result(

@@ -3,7 +3,10 @@
 import dagster as dg
 import pandas as pd
 
-from ecg_assets.split import SPLIT_NAMES, count_splits, find_leaking_patients
+from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.tables import table_metadata
+from ecg_assets.split import count_splits, find_leaking_patients
+from ecg_assets.split.share_comparison import compare_shares
 
 
 @dg.asset_check(asset="split", blocking=True)
@@ -20,13 +23,29 @@ def no_patient_in_two_splits(split: pd.DataFrame) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(asset="split", blocking=True)
-def no_split_is_empty(split: pd.DataFrame) -> dg.AssetCheckResult:
-    """Training, choosing and testing each need records."""
+def no_split_is_empty(settings: Settings, split: pd.DataFrame) -> dg.AssetCheckResult:
+    """Training, choosing and testing each need records; a share of 0 says that none are wanted."""
     counts = count_splits(split).set_index("split")["records"]
+    left_out = settings.split_shares.left_out if settings.split_shares else ()
     return dg.AssetCheckResult(
-        passed=bool((counts > 0).all()),
-        metadata={f"records_{name}": int(counts[name]) for name in SPLIT_NAMES},
+        passed=set(counts.index[counts == 0]) <= set(left_out),
+        metadata={f"records_{name}": int(n) for name, n in counts.items()},
     )
 
 
-CHECKS = [no_patient_in_two_splits, no_split_is_empty]
+@dg.asset_check(asset="split", blocking=False)
+def shares_are_those_asked_for(settings: Settings, split: pd.DataFrame) -> dg.AssetCheckResult:
+    """Of a split by hash: more or fewer patients than chance gives are a split of other shares."""
+    if settings.split_shares is None:
+        return dg.AssetCheckResult(
+            passed=True, metadata={"compared": f"only shares of a hash, not {settings.split_rule}"}
+        )
+    table = compare_shares(split, settings.split_shares)
+    return dg.AssetCheckResult(
+        passed=bool(table["is_expected"].all()),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"shares": table_metadata(table)},
+    )
+
+
+CHECKS = [no_patient_in_two_splits, no_split_is_empty, shares_are_those_asked_for]

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +17,7 @@ from pydantic import Field
 from ecg_assets.build.quality import QualityPolicy
 from ecg_assets.build.train_limit import TrainLimit
 from ecg_assets.errors import SettingsError
-from ecg_assets.finetune.presets import label_set_of_preset, signal_kind_of_preset
+from ecg_assets.finetune.presets import family_of_preset, label_set_of_preset
 from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
 from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.preprocess.mat_form import MatForm, MatLayout
@@ -30,6 +31,7 @@ from ecg_assets.sources import (
     is_remote,
     open_source,
 )
+from ecg_assets.split import SplitShares, name_hash_rule
 
 _Number = TypeVar("_Number", int, float)
 
@@ -65,7 +67,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     signal_kind: SignalKind = Field(
         default_factory=lambda: _choice(
-            "ECG_SIGNAL_KIND", *SIGNAL_KINDS, default=signal_kind_of_preset(_preset())
+            "ECG_SIGNAL_KIND", *SIGNAL_KINDS, default=family_of_preset(_preset()).signal_kind
         ),
         description="What model input is made of (ECG_SIGNAL_KIND): ecg-fm (each lead z-scored), "
         "ecg-founder (filtered, all leads z-scored together) or raw (mV); unset: what the models "
@@ -78,8 +80,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     segment_s: float = Field(
         default_factory=lambda: _number(float, "ECG_SEGMENT_S", "0"),
-        description="Seconds of one model input (ECG_SEGMENT_S); 0 is what the kind asks for: "
-        "10 for ecg-founder, 5 for the others.",
+        description="Seconds of one model input (ECG_SEGMENT_S); 0 is what the models of "
+        "ECG_PRESET read, or else their kind: 10 for ecg-founder, 5 for the others.",
     )
     folders_per_shard: int = Field(
         default_factory=lambda: _number(int, "ECG_FOLDERS_PER_SHARD", "20"),
@@ -116,6 +118,15 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: _choice("ECG_SPLIT", "patients", "folds"),
         description="patients at random, or the folds of ptb-xl: 1-8, 9, 10 (ECG_SPLIT).",
     )
+    valid_share: float = Field(
+        default_factory=lambda: _number(float, "ECG_VALID_SHARE", "0.1"),
+        description="Share of patients for validation, 0 to 0.5 (ECG_VALID_SHARE); folds and "
+        "ECG_META_SPLIT have their own.",
+    )
+    test_share: float = Field(
+        default_factory=lambda: _number(float, "ECG_TEST_SHARE", "0.1"),
+        description="Share of patients for the test, 0 to 0.5 (ECG_TEST_SHARE).",
+    )
     meta_split: str = Field(
         default_factory=lambda: os.environ.get("ECG_META_SPLIT", ""),
         description="A meta_split.csv to take the split from (ECG_META_SPLIT).",
@@ -130,8 +141,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     pretrained: str = Field(
         default_factory=lambda: os.environ.get("ECG_PRETRAINED", ""),
-        description="Checkpoint folder, .pt file of fairseq-signals or .pth file of ECGFounder "
-        "that fine-tuning starts from (ECG_PRETRAINED).",
+        description="Checkpoint folder, or file that a model's authors published, that "
+        "fine-tuning starts from (ECG_PRETRAINED).",
     )
     preset: str = Field(
         default_factory=_preset,
@@ -168,6 +179,11 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         default_factory=lambda: _words("ECG_EVALUATION_SETS"),
         description="Other sources to evaluate checkpoints on (ECG_EVALUATION_SETS, e.g. "
         "ptb-xl,code-15); none named: all whose results are below the data folder.",
+    )
+    matrix: str = Field(
+        default_factory=lambda: os.environ.get("ECG_MATRIX", ""),
+        description="A YAML file that names the models, sources, label sets and methods of the "
+        "evaluation matrix (ECG_MATRIX); unset: the tiny presets on the current source.",
     )
     max_rejected_share: float = Field(
         default_factory=lambda: _number(float, "ECG_MAX_REJECTED_SHARE", "0.05"),
@@ -253,12 +269,12 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise SettingsError(
                 f"ECG_LEADS asks for {missing}, but ECG_STORED_LEADS keeps {self.stored_leads}."
             )
-        return signal_spec_of_kind(
-            self.signal_kind,
-            leads=self.leads,
-            segment_s=self.segment_s or None,
-            resampling=self.resampling,
+        family = family_of_preset(self.preset)
+        is_of_family = self.signal_kind == family.signal_kind
+        build = (
+            family.signal_spec if is_of_family else partial(signal_spec_of_kind, self.signal_kind)
         )
+        return build(leads=self.leads, segment_s=self.segment_s or None, resampling=self.resampling)
 
     @property
     def mat_form(self) -> MatForm:
@@ -293,7 +309,16 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             return f"meta_split {fingerprint_file(Path(self.meta_split))[:16]}"
         if self.split == "folds":
             return f"folds of {self.source}"
-        return f"hash of patient, seed {self.seed}, 80/10/10"
+        return name_hash_rule(self.seed, self._shares)
+
+    @property
+    def split_shares(self) -> SplitShares | None:
+        """Shares of patients in a split by hash; None where folds or a file give the split."""
+        return None if self.meta_split or self.split == "folds" else self._shares
+
+    @property
+    def _shares(self) -> SplitShares:
+        return SplitShares(self.valid_share, self.test_share)
 
     @property
     def data_path(self) -> Path:

@@ -116,6 +116,22 @@ def test_what_each_coding_cannot_express() -> None:
     }
 
 
+def test_what_makes_a_myocardial_infarction_in_each_coding() -> None:
+    label_set = load_label_set("myocardial-infarction")
+    tables = {coding: crosswalk(label_set, coding) for coding in CODED}
+    made_by = {c: set(table.loc[table["is_mapped"], "code"]) for c, table in tables.items()}
+    assert made_by[SCP_ECG] == {
+        *("IMI", "AMI", "LMI", "ILMI", "ASMI", "ALMI", "PMI", "IPLMI", "IPMI")
+    }
+    assert made_by[SNOMED_CT] == {"57054005", "54329005", "164865005", "164867002"}
+    assert {"Infarction", "Inferior infarction"} < made_by[REPORT_TEXT]
+    assert unmapped_labels(tables[CODE_15]) == {
+        "MI": "No CODE-15 column names Infarction, or a finding that implies it."
+    }
+    same = crosswalk_label_sets(label_set, ECG_FM_LABEL_SET)
+    assert same["data_label"].tolist() == ["Infarction"]
+
+
 def test_withheld_label_says_why() -> None:
     reason = unmapped_labels(crosswalk(ECG_FM_LABEL_SET, CODE_15))["Sinus rhythm"]
     assert "no column names a sinus rhythm of normal rate" in reason

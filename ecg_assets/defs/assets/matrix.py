@@ -1,0 +1,138 @@
+"""Stage matrix: several models on several sources and label sets, trained alike and compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+from dagster import AssetExecutionContext
+
+from ecg_assets.defs.matrix_cells import collect_cells, evaluate_cell
+from ecg_assets.defs.matrix_design import (
+    COLUMN,
+    MODEL,
+    ROW,
+    SOURCE,
+    cell_partitions,
+    cells_of_embeddings,
+    design_of,
+    embedding_partitions,
+)
+from ecg_assets.defs.matrix_embeddings import embed_source
+from ecg_assets.defs.matrix_room import MatrixRoom
+from ecg_assets.defs.matrix_view import cell_metadata, matrix_metadata
+from ecg_assets.defs.native_training import run_training
+from ecg_assets.defs.partitions import ONE_TRAINING_A_RUN
+from ecg_assets.defs.resources import Settings, Trainer
+from ecg_assets.defs.tables import table_result
+from ecg_assets.evaluation.matrix.design import MatrixDesign
+from ecg_assets.evaluation.matrix.matrix_table import tabulate_matrix
+from ecg_assets.evaluation.matrix.stored_cell import write_cell
+from ecg_assets.lineage import fingerprint_json
+
+ALL_SHARDS = dg.AssetDep("signal_shards", partition_mapping=dg.AllPartitionMapping())
+_TABLES_OF_A_CELL = [dg.AssetDep(name) for name in ("record_list", "machine_reports", "split")]
+
+
+def build_assets(design: MatrixDesign) -> list[dg.AssetsDefinition]:
+    """Build the assets of a matrix: their partitions are its models, sources and label sets."""
+    embeddings = dg.AssetDep("frozen_embeddings", partition_mapping=cells_of_embeddings(design))
+    embedded = _trained(embedding_partitions(design), "parquet", [ALL_SHARDS])
+    measured = _trained(
+        cell_partitions(design), "scikitlearn", [embeddings, ALL_SHARDS, *_TABLES_OF_A_CELL]
+    )
+    table = dg.asset(
+        group_name="matrix",
+        io_manager_key="parquet",
+        code_version="1",
+        kinds={"parquet"},
+        deps=["matrix_cell"],
+    )
+    return [embedded(frozen_embeddings), measured(matrix_cell), table(evaluation_matrix)]
+
+
+def _trained(
+    partitions: dg.MultiPartitionsDefinition, kind: str, deps: list[dg.AssetDep]
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make the decorator of an asset that loads a model for one partition a run."""
+    return dg.asset(
+        group_name="matrix",
+        partitions_def=partitions,
+        backfill_policy=ONE_TRAINING_A_RUN,
+        pool="gpu",
+        code_version="1",
+        kinds={"pytorch", kind},
+        deps=deps,
+    )
+
+
+def frozen_embeddings(
+    context: AssetExecutionContext, settings: Settings
+) -> dg.MaterializeResult[None]:
+    """Features of each stored recording of a source by a model as it is before any training.
+
+    Made once for a model and a source, and read by the linear probes of every label set.
+    """
+    names = _keys(context)
+    room = MatrixRoom(settings, design_of(settings))
+    model = room.design.find_model(names[MODEL])
+    embedded = embed_source(
+        room, model, names[SOURCE], lambda done: context.log.info(f"{done} recordings")
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(embedded.inputs.fingerprint),
+        metadata={
+            "path": dg.MetadataValue.path(embedded.path),
+            "dagster/row_count": embedded.n_records,
+            "too_short": embedded.n_too_short,
+            "is_reused": embedded.is_reused,
+            "weights": room.describe_start(model),
+            "encoder": embedded.inputs.encoder,
+            "start": embedded.inputs.start,
+        },
+    )
+
+
+def matrix_cell(
+    context: AssetExecutionContext, settings: Settings, trainer: Trainer
+) -> dg.MaterializeResult[None]:
+    """One model, trained in one way for one label set on one source, on its test split.
+
+    A linear probe reads frozen_embeddings; a fine-tuned cell reads none of them, and resumes
+    where it was interrupted.
+    """
+    names = _keys(context)
+    room = MatrixRoom(settings, design_of(settings))
+    cell = room.design.find_cell(names[ROW], names[COLUMN])
+    stored = evaluate_cell(
+        room, cell, lambda request: run_training(context, settings, trainer, request)
+    )
+    folder = write_cell(room.cells, stored)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_json(stored.result.to_json())),
+        metadata={"folder": dg.MetadataValue.path(folder), **cell_metadata(stored)},
+    )
+
+
+def evaluation_matrix(
+    context: AssetExecutionContext, settings: Settings
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """All cells side by side, with intervals, and paired differences from the best of each column.
+
+    A cell that was not evaluated is listed as missing, with the reason.
+    """
+    room = MatrixRoom(settings, design_of(settings))
+    cells = collect_cells(room)
+    table = tabulate_matrix(cells, n_resamples=settings.n_resamples, seed=settings.seed)
+    shown = matrix_metadata(table, cells)
+    if shown["missing_cells"]:
+        context.log.warning(f"{len(shown['missing_cells'])} of {len(cells)} cells are missing.")
+    return table_result("evaluation_matrix", table, shown)
+
+
+def _keys(context: AssetExecutionContext) -> dict[str, str]:
+    """Partition of a run by dimension."""
+    key = context.partition_key
+    if not isinstance(key, dg.MultiPartitionKey):
+        raise TypeError(f"Partition {key!r} has one dimension; expected two.")
+    return dict(key.keys_by_dimension)

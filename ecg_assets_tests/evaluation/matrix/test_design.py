@@ -1,0 +1,104 @@
+"""A matrix as a user writes it, and what is refused with the key and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ecg_assets.errors import SettingsError
+from ecg_assets.evaluation.matrix.design import Cell, MatrixDesign
+from ecg_assets.evaluation.matrix.design_file import name_label_set, read_design
+
+GOOD = """
+models:
+  small: {preset: tiny}
+  other: {preset: wide, checkpoint: weights/other}
+sources: [ptb-xl, code-15]
+label_sets: [ecg-fm-17, labels.yaml]
+methods: [linear-probe]
+changes: {epochs: 3}
+"""
+
+
+def _read(folder: Path, text: str) -> MatrixDesign:
+    path = folder / "matrix.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_design(
+        path,
+        presets=("tiny", "wide"),
+        sources=("ptb-xl", "code-15"),
+        recipe_fields=("epochs", "batch_size"),
+    )
+
+
+def test_each_combination_is_a_cell_and_paths_are_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").touch()
+    design = _read(tmp_path, GOOD)
+    assert design.rows == ["small/linear-probe", "other/linear-probe"]
+    assert design.columns == [
+        *("ptb-xl/ecg-fm-17", "ptb-xl/labels"),
+        *("code-15/ecg-fm-17", "code-15/labels"),
+    ]
+    assert len(design.cells) == 8
+    assert design.cells[0] == Cell("small", "linear-probe", "ptb-xl", "ecg-fm-17")
+    assert design.find_cell("other/linear-probe", "code-15/labels").label_set == "labels"
+    assert design.find_model("other").checkpoint == str(tmp_path / "weights" / "other")
+    assert design.label_sets["labels"] == str(tmp_path / "labels.yaml")
+    assert design.changes == {"epochs": 3}
+
+
+def test_methods_and_changes_may_be_left_out(tmp_path: Path) -> None:
+    text = "models: {a: {preset: tiny}}\nsources: [ptb-xl]\nlabel_sets: [own]\n"
+    design = _read(tmp_path, text)
+    assert design.methods == ("linear-probe", "full")
+    assert design.changes == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("models:", "model:", "the file has unknown keys ['model'] and lacks ['models']"),
+        ("preset: tiny", "preset: huge", "models.small.preset is 'huge'; allowed: tiny, wide."),
+        ("preset: tiny", "recipe: tiny", "models.small has unknown keys ['recipe']"),
+        ("{preset: tiny}", "tiny", "models.small is 'tiny'; expected a mapping"),
+        ("weights/other", "3", "models.other.checkpoint is 3; expected a path."),
+        ("small:", "a/b:", "models: ['a/b'] cannot name partitions"),
+        ("other:", "small:", "['small'] stand twice"),
+        ("[ptb-xl, code-15]", "[mimic]", "sources: ['mimic'] are unknown; allowed: ptb-xl"),
+        ("[ptb-xl, code-15]", "[]", "sources is []; expected a list of names"),
+        ("labels.yaml", "six", "label_sets: 'six' is neither one of ecg-fm-17, "),
+        ("labels.yaml", "ecg-fm-17", "label_sets: 'ecg-fm-17' stands twice."),
+        ("[linear-probe]", "[lora]", "methods: ['lora'] are unknown; allowed: linear-probe, full."),
+        ("[linear-probe]", "[full, full]", "methods: ['full'] stand twice."),
+        ("epochs: 3", "epoch: 3", "changes has unknown keys ['epoch']"),
+        ("models:", "models: [", "cannot be read: this is no YAML"),
+    ],
+)
+def test_what_is_not_allowed_is_named(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    (tmp_path / "labels.yaml").touch()
+    with pytest.raises(SettingsError, match=re.escape(message)) as found:
+        _read(tmp_path, GOOD.replace(before, after, 1))
+    assert "matrix.yaml" in str(found.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"ECG_MATRIX is .*nowhere\.yaml"):
+        read_design(tmp_path / "nowhere.yaml", presets=(), sources=(), recipe_fields=())
+
+
+def test_a_cell_or_model_of_another_design_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").touch()
+    design = _read(tmp_path, GOOD)
+    with pytest.raises(SettingsError, match="no model 'third'; it has small, other"):
+        design.find_model("third")
+    with pytest.raises(SettingsError, match="no cell small/full by ptb-xl/own"):
+        design.find_cell("small/full", "ptb-xl/own")
+
+
+def test_the_name_of_any_file_can_be_a_partitions() -> None:
+    assert name_label_set("/data/etiketten (neu)..v2.yaml") == "etiketten-neu-v2"
+    assert name_label_set("/data/…") == "labels"
