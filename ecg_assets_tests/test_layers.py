@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "evaluation": {"sources", "labels", "split", "preprocess", "build", "models"},
 }
 OF_A_FAMILY = re.compile(
-    r"ecg_assets\.models\.(ecg_fm|ecg_founder|ecg_lfm|net1d|fairseq|token_models|pretraining_ecg)"
+    r"ecg_assets\.models\.(ecg_fm|ecg_founder|ecg_lfm|net1d|fairseq|token_|pretraining_ecg)"
 )
 """Modules of a single family."""
 TORCH_FAMILY = {"torch", "transformers", "accelerate", "safetensors", "peft"}

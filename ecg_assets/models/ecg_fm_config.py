@@ -8,6 +8,7 @@ from typing import Any
 from transformers import Wav2Vec2Config
 
 from ecg_assets.models.ecg_fm_sizes import SIZES
+from ecg_assets.models.token_config import token_config
 
 _ARCHITECTURE: dict[str, Any] = {
     "conv_bias": False,
@@ -81,11 +82,5 @@ def ecg_fm_config_of(
     n_labels
         Outputs of the classification head; None for an encoder without one.
     """
-    if n_channels < 1 or (n_labels is not None and n_labels < 1):
-        raise ValueError(
-            f"n_channels is {n_channels} and n_labels is {n_labels}; both must be 1 or more."
-        )
-    values = {**_ARCHITECTURE, **FINE_TUNING, **shape, "n_channels": n_channels}
-    if n_labels is not None:
-        values["num_labels"] = n_labels
-    return EcgFmConfig(**values)
+    values = {**_ARCHITECTURE, **FINE_TUNING, **shape}
+    return token_config(EcgFmConfig, values, n_channels=n_channels, n_labels=n_labels)
