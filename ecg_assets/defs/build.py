@@ -29,7 +29,7 @@ from ecg_assets.defs.assets import (
 from ecg_assets.defs.assets import build as build_assets
 from ecg_assets.defs.checks import ALL_CHECKS
 from ecg_assets.defs.executor import choose_executor
-from ecg_assets.defs.matrix_design import design_of
+from ecg_assets.defs.matrix.design import design_of
 from ecg_assets.defs.resources import FairseqSignalsResource, Settings, Trainer
 
 

@@ -29,8 +29,8 @@ def load_checkpoint(
     Parameters
     ----------
     path
-        A checkpoint folder of this package, a .pt file that fairseq-signals wrote, or a .pth
-        file of ECGFounder. No code in it is run.
+        A checkpoint folder of this package, or a file that the authors of a family of
+        `FAMILIES` publish. No code in it is run.
     pretrained
         The .pt file that a fine-tuned .pt file started from. It is needed only where that
         one does not tell its number of attention heads; the error says so.

@@ -18,21 +18,21 @@ def imported_folder(path: Path, cache: Path) -> Path:
     Parameters
     ----------
     path
-        A checkpoint folder, a .pt file of fairseq-signals, or a .pth file of ECGFounder.
+        A checkpoint folder, or a file that the authors of a family of `FAMILIES` publish.
     cache
         Imports stand below it, by the file's content: a changed file is imported anew.
 
     Raises
     ------
     CheckpointError
-        As `import_fairseq` and `import_ecg_founder`, or when there is nothing at `path`.
+        As the family's import, or when there is nothing at `path`.
     """
     if path.is_dir():
         return path
     if not path.is_file():
         raise CheckpointError(
-            f"No pretrained checkpoint at {path}. Give a checkpoint folder, a .pt file of "
-            "fairseq-signals, or a .pth file of ECGFounder."
+            f"No pretrained checkpoint at {path}. Give a checkpoint folder, or a file that the "
+            "model's authors published, e.g. a .pt file of fairseq-signals."
         )
     identity = {"file": fingerprint_file(path), "import_version": IMPORT_VERSION}
     folder = cache / fingerprint_json(identity)

@@ -16,10 +16,10 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.execution.asset_backfill import AssetBackfillData
 
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.matrix_cells import collect_cells, evaluate_cell
-from ecg_assets.defs.matrix_design import design_of
-from ecg_assets.defs.matrix_embeddings import embed_source
-from ecg_assets.defs.matrix_room import MatrixRoom
+from ecg_assets.defs.matrix.cells import collect_cells, evaluate_cell
+from ecg_assets.defs.matrix.design import design_of
+from ecg_assets.defs.matrix.embeddings import embed_source
+from ecg_assets.defs.matrix.room import MatrixRoom
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.matrix.design import Cell
 from ecg_assets.evaluation.matrix.stored_cell import MissingCell, StoredCell, read_cell

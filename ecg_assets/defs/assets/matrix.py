@@ -7,8 +7,8 @@ import dagster as dg
 import pandas as pd
 from dagster import AssetExecutionContext
 
-from ecg_assets.defs.matrix_cells import collect_cells, evaluate_cell
-from ecg_assets.defs.matrix_design import (
+from ecg_assets.defs.matrix.cells import collect_cells, evaluate_cell
+from ecg_assets.defs.matrix.design import (
     COLUMN,
     MODEL,
     ROW,
@@ -18,9 +18,9 @@ from ecg_assets.defs.matrix_design import (
     design_of,
     embedding_partitions,
 )
-from ecg_assets.defs.matrix_embeddings import embed_source
-from ecg_assets.defs.matrix_room import MatrixRoom
-from ecg_assets.defs.matrix_view import cell_metadata, matrix_metadata
+from ecg_assets.defs.matrix.embeddings import embed_source
+from ecg_assets.defs.matrix.room import MatrixRoom
+from ecg_assets.defs.matrix.view import cell_metadata, matrix_metadata
 from ecg_assets.defs.native_training import run_training
 from ecg_assets.defs.partitions import ONE_TRAINING_A_RUN
 from ecg_assets.defs.resources import Settings, Trainer

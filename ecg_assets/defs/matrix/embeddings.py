@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ecg_assets.defs.matrix_room import MatrixRoom, open_shards
+from ecg_assets.defs.matrix.room import MatrixRoom, open_shards
 from ecg_assets.evaluation.matrix.design import MatrixModel
 from ecg_assets.evaluation.matrix.embedding_file import (
     EmbeddingInputs,

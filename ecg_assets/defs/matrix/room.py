@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ecg_assets.defs.matrix_design import recipe_of
+from ecg_assets.defs.matrix.design import recipe_of
 from ecg_assets.defs.resources import Settings
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.external.external_labels import list_own_labels

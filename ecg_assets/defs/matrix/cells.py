@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_assets.build import Manifest, SignalCache, fingerprint_manifest, write_manifest
-from ecg_assets.defs.matrix_room import MatrixRoom, fingerprint_signals, open_shards
+from ecg_assets.defs.matrix.room import MatrixRoom, fingerprint_signals, open_shards
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.evaluation.matrix.cell_data import build_cell_data
 from ecg_assets.evaluation.matrix.design import LINEAR_PROBE, Cell
