@@ -33,8 +33,8 @@ from benchmarks.loading import (
 from ecg_assets.finetune.segments import Batch, SegmentDataset, keep_batch
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.device import autocast, choose_device
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import EcgFmConfig, ecg_fm_config
+from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.fold import fold_lead_one
 
 WARM_UP = 10

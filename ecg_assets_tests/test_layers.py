@@ -24,9 +24,7 @@ MAY_IMPORT = {
     "pretrain": {"sources", "labels", "split", "preprocess", "build", "models", "finetune"},
     "evaluation": {"sources", "labels", "split", "preprocess", "build", "models"},
 }
-OF_A_FAMILY = re.compile(
-    r"ecg_assets\.models\.(ecg_fm|ecg_founder|ecg_lfm|net1d|fairseq|token_|pretraining_ecg)"
-)
+OF_A_FAMILY = re.compile(r"ecg_assets\.models\.(ecg_fm|ecg_founder|ecg_lfm|token_|fairseq_)")
 """Modules of a single family."""
 TORCH_FAMILY = {"torch", "transformers", "accelerate", "safetensors", "peft"}
 

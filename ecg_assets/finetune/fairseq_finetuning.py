@@ -162,7 +162,7 @@ def _require_unchanged(request: FairseqRequest) -> Path:
 
 def _encoder_width(pretrained: Path) -> int:
     """Width of the pretrained encoder; nothing in the file is run, and no other kind passes."""
-    from ecg_assets.models.fairseq_config import read_architecture
-    from ecg_assets.models.fairseq_file import read_fairseq
+    from ecg_assets.models.ecg_fm.fairseq_config import read_architecture
+    from ecg_assets.models.ecg_fm.fairseq_file import read_fairseq
 
     return int(read_architecture(read_fairseq(pretrained)).config.hidden_size)

@@ -26,7 +26,7 @@ from ecg_assets.models.checkpoint_files import (
     RUN,
     VALIDATION_PREDICTIONS,
 )
-from ecg_assets.models.fairseq_import import import_fairseq
+from ecg_assets.models.ecg_fm.fairseq_import import import_fairseq
 from ecg_assets.models.families import family_of
 from ecg_assets.models.inference import predict_logits
 from ecg_assets.storage import replace_folder

@@ -21,14 +21,14 @@ from ecg_assets.models.predictions import Predictions
 
 if TYPE_CHECKING:
     from ecg_assets.models.checkpoint import load_trained
-    from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
-    from ecg_assets.models.ecg_founder_import import import_ecg_founder
-    from ecg_assets.models.ecg_lfm import EcgLfm, EcgLfmForClassification
-    from ecg_assets.models.ecg_lfm_import import import_ecg_lfm
-    from ecg_assets.models.fairseq_export import export_fairseq
-    from ecg_assets.models.fairseq_import import import_fairseq
+    from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
+    from ecg_assets.models.ecg_fm.fairseq_import import import_fairseq
+    from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
+    from ecg_assets.models.ecg_founder.file_import import import_ecg_founder
+    from ecg_assets.models.ecg_founder.net1d import EcgFounder
+    from ecg_assets.models.ecg_lfm.file_import import import_ecg_lfm
+    from ecg_assets.models.ecg_lfm.model import EcgLfm, EcgLfmForClassification
     from ecg_assets.models.loading import load_checkpoint
-    from ecg_assets.models.net1d import EcgFounder
     from ecg_assets.models.onnx_export import export_onnx
     from ecg_assets.models.pretrained_folder import imported_folder
     from ecg_assets.models.recording import predict_recording
@@ -55,16 +55,16 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "EcgFm": "ecg_fm",
-    "EcgFmForClassification": "ecg_fm",
-    "EcgFounder": "net1d",
-    "EcgLfm": "ecg_lfm",
-    "EcgLfmForClassification": "ecg_lfm",
-    "export_fairseq": "fairseq_export",
+    "EcgFm": "ecg_fm.model",
+    "EcgFmForClassification": "ecg_fm.model",
+    "EcgFounder": "ecg_founder.net1d",
+    "EcgLfm": "ecg_lfm.model",
+    "EcgLfmForClassification": "ecg_lfm.model",
+    "export_fairseq": "ecg_fm.fairseq_export",
     "export_onnx": "onnx_export",
-    "import_ecg_founder": "ecg_founder_import",
-    "import_ecg_lfm": "ecg_lfm_import",
-    "import_fairseq": "fairseq_import",
+    "import_ecg_founder": "ecg_founder.file_import",
+    "import_ecg_lfm": "ecg_lfm.file_import",
+    "import_fairseq": "ecg_fm.fairseq_import",
     "imported_folder": "pretrained_folder",
     "load_checkpoint": "loading",
     "load_trained": "checkpoint",

@@ -7,7 +7,7 @@ from typing import Any
 from ecg_assets.errors import SettingsError
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.model_family import find_object
-from ecg_assets.models.pretraining import EcgForPreTraining
+from ecg_assets.models.pretraining.model import EcgForPreTraining
 from ecg_assets.pretrain.recipe import PretrainRecipe
 
 # transformers' own number for a configuration that says nothing of it; an encoder has no head.

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ecg_assets.finetune.history import History
-from ecg_assets.models.pretraining_objective import TERMS, Objective
+from ecg_assets.models.pretraining.objective import TERMS, Objective
 
 _PERPLEXITIES = ("probability_perplexity", "code_perplexity")
 MEASURED = ("loss", *TERMS, *_PERPLEXITIES)

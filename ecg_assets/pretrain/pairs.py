@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from ecg_assets.finetune.segments import EpochShuffle
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.inputs import require_channels
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.pretraining.objective import Objective
 from ecg_assets.pretrain.masks import draw_kept_leads, draw_negatives, draw_span_mask
 from ecg_assets.pretrain.paired_segments import Pairs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecg_assets.entry_points import load_entry_points
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.pretraining.objective import Objective
 from ecg_assets.pretrain.recipe import PretrainRecipe
 
 GROUP = "ecg_assets.pretrain_presets"

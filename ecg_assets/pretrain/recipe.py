@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ecg_assets.models.families import DEFAULT_FAMILY, FAMILIES
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.pretraining.objective import Objective
 
 SCHEDULES = ("constant", "cosine")
 PAIRS = ("segments", "studies")

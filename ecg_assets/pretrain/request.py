@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_assets.finetune.training_request import TrainingRequest
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.pretraining.objective import Objective
 from ecg_assets.pretrain.presets import PRESETS
 from ecg_assets.pretrain.recipe import PretrainRecipe
 

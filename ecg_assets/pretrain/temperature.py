@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ecg_assets.models.pretraining import EcgForPreTraining
+from ecg_assets.models.pretraining.model import EcgForPreTraining
 
 
 class GumbelTemperature(TrainerCallback):  # type: ignore[misc]

@@ -21,8 +21,8 @@ from ecg_assets.finetune.segments import keep_batch
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.finetune.work_folder import list_checkpoints
 from ecg_assets.models.device import autocast, choose_device
-from ecg_assets.models.pretraining import EcgForPreTraining
-from ecg_assets.models.pretraining_output import PretrainingOutput
+from ecg_assets.models.pretraining.model import EcgForPreTraining
+from ecg_assets.models.pretraining.output import PretrainingOutput
 from ecg_assets.preprocess import SignalSpec
 from ecg_assets.pretrain.architecture import encoder_config, pretraining_class
 from ecg_assets.pretrain.history import measured, read_history

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from ecg_assets.labels import ECG_FM_LABELS
-from ecg_assets.models.fairseq_export import export_fairseq
+from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
 from ecg_assets_tests.defs.small_job import N_RECORDS, SmallJob
 from ecg_assets_tests.models.fairseq_checkpoints import random_classifier
 

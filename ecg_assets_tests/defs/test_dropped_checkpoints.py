@@ -25,9 +25,9 @@ from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.lineage import fingerprint_file, fingerprint_folder
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config_of
-from ecg_assets.models.fairseq_export import export_fairseq
+from ecg_assets.models.ecg_fm.config import ecg_fm_config_of
+from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.preprocess import SignalSpec
 from ecg_assets_tests.models.fairseq_checkpoints import SHAPE
 

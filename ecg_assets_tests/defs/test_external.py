@@ -21,8 +21,8 @@ from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.leads.lead_degradation import DIFFERENCE
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets.sources.schema import CODE_15, MACHINE_REPORTS, NO_LABEL, SCP_ECG, SNOMED_CT

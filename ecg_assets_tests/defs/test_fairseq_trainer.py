@@ -48,9 +48,9 @@ def stand_in(job: SmallJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def _write_checkpoint(path: Path) -> None:
     """Write a .pt file of a small model of random weights with 17 labels."""
-    from ecg_assets.models.ecg_fm import EcgFmForClassification
-    from ecg_assets.models.ecg_fm_config import ecg_fm_config_of
-    from ecg_assets.models.fairseq_export import export_fairseq
+    from ecg_assets.models.ecg_fm.config import ecg_fm_config_of
+    from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
+    from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 
     values = {
         "hidden_size": 48,

@@ -13,8 +13,8 @@ import torch
 
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets_tests.defs.small_job import SmallJob
 
 

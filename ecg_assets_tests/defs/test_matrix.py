@@ -147,7 +147,8 @@ def test_methods_of_a_model_are_measured_on_the_same_recordings(finished: SmallJ
 def test_a_second_label_set_runs_no_encoder_and_leaves_the_embeddings_as_they_are(
     finished: SmallJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ecg_assets.models import classifier, ecg_fm
+    from ecg_assets.models import classifier
+    from ecg_assets.models.ecg_fm import model as ecg_fm
 
     before = finished.version("frozen_embeddings", "transformer|synthetic")
     monkeypatch.setattr(classifier.EcgClassifier, "embed", _stay_away)

@@ -19,8 +19,8 @@ from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models import load_checkpoint, load_trained, predict_recording
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.checkpoint_files import VALIDATION_PREDICTIONS, WEIGHTS
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.predictions import ValidationPredictions
 from ecg_assets.models.probabilities import EXCLUSIVE
 from ecg_assets.preprocess import SignalSpec, signal_spec_of_kind

@@ -29,11 +29,11 @@ from ecg_assets.models.checkpoint_files import (
     WEIGHTS,
     read_validation_predictions,
 )
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
-from ecg_assets.models.ecg_founder_import import import_ecg_founder
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
+from ecg_assets.models.ecg_founder.file_import import import_ecg_founder
+from ecg_assets.models.ecg_founder.net1d import EcgFounder
 from ecg_assets.models.inference import predict_records
-from ecg_assets.models.net1d import EcgFounder
 from ecg_assets_tests.finetune.toy_run import Killed, run_toy
 from ecg_assets_tests.models.golden_net1d import tiny_founder, write_founder
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals

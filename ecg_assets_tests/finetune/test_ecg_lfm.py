@@ -21,8 +21,8 @@ from ecg_assets.finetune.train import build_model
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models import export_fairseq, load_trained
 from ecg_assets.models.checkpoint_files import WEIGHTS, read_validation_predictions
-from ecg_assets.models.ecg_lfm import EcgLfmForClassification
-from ecg_assets.models.ecg_lfm_import import import_ecg_lfm
+from ecg_assets.models.ecg_lfm.file_import import import_ecg_lfm
+from ecg_assets.models.ecg_lfm.model import EcgLfmForClassification
 from ecg_assets.models.inference import predict_records
 from ecg_assets_tests.finetune.toy_run import Killed, run_toy
 from ecg_assets_tests.models.golden_ecg_lfm import tiny_lfm, write_pretrained_lfm

@@ -23,8 +23,8 @@ from ecg_assets.finetune.train import build_model, checkpoint_activations
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.checkpoint import load_trained, save_trained
 from ecg_assets.models.checkpoint_files import WEIGHTS, read_validation_predictions
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.inference import predict_records
 from ecg_assets_tests.finetune.toy_run import Killed, run_toy, toy_request
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals

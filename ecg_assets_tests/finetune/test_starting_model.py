@@ -19,8 +19,8 @@ from ecg_assets.labels import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.pretrained_folder import imported_folder
 from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals

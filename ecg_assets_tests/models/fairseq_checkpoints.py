@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config_of
-from ecg_assets.models.ecg_fm_sizes import SIZES
-from ecg_assets.models.fairseq_export import export_fairseq
+from ecg_assets.models.ecg_fm.config import ecg_fm_config_of
+from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
+from ecg_assets.models.ecg_fm.sizes import SIZES
 
 Edit = Callable[[dict[str, Any]], None]
 

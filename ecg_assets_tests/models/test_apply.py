@@ -13,8 +13,8 @@ from ecg_assets.build import SignalCache
 from ecg_assets.models.applied_files import write_applied
 from ecg_assets.models.apply import AppliedModel, apply_to_shards
 from ecg_assets.models.checkpoint import TrainedModel
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.inference import predict_records
 from ecg_assets.preprocess import ShardDataset, preprocess_shard, write_shard
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.checkpoint import load_trained, save_trained
 from ecg_assets.models.checkpoint_files import read_card, read_validation_predictions
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.fold import fold_lead_one
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY
 

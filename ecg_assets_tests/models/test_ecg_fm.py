@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 
 
 def _tiny(n_channels: int = 2, n_labels: int = 3) -> EcgFmForClassification:

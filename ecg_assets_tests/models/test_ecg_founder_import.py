@@ -12,9 +12,9 @@ from ecg_assets.labels.label_set import load_label_set
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models import export_fairseq, imported_folder, load_checkpoint, load_trained
 from ecg_assets.models.checkpoint_files import read_json
-from ecg_assets.models.ecg_founder_import import import_ecg_founder
-from ecg_assets.models.ecg_founder_labels import ecg_founder_labels
-from ecg_assets.models.net1d import EcgFounder
+from ecg_assets.models.ecg_founder.file_import import import_ecg_founder
+from ecg_assets.models.ecg_founder.labels import ecg_founder_labels
+from ecg_assets.models.ecg_founder.net1d import EcgFounder
 from ecg_assets.preprocess import STANDARD_LEADS, signal_spec_of_kind
 from ecg_assets_tests.models.golden_net1d import golden_folder, tiny_founder, write_founder
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.finetune.train import checkpoint_activations
-from ecg_assets.models.ecg_lfm import EcgLfmForClassification
-from ecg_assets.models.ecg_lfm_config import ecg_lfm_config
-from ecg_assets.models.ecg_lfm_family import ECG_LFM
+from ecg_assets.models.ecg_lfm.config import ecg_lfm_config
+from ecg_assets.models.ecg_lfm.family import ECG_LFM
+from ecg_assets.models.ecg_lfm.model import EcgLfmForClassification
 from ecg_assets.models.fold import fold_lead_one
 from ecg_assets.models.saliency import saliency
 from ecg_assets.preprocess import STANDARD_LEADS

@@ -14,8 +14,8 @@ import torch
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models import EcgFm, export_fairseq, import_fairseq, load_checkpoint
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.fold import fold_lead_one
 from ecg_assets_tests.models.fairseq_checkpoints import (
     random_classifier,

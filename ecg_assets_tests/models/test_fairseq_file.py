@@ -13,7 +13,7 @@ import torch
 
 from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
 from ecg_assets.models import load_checkpoint
-from ecg_assets.models.fairseq_file import read_fairseq
+from ecg_assets.models.ecg_fm.fairseq_file import read_fairseq
 from ecg_assets_tests.models.fairseq_checkpoints import write_finetuned
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.fold import fold_lead_one, unfold_lead_one
 
 

@@ -10,8 +10,8 @@ from ecg_assets.build import Manifest, SignalCache
 from ecg_assets.errors import SettingsError, SpecMismatch
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.device import choose_device
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.inference import predict_records
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
 

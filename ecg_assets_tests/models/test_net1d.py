@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from ecg_assets.models.ecg_founder.config import net1d_config, net1d_config_of
+from ecg_assets.models.ecg_founder.net1d import EcgFounder, SameConv
 from ecg_assets.models.families import FAMILIES, family_of
 from ecg_assets.models.loading import load_checkpoint
-from ecg_assets.models.net1d import EcgFounder, SameConv
-from ecg_assets.models.net1d_config import net1d_config, net1d_config_of
 from ecg_assets_tests.models.golden_net1d import (
     fill_as_stated,
     golden_config,

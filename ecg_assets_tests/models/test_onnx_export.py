@@ -19,8 +19,8 @@ from ecg_assets.models import export_onnx
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.checkpoint_files import WEIGHTS
 from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.onnx_export import run_onnx
 from ecg_assets.models.probabilities import EXCLUSIVE
 from ecg_assets.preprocess import SignalSpec, signal_spec_of_kind

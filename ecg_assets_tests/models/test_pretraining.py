@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2ForPreTraining
 
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
-from ecg_assets.models.pretraining_ecg_fm import EcgFmForPreTraining
-from ecg_assets.models.pretraining_losses import (
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
+from ecg_assets.models.ecg_fm.pretraining import EcgFmForPreTraining
+from ecg_assets.models.pretraining.losses import (
     cmsc_loss,
     contrastive_logits,
     contrastive_loss,
     diversity_loss,
 )
-from ecg_assets.models.pretraining_objective import TERMS, Objective
-from ecg_assets.models.pretraining_output import PretrainingOutput
-from ecg_assets.models.quantizer import perplexity
+from ecg_assets.models.pretraining.objective import TERMS, Objective
+from ecg_assets.models.pretraining.output import PretrainingOutput
+from ecg_assets.models.pretraining.quantizer import perplexity
 
 SMALL = Objective(code_vectors=8, code_width=16, dropout=0.0)
 N_MASKED = 12

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.checkpoint import load_weights
-from ecg_assets.models.ecg_lfm_config import EcgLfmConfig, ecg_lfm_config, ecg_lfm_config_of
-from ecg_assets.models.pretraining_ecg_lfm import (
+from ecg_assets.models.ecg_lfm.config import EcgLfmConfig, ecg_lfm_config, ecg_lfm_config_of
+from ecg_assets.models.ecg_lfm.pretraining import (
     EcgLfmForPreTraining,
     map_ecg_lfm_pretraining_weights,
 )
-from ecg_assets.models.pretraining_names import fairseq_heads
-from ecg_assets.models.pretraining_objective import Objective
-from ecg_assets.models.pretraining_output import PretrainingOutput
+from ecg_assets.models.pretraining.names import fairseq_heads
+from ecg_assets.models.pretraining.objective import Objective
+from ecg_assets.models.pretraining.output import PretrainingOutput
 from ecg_assets.pretrain import PRESETS
 
 pytestmark = pytest.mark.reference

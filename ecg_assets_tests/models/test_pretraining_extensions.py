@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
-from ecg_assets.models.ecg_lfm_config import ecg_lfm_config
-from ecg_assets.models.pretraining_ecg_fm import EcgFmForPreTraining
-from ecg_assets.models.pretraining_ecg_lfm import EcgLfmForPreTraining
-from ecg_assets.models.pretraining_losses import masked_prediction_loss
-from ecg_assets.models.pretraining_names import fairseq_heads
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.pretraining import EcgFmForPreTraining
+from ecg_assets.models.ecg_lfm.config import ecg_lfm_config
+from ecg_assets.models.ecg_lfm.pretraining import EcgLfmForPreTraining
+from ecg_assets.models.pretraining.losses import masked_prediction_loss
+from ecg_assets.models.pretraining.names import fairseq_heads
+from ecg_assets.models.pretraining.objective import Objective
 
 SMALL = Objective(
     code_vectors=8,

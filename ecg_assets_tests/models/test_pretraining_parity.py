@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.ecg_fm_config import EcgFmConfig, ecg_fm_config_of
-from ecg_assets.models.ecg_fm_sizes import SIZES
-from ecg_assets.models.pretraining_config import pretraining_config
-from ecg_assets.models.pretraining_ecg_fm import EcgFmForPreTraining, map_pretraining_weights
-from ecg_assets.models.pretraining_names import fairseq_heads
-from ecg_assets.models.pretraining_objective import Objective
-from ecg_assets.models.pretraining_output import PretrainingOutput
+from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
+from ecg_assets.models.ecg_fm.pretraining import EcgFmForPreTraining, map_pretraining_weights
+from ecg_assets.models.ecg_fm.sizes import SIZES
+from ecg_assets.models.pretraining.config import pretraining_config
+from ecg_assets.models.pretraining.names import fairseq_heads
+from ecg_assets.models.pretraining.objective import Objective
+from ecg_assets.models.pretraining.output import PretrainingOutput
 
 pytestmark = pytest.mark.reference
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from ecg_assets.finetune import FinetuneRequest, finetune
 from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.models.checkpoint_files import PRETRAINING_WEIGHTS, WEIGHTS
-from ecg_assets.models.ecg_lfm import EcgLfm
+from ecg_assets.models.ecg_lfm.model import EcgLfm
 from ecg_assets.models.loading import load_checkpoint
 from ecg_assets.pretrain import PretrainRequest
 from ecg_assets.pretrain.pretraining import FILES

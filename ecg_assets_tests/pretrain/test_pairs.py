@@ -7,7 +7,7 @@ import pytest
 
 from ecg_assets.errors import SchemaError
 from ecg_assets.finetune.training_data import TrainingData
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.pretraining.objective import Objective
 from ecg_assets.pretrain.paired_segments import find_pairs
 from ecg_assets.pretrain.pairs import EpochNumberedShuffle, PairDataset
 from ecg_assets_tests.pretrain.toy_cohort import toy_cohort

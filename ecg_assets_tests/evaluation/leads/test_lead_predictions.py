@@ -28,8 +28,8 @@ from ecg_assets.labels import (
 )
 from ecg_assets.models import load_trained
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.ecg_fm import EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import ecg_fm_config
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec, signal_spec_of_kind
 from ecg_assets.sources.schema import SCP_ECG

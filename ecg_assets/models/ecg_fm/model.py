@@ -13,7 +13,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import (
     Wav2Vec2PreTrainedModel,
 )
 
-from ecg_assets.models.ecg_fm_config import EcgFmConfig
+from ecg_assets.models.ecg_fm.config import EcgFmConfig
 from ecg_assets.models.token_models import (
     LeadConvolutions,
     TokenClassifier,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ecg_assets.models.ecg_lfm_config import EcgLfmConfig
+from ecg_assets.models.ecg_lfm.config import EcgLfmConfig
 from ecg_assets.models.fairseq_weights import (
     HEAD,
     PRETRAINING,

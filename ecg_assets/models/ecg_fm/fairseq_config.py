@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.conv_layers import ConvLayers, parse_conv_layers
-from ecg_assets.models.ecg_fm_config import EcgFmConfig, ecg_fm_config_of
-from ecg_assets.models.ecg_fm_sizes import SIZES
-from ecg_assets.models.fairseq_file import FairseqFile
+from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
+from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile
+from ecg_assets.models.ecg_fm.sizes import SIZES
 from ecg_assets.models.fairseq_weights import modern_names
 
 _CLASSIFIER = "ecg_transformer_classifier"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecg_assets.models.ecg_fm_sizes import SIZES
+from ecg_assets.models.ecg_fm.sizes import SIZES
 from ecg_assets.models.model_family import ModelFamily, PublishedFiles
 
 ECG_FM = ModelFamily(
@@ -10,12 +10,12 @@ ECG_FM = ModelFamily(
     title="ECG-FM",
     signal_kind="ecg-fm",
     sizes=SIZES,
-    config="ecg_assets.models.ecg_fm_config:EcgFmConfig",
-    classifier="ecg_assets.models.ecg_fm:EcgFmForClassification",
-    builds="ecg_assets.models.ecg_fm_config:ecg_fm_config",
-    encoder="ecg_assets.models.ecg_fm:EcgFm",
-    pretraining="ecg_assets.models.pretraining_ecg_fm:EcgFmForPreTraining",
-    fine_tuning="ecg_assets.models.ecg_fm_config:FINE_TUNING",
+    config="ecg_assets.models.ecg_fm.config:EcgFmConfig",
+    classifier="ecg_assets.models.ecg_fm.model:EcgFmForClassification",
+    builds="ecg_assets.models.ecg_fm.config:ecg_fm_config",
+    encoder="ecg_assets.models.ecg_fm.model:EcgFm",
+    pretraining="ecg_assets.models.ecg_fm.pretraining:EcgFmForPreTraining",
+    fine_tuning="ecg_assets.models.ecg_fm.config:FINE_TUNING",
     # Attention, and the feed-forward layers.
     adapted_layers=(
         *("q_proj", "k_proj", "v_proj", "out_proj"),
@@ -28,9 +28,9 @@ ECG_FM = ModelFamily(
     pretrained_sources=("mimic-iv-ecg",),
     files=PublishedFiles(
         content="'cfg' and 'model' as fairseq-signals writes them",
-        recognizes="ecg_assets.models.fairseq_file:is_fairseq",
-        loads="ecg_assets.models.fairseq_import:load_fairseq",
-        imports="ecg_assets.models.fairseq_import:import_fairseq",
-        fits="ecg_assets.models.fairseq_import:fit_meaning",
+        recognizes="ecg_assets.models.ecg_fm.fairseq_file:is_fairseq",
+        loads="ecg_assets.models.ecg_fm.fairseq_import:load_fairseq",
+        imports="ecg_assets.models.ecg_fm.fairseq_import:import_fairseq",
+        fits="ecg_assets.models.ecg_fm.fairseq_import:fit_meaning",
     ),
 )

@@ -8,18 +8,18 @@ from typing import Any
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_weights, require_labels
-from ecg_assets.models.ecg_founder_family import ECG_FOUNDER
-from ecg_assets.models.ecg_founder_file import (
+from ecg_assets.models.ecg_founder.family import ECG_FOUNDER
+from ecg_assets.models.ecg_founder.file import (
     ASSUMED,
     EcgFounderFile,
     ecg_founder_file,
     keep_outputs,
     read_ecg_founder,
 )
-from ecg_assets.models.ecg_founder_labels import ecg_founder_labels, find_statements
+from ecg_assets.models.ecg_founder.labels import ecg_founder_labels, find_statements
+from ecg_assets.models.ecg_founder.net1d import EcgFounder
 from ecg_assets.models.import_report import require_replaceable
 from ecg_assets.models.imported_model import ImportedModel, write_imported
-from ecg_assets.models.net1d import EcgFounder
 from ecg_assets.preprocess import signal_spec_of_kind
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ecg_assets.models.ecg_fm import EcgFmEncoder
-from ecg_assets.models.ecg_fm_config import EcgFmConfig
-from ecg_assets.models.fairseq_names import map_weights
-from ecg_assets.models.pretraining import EcgForPreTraining
-from ecg_assets.models.pretraining_names import map_heads
+from ecg_assets.models.ecg_fm.config import EcgFmConfig
+from ecg_assets.models.ecg_fm.fairseq_names import map_weights
+from ecg_assets.models.ecg_fm.model import EcgFmEncoder
+from ecg_assets.models.pretraining.model import EcgForPreTraining
+from ecg_assets.models.pretraining.names import map_heads
 
 
 class EcgFmForPreTraining(EcgForPreTraining):

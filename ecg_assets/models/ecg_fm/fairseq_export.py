@@ -14,11 +14,11 @@ from torch import Tensor
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.checkpoint_files import FAIRSEQ, PRETRAINING_WEIGHTS, read_json
 from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import EcgFmConfig
-from ecg_assets.models.fairseq_defaults import FINETUNING_CFG, PRETRAINING_CFG
-from ecg_assets.models.fairseq_file import FairseqFile, read_fairseq
-from ecg_assets.models.fairseq_names import fairseq_names, map_weights
+from ecg_assets.models.ecg_fm.config import EcgFmConfig
+from ecg_assets.models.ecg_fm.fairseq_defaults import FINETUNING_CFG, PRETRAINING_CFG
+from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile, read_fairseq
+from ecg_assets.models.ecg_fm.fairseq_names import fairseq_names, map_weights
+from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
 from ecg_assets.models.fairseq_weights import (
     has_no_projection,
     identity_projection,

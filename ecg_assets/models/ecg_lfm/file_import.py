@@ -10,10 +10,10 @@ from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_set import MYOCARDIAL_INFARCTION, load_label_set
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_weights, require_channels, require_labels
-from ecg_assets.models.ecg_lfm import EcgLfm, EcgLfmForClassification
-from ecg_assets.models.ecg_lfm_family import ECG_LFM
-from ecg_assets.models.ecg_lfm_file import EcgLfmFile, ecg_lfm_file, read_ecg_lfm
-from ecg_assets.models.ecg_lfm_names import map_ecg_lfm_weights
+from ecg_assets.models.ecg_lfm.family import ECG_LFM
+from ecg_assets.models.ecg_lfm.file import EcgLfmFile, ecg_lfm_file, read_ecg_lfm
+from ecg_assets.models.ecg_lfm.model import EcgLfm, EcgLfmForClassification
+from ecg_assets.models.ecg_lfm.names import map_ecg_lfm_weights
 from ecg_assets.models.fairseq_weights import MappedWeights
 from ecg_assets.models.import_report import require_replaceable
 from ecg_assets.models.imported_model import ImportedModel, write_imported

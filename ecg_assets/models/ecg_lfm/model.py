@@ -17,8 +17,8 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
     Wav2Vec2ConformerPreTrainedModel,
 )
 
-from ecg_assets.models.ecg_lfm_config import EcgLfmConfig
-from ecg_assets.models.ecg_lfm_layers import ConformerLayers
+from ecg_assets.models.ecg_lfm.config import EcgLfmConfig
+from ecg_assets.models.ecg_lfm.layers import ConformerLayers
 from ecg_assets.models.token_models import (
     LeadConvolutions,
     TokenClassifier,

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from ecg_assets.models.net1d_sizes import SIZES
+from ecg_assets.models.ecg_founder.sizes import SIZES
 
 
 class Net1DConfig(PretrainedConfig):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.net1d_config import Net1DConfig, net1d_config_of
+from ecg_assets.models.ecg_founder.config import Net1DConfig, net1d_config_of
 from ecg_assets.models.torch_file import read_torch_file
 
 ASSUMED = (

@@ -18,7 +18,7 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
     Wav2Vec2ConformerRelPositionalEmbedding,
 )
 
-from ecg_assets.models.ecg_lfm_config import EcgLfmConfig
+from ecg_assets.models.ecg_lfm.config import EcgLfmConfig
 
 
 class TokenConvolution(Wav2Vec2ConformerConvolutionModule):  # type: ignore[misc]

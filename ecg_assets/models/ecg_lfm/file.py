@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.conv_layers import parse_conv_layers
-from ecg_assets.models.ecg_lfm_config import EcgLfmConfig, ecg_lfm_config_of
+from ecg_assets.models.ecg_lfm.config import EcgLfmConfig, ecg_lfm_config_of
 from ecg_assets.models.torch_file import read_torch_file
 
 # Attention with a bias for its relative positions, which no other conformer of fairseq has.

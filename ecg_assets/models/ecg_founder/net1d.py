@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.net1d_config import Net1DConfig
+from ecg_assets.models.ecg_founder.config import Net1DConfig
 
 
 class SameConv(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecg_assets.models.ecg_lfm_sizes import SIZES
+from ecg_assets.models.ecg_lfm.sizes import SIZES
 from ecg_assets.models.model_family import ModelFamily, PublishedFiles
 
 ECG_LFM = ModelFamily(
@@ -14,12 +14,12 @@ ECG_LFM = ModelFamily(
     signal_kind="raw",
     n_channels=12,
     sizes=SIZES,
-    config="ecg_assets.models.ecg_lfm_config:EcgLfmConfig",
-    classifier="ecg_assets.models.ecg_lfm:EcgLfmForClassification",
-    builds="ecg_assets.models.ecg_lfm_config:ecg_lfm_config",
-    encoder="ecg_assets.models.ecg_lfm:EcgLfm",
-    pretraining="ecg_assets.models.pretraining_ecg_lfm:EcgLfmForPreTraining",
-    fine_tuning="ecg_assets.models.ecg_lfm_config:FINE_TUNING",
+    config="ecg_assets.models.ecg_lfm.config:EcgLfmConfig",
+    classifier="ecg_assets.models.ecg_lfm.model:EcgLfmForClassification",
+    builds="ecg_assets.models.ecg_lfm.config:ecg_lfm_config",
+    encoder="ecg_assets.models.ecg_lfm.model:EcgLfm",
+    pretraining="ecg_assets.models.ecg_lfm.pretraining:EcgLfmForPreTraining",
+    fine_tuning="ecg_assets.models.ecg_lfm.config:FINE_TUNING",
     # Attention, and the feed-forward layers.
     adapted_layers=(
         *("linear_q", "linear_k", "linear_v", "linear_out"),
@@ -31,9 +31,9 @@ ECG_LFM = ModelFamily(
     can_recompute=True,
     files=PublishedFiles(
         content="'model' with the conformer layers of ECG-LFM",
-        recognizes="ecg_assets.models.ecg_lfm_file:is_ecg_lfm",
-        loads="ecg_assets.models.ecg_lfm_import:load_ecg_lfm",
-        imports="ecg_assets.models.ecg_lfm_import:import_ecg_lfm",
-        fits="ecg_assets.models.ecg_lfm_import:fit_meaning",
+        recognizes="ecg_assets.models.ecg_lfm.file:is_ecg_lfm",
+        loads="ecg_assets.models.ecg_lfm.file_import:load_ecg_lfm",
+        imports="ecg_assets.models.ecg_lfm.file_import:import_ecg_lfm",
+        fits="ecg_assets.models.ecg_lfm.file_import:fit_meaning",
     ),
 )

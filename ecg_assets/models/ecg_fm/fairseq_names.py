@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from ecg_assets.models.ecg_fm_config import EcgFmConfig
+from ecg_assets.models.ecg_fm.config import EcgFmConfig
 from ecg_assets.models.fairseq_weights import (
     HEAD,
     MappedWeights,

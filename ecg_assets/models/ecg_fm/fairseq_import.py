@@ -13,12 +13,12 @@ from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
 from ecg_assets.models.checkpoint import load_weights, require_channels, require_labels
 from ecg_assets.models.checkpoint_files import FAIRSEQ
-from ecg_assets.models.ecg_fm import EcgFm, EcgFmForClassification
-from ecg_assets.models.ecg_fm_config import EcgFmConfig
-from ecg_assets.models.ecg_fm_family import ECG_FM
-from ecg_assets.models.fairseq_config import Architecture, read_architecture
-from ecg_assets.models.fairseq_file import FairseqFile, fairseq_file, read_fairseq
-from ecg_assets.models.fairseq_names import map_weights
+from ecg_assets.models.ecg_fm.config import EcgFmConfig
+from ecg_assets.models.ecg_fm.fairseq_config import Architecture, read_architecture
+from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile, fairseq_file, read_fairseq
+from ecg_assets.models.ecg_fm.fairseq_names import map_weights
+from ecg_assets.models.ecg_fm.family import ECG_FM
+from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
 from ecg_assets.models.fairseq_weights import MappedWeights
 from ecg_assets.models.import_report import require_replaceable
 from ecg_assets.models.imported_model import ImportedModel, write_imported

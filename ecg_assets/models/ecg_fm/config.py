@@ -1,28 +1,26 @@
-"""Sizes and settings of ECG-LFM as a transformers configuration."""
+"""Sizes and settings of ECG-FM as a transformers configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import Wav2Vec2ConformerConfig
+from transformers import Wav2Vec2Config
 
-from ecg_assets.models.ecg_lfm_sizes import SIZES
+from ecg_assets.models.ecg_fm.sizes import SIZES
 from ecg_assets.models.token_config import token_config
 
 _ARCHITECTURE: dict[str, Any] = {
-    "conv_bias": True,
+    "conv_bias": False,
     "feat_extract_norm": "group",
-    "hidden_act": "swish",
-    "position_embeddings_type": "relative",
-    # Tokens that relative positions are kept for; longer signals extend them.
-    "max_source_positions": 2048,
+    "do_stable_layer_norm": False,
 }
 FINE_TUNING: dict[str, Any] = {
+    # Dropout of ECG-FM's published fine-tuning: model.dropout=0.0,
+    # model.attention_dropout=0.0, model.activation_dropout=0.1.
     "hidden_dropout": 0.0,
     "attention_dropout": 0.0,
     "activation_dropout": 0.1,
-    "conformer_conv_dropout": 0.0,
     "feat_proj_dropout": 0.0,
     "final_dropout": 0.0,
     "layerdrop": 0.0,
@@ -30,16 +28,11 @@ FINE_TUNING: dict[str, Any] = {
     "mask_time_prob": 0.0,
     "mask_feature_prob": 0.0,
 }
-"""Dropout and masking while fine-tuning.
-
-ECG-LFM's own fine-tuning sets the dropout of its first six layers to 0 and overlooks that of the
-others (``mlm_dropout``, 0.1). Here dropout is inside the feed-forward layers alone, of all layers
-alike, as in the other transformer of this package; the recipe says how much.
-"""
+"""Dropout and masking while fine-tuning."""
 
 
-class EcgLfmConfig(Wav2Vec2ConformerConfig):  # type: ignore[misc]
-    """A conformer with several input channels.
+class EcgFmConfig(Wav2Vec2Config):  # type: ignore[misc]
+    """wav2vec 2.0 with several input channels.
 
     Attributes
     ----------
@@ -50,44 +43,44 @@ class EcgLfmConfig(Wav2Vec2ConformerConfig):  # type: ignore[misc]
         was not folded.
     """
 
-    model_type = "ecg-lfm"
+    model_type = "ecg_fm"
     n_channels: int = 12
     folded_from: int = 0
 
 
-def ecg_lfm_config(size: str, *, n_channels: int, n_labels: int) -> EcgLfmConfig:
+def ecg_fm_config(size: str, *, n_channels: int, n_labels: int) -> EcgFmConfig:
     """Build the configuration of a size.
 
     Parameters
     ----------
     size
-        ``tiny`` or ``base``.
+        ``tiny``, ``base`` or ``large``.
     n_channels
         Leads that the first convolution sees.
     n_labels
         Outputs of the classification head.
 
-    >>> ecg_lfm_config("base", n_channels=12, n_labels=1).num_hidden_layers
-    24
+    >>> ecg_fm_config("base", n_channels=12, n_labels=17).hidden_size
+    768
     """
     if size not in SIZES:
         raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return ecg_lfm_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return ecg_fm_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
 
 
-def ecg_lfm_config_of(
+def ecg_fm_config_of(
     shape: Mapping[str, Any], *, n_channels: int, n_labels: int | None = None
-) -> EcgLfmConfig:
+) -> EcgFmConfig:
     """Build the configuration of any shape.
 
     Parameters
     ----------
     shape
-        The fields of an entry of `SIZES`.
+        The fields of an entry of `SIZES`, and ``conv_bias`` where it is not False.
     n_channels
         Leads that the first convolution sees.
     n_labels
         Outputs of the classification head; None for an encoder without one.
     """
     values = {**_ARCHITECTURE, **FINE_TUNING, **shape}
-    return token_config(EcgLfmConfig, values, n_channels=n_channels, n_labels=n_labels)
+    return token_config(EcgFmConfig, values, n_channels=n_channels, n_labels=n_labels)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ecg_assets.models.ecg_lfm import EcgLfmEncoder
-from ecg_assets.models.ecg_lfm_config import EcgLfmConfig
-from ecg_assets.models.ecg_lfm_names import map_ecg_lfm_weights
-from ecg_assets.models.pretraining import EcgForPreTraining
-from ecg_assets.models.pretraining_names import map_heads
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.ecg_lfm.config import EcgLfmConfig
+from ecg_assets.models.ecg_lfm.model import EcgLfmEncoder
+from ecg_assets.models.ecg_lfm.names import map_ecg_lfm_weights
+from ecg_assets.models.pretraining.model import EcgForPreTraining
+from ecg_assets.models.pretraining.names import map_heads
+from ecg_assets.models.pretraining.objective import Objective
 
 
 class EcgLfmForPreTraining(EcgForPreTraining):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from ecg_assets.models.pretraining_objective import Objective
+from ecg_assets.models.pretraining.objective import Objective
 
 Config = TypeVar("Config")
 

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2PreTrainedModel
 
-from ecg_assets.models.pretraining_config import pretraining_config
-from ecg_assets.models.pretraining_losses import (
+from ecg_assets.models.pretraining.config import pretraining_config
+from ecg_assets.models.pretraining.losses import (
     cmsc_loss,
     contrastive_logits,
     contrastive_loss,
     diversity_loss,
     masked_prediction_loss,
 )
-from ecg_assets.models.pretraining_names import fairseq_heads
-from ecg_assets.models.pretraining_objective import Objective
-from ecg_assets.models.pretraining_output import PretrainingOutput
-from ecg_assets.models.quantizer import GumbelQuantizer, Quantized
+from ecg_assets.models.pretraining.names import fairseq_heads
+from ecg_assets.models.pretraining.objective import Objective
+from ecg_assets.models.pretraining.output import PretrainingOutput
+from ecg_assets.models.pretraining.quantizer import GumbelQuantizer, Quantized
 
 Model = TypeVar("Model", bound="EcgForPreTraining")
 
