@@ -10,13 +10,12 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import save_model, write_json
 from ecg_assets.models.checkpoint_files import IMPORT_REPORT, MODEL_CARD, PRETRAINING_WEIGHTS
-from ecg_assets.models.import_report import IMPORT_VERSION, describe_source, name_origin
+from ecg_assets.models.file_meaning import FileMeaning
+from ecg_assets.models.import_report import IMPORT_VERSION, describe_source
 from ecg_assets.models.model_card import model_card
 from ecg_assets.models.model_family import ModelFamily
-from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.storage import replace_folder
 
 
@@ -33,12 +32,10 @@ class ImportedModel:
     architecture
         Its sizes in words.
     report
-        What import_report.json says besides the file and the origin of spec and vocabulary:
+        What import_report.json says besides the file and the origin of its meaning:
         ``kind``, ``writer``, ``assumed``, ``mapped``, ``dropped``.
-    spec, vocabulary
-        Meaning of input and outputs, where it is known.
-    is_given
-        Whether the user said so, by the name of each of the two.
+    meaning
+        Of its input and outputs.
     pretraining
         Weights that only pre-training uses, by their names in the file; they are kept.
     others
@@ -50,27 +47,25 @@ class ImportedModel:
     model: Any
     architecture: str
     report: Mapping[str, Any]
-    spec: SignalSpec | None
-    vocabulary: LabelVocabulary | None
-    is_given: Mapping[str, bool]
+    meaning: FileMeaning
     pretraining: Mapping[str, Tensor] = field(default_factory=dict)
     others: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def write_imported(imported: ImportedModel, folder: Path) -> Path:
     """Write the folder: weights, meaning, report and card; it appears complete or not at all."""
-    report = _report(imported)
+    report, meaning = _report(imported), imported.meaning
     card = model_card(
         imported.family,
         imported.architecture,
         report,
         folder=folder.name,
-        spec=imported.spec,
-        vocabulary=imported.vocabulary,
+        spec=meaning.spec,
+        vocabulary=meaning.vocabulary,
         n_labels=imported.model.config.num_labels,
     )
     with replace_folder(folder) as target:
-        save_model(target, imported.model, imported.spec, imported.vocabulary)
+        save_model(target, imported.model, meaning.spec, meaning.vocabulary)
         if imported.pretraining:
             kept = {name: tensor.contiguous() for name, tensor in imported.pretraining.items()}
             save_file(kept, target / PRETRAINING_WEIGHTS, metadata={"format": "pt"})
@@ -82,7 +77,6 @@ def write_imported(imported: ImportedModel, folder: Path) -> Path:
 
 
 def _report(imported: ImportedModel) -> dict[str, Any]:
-    meaning = {"signal_spec": imported.spec, "label_vocabulary": imported.vocabulary}
     return {
         "source": describe_source(imported.path),
         "import_version": IMPORT_VERSION,
@@ -90,10 +84,5 @@ def _report(imported: ImportedModel) -> dict[str, Any]:
         # An import with either does not get this far.
         "missing": [],
         "unexpected": [],
-        **{
-            name: name_origin(
-                value, was_given=imported.is_given[name], family=imported.family.title
-            )
-            for name, value in meaning.items()
-        },
+        **imported.meaning.origin,
     }

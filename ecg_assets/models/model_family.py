@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecg_assets.preprocess.signal_spec import SignalSpec
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
 from ecg_assets.preprocess.spec_kinds import signal_spec_of_kind
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class ModelFamily:
         Of its input; None: those of the kind.
     n_channels
         Channels that a single lead is repeated on; None: as the kind has it.
+    lead_sets
+        Leads that its public weights read.
     encoder
         Its model without a head; empty where there is none.
     pretraining
@@ -109,6 +111,7 @@ class ModelFamily:
     sample_rate_hz: int | None = None
     segment_s: float | None = None
     n_channels: int | None = None
+    lead_sets: tuple[tuple[str, ...], ...] = (STANDARD_LEADS, ("I",))
     encoder: str = ""
     pretraining: str = ""
     adapted_layers: tuple[str, ...] = ()
@@ -156,6 +159,13 @@ class ModelFamily:
         if self.n_channels is None or len(leads) > 1:
             return spec
         return replace(spec, n_channels=self.n_channels)
+
+    def published_spec(self, n_channels: int) -> SignalSpec | None:
+        """Build the spec of its public weights of so many channels; None where there are none."""
+        for leads in self.lead_sets:
+            if len(leads) == n_channels:
+                return replace(self.signal_spec(leads), n_channels=n_channels)
+        return None
 
     def reads_kind_of(self, spec: SignalSpec) -> bool:
         """Tell whether signals of a spec are filtered and normalized as its own are."""

@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
-from ecg_assets.models.checkpoint import load_weights, require_channels, require_labels
+from ecg_assets.models.checkpoint import load_weights
 from ecg_assets.models.checkpoint_files import FAIRSEQ
-from ecg_assets.models.ecg_fm.config import EcgFmConfig
 from ecg_assets.models.ecg_fm.fairseq_config import Architecture, read_architecture
 from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile, fairseq_file, read_fairseq
 from ecg_assets.models.ecg_fm.fairseq_names import map_weights
 from ecg_assets.models.ecg_fm.family import ECG_FM
 from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
 from ecg_assets.models.fairseq_weights import MappedWeights
+from ecg_assets.models.file_meaning import find_meaning
 from ecg_assets.models.import_report import require_replaceable
 from ecg_assets.models.imported_model import ImportedModel, write_imported
-from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
+from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _log = logging.getLogger(__name__)
 
@@ -77,8 +76,15 @@ def import_fairseq(
     architecture = read_architecture(file, start)
     config, where = architecture.config, str(path)
     mapped = map_weights(file.model, config, finetuned=file.is_finetuned, where=where)
-    given = {"signal_spec": spec is not None, "label_vocabulary": vocabulary is not None}
-    spec, vocabulary = _meaning(file, config, spec, vocabulary)
+    meaning = find_meaning(
+        ECG_FM,
+        config,
+        spec,
+        vocabulary,
+        known=ECG_FM_LABELS,
+        has_head=file.is_finetuned,
+        where=where,
+    )
     model = EcgFmForClassification(config) if file.is_finetuned else EcgFm(config)
     load_weights(model, mapped.weights, where=where)
     imported = ImportedModel(
@@ -87,9 +93,7 @@ def import_fairseq(
         model=model,
         architecture=_describe(model),
         report=_report(file, architecture, mapped),
-        spec=spec,
-        vocabulary=vocabulary,
-        is_given=given,
+        meaning=meaning,
         pretraining=mapped.dropped,
         others={FAIRSEQ: _history(file)},
     )
@@ -121,32 +125,6 @@ def fit_meaning(
     n_channels = read_architecture(fairseq_file(content, path)).config.n_channels
     fits = spec is not None and n_channels in (spec.n_channels, len(spec.leads))
     return (spec if fits else None), None
-
-
-def _meaning(
-    file: FairseqFile,
-    config: EcgFmConfig,
-    spec: SignalSpec | None,
-    vocabulary: LabelVocabulary | None,
-) -> tuple[SignalSpec | None, LabelVocabulary | None]:
-    """Check spec and vocabulary, or take ECG-FM's where they fit."""
-    if spec is None and config.n_channels in (1, len(STANDARD_LEADS)):
-        leads = STANDARD_LEADS if config.n_channels > 1 else ("I",)
-        spec = SignalSpec(leads=leads, n_channels=config.n_channels)
-    if spec is not None:
-        require_channels(config, spec, where=str(file.path))
-    if not file.is_finetuned:
-        if vocabulary is not None:
-            raise CheckpointError(
-                f"{file.path} is pre-trained and has no head, but a vocabulary of "
-                f"{len(vocabulary)} labels was given. Leave it out, or give a fine-tuned file."
-            )
-        return spec, None
-    if vocabulary is None and config.num_labels == len(ECG_FM_LABELS):
-        vocabulary = ECG_FM_LABELS
-    if vocabulary is not None:
-        require_labels(config, vocabulary, where=str(file.path))
-    return spec, vocabulary
 
 
 def _history(file: FairseqFile) -> dict[str, Any]:

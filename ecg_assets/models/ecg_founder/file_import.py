@@ -7,7 +7,7 @@ from typing import Any
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
-from ecg_assets.models.checkpoint import load_weights, require_labels
+from ecg_assets.models.checkpoint import load_weights
 from ecg_assets.models.ecg_founder.family import ECG_FOUNDER
 from ecg_assets.models.ecg_founder.file import (
     ASSUMED,
@@ -18,10 +18,10 @@ from ecg_assets.models.ecg_founder.file import (
 )
 from ecg_assets.models.ecg_founder.labels import ecg_founder_labels, find_statements
 from ecg_assets.models.ecg_founder.net1d import EcgFounder
+from ecg_assets.models.file_meaning import find_meaning
 from ecg_assets.models.import_report import require_replaceable
 from ecg_assets.models.imported_model import ImportedModel, write_imported
-from ecg_assets.preprocess import signal_spec_of_kind
-from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
+from ecg_assets.preprocess.signal_spec import SignalSpec
 
 
 def import_ecg_founder(
@@ -68,17 +68,18 @@ def import_ecg_founder(
     require_replaceable(folder)
     file, outputs = _choose_outputs(read_ecg_founder(path), vocabulary)
     model = load_weights(EcgFounder(file.config), file.weights, where=str(path))
-    given = {"signal_spec": spec is not None, "label_vocabulary": vocabulary is not None}
-    spec, vocabulary = _meaning(file, spec, vocabulary)
+    if spec is not None:
+        _require_leads(file, spec)
+    meaning = find_meaning(
+        ECG_FOUNDER, file.config, spec, vocabulary, known=ecg_founder_labels(), where=str(path)
+    )
     imported = ImportedModel(
         family=ECG_FOUNDER,
         path=path,
         model=model,
         architecture=_describe(model),
         report=_report(file, outputs),
-        spec=spec,
-        vocabulary=vocabulary,
-        is_given=given,
+        meaning=meaning,
     )
     return write_imported(imported, folder)
 
@@ -115,23 +116,6 @@ def _choose_outputs(
         return file, {}
     kept = keep_outputs(file, [statements.index(name) for name in chosen])
     return kept, dict(zip(vocabulary.names, chosen, strict=True))
-
-
-def _meaning(
-    file: EcgFounderFile, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
-) -> tuple[SignalSpec | None, LabelVocabulary | None]:
-    """Check spec and vocabulary, or take ECGFounder's where they fit."""
-    config, labels = file.config, ecg_founder_labels()
-    leads = {1: ("I",), len(STANDARD_LEADS): STANDARD_LEADS}.get(config.n_channels)
-    if spec is None and leads is not None:
-        spec = signal_spec_of_kind(ECG_FOUNDER.signal_kind, leads=leads)
-    if spec is not None:
-        _require_leads(file, spec)
-    if vocabulary is None and config.num_labels == len(labels):
-        vocabulary = labels
-    if vocabulary is not None:
-        require_labels(config, vocabulary, where=str(file.path))
-    return spec, vocabulary
 
 
 def _require_leads(file: EcgFounderFile, spec: SignalSpec) -> None:

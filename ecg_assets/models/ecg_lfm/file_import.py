@@ -6,18 +6,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.label_set import MYOCARDIAL_INFARCTION, load_label_set
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
-from ecg_assets.models.checkpoint import load_weights, require_channels, require_labels
+from ecg_assets.models.checkpoint import load_weights
 from ecg_assets.models.ecg_lfm.family import ECG_LFM
 from ecg_assets.models.ecg_lfm.file import EcgLfmFile, ecg_lfm_file, read_ecg_lfm
 from ecg_assets.models.ecg_lfm.model import EcgLfm, EcgLfmForClassification
 from ecg_assets.models.ecg_lfm.names import map_ecg_lfm_weights
 from ecg_assets.models.fairseq_weights import MappedWeights
+from ecg_assets.models.file_meaning import find_meaning
 from ecg_assets.models.import_report import require_replaceable
 from ecg_assets.models.imported_model import ImportedModel, write_imported
-from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
+from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _log = logging.getLogger(__name__)
 
@@ -66,17 +66,22 @@ def import_ecg_lfm(
     require_replaceable(folder)
     file = read_ecg_lfm(path)
     model, mapped = _build(file)
-    is_given = {"signal_spec": spec is not None, "label_vocabulary": vocabulary is not None}
-    spec, vocabulary = _meaning(file, spec, vocabulary)
+    meaning = find_meaning(
+        ECG_LFM,
+        file.config,
+        spec,
+        vocabulary,
+        known=load_label_set(MYOCARDIAL_INFARCTION).vocabulary,
+        has_head=file.is_finetuned,
+        where=str(path),
+    )
     imported = ImportedModel(
         family=ECG_LFM,
         path=path,
         model=model,
         architecture=_describe(model),
         report=_report(file, mapped),
-        spec=spec,
-        vocabulary=vocabulary,
-        is_given=is_given,
+        meaning=meaning,
         pretraining=mapped.dropped,
     )
     return write_imported(imported, folder)
@@ -106,32 +111,6 @@ def _build(file: EcgLfmFile) -> tuple[EcgLfmForClassification | EcgLfm, MappedWe
     mapped = map_ecg_lfm_weights(file.weights, file.config, finetuned=finetuned, where=where)
     model = EcgLfmForClassification(file.config) if finetuned else EcgLfm(file.config)
     return load_weights(model, mapped.weights, where=where), mapped
-
-
-def _meaning(
-    file: EcgLfmFile, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
-) -> tuple[SignalSpec | None, LabelVocabulary | None]:
-    """Check spec and vocabulary, or take ECG-LFM's where they fit."""
-    config, where = file.config, str(file.path)
-    leads = {1: ("I",), len(STANDARD_LEADS): STANDARD_LEADS}.get(config.n_channels)
-    if spec is None and leads is not None:
-        # What its script makes of MIMIC-IV-ECG has aVF before aVL, of PTB-XL not; which of them
-        # a file has seen does not stand in it.
-        spec = ECG_LFM.signal_spec(leads)
-    if spec is not None:
-        require_channels(config, spec, where=where)
-    if not file.is_finetuned:
-        if vocabulary is not None:
-            raise CheckpointError(
-                f"{where} is pre-trained and has no head, but a vocabulary of {len(vocabulary)} "
-                "labels was given. Leave it out, or give a fine-tuned file."
-            )
-        return spec, None
-    if vocabulary is None and config.num_labels == 1:
-        vocabulary = load_label_set(MYOCARDIAL_INFARCTION).vocabulary
-    if vocabulary is not None:
-        require_labels(config, vocabulary, where=where)
-    return spec, vocabulary
 
 
 def _describe(model: EcgLfmForClassification | EcgLfm) -> str:
