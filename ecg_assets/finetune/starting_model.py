@@ -126,11 +126,10 @@ def _has_labels(folder: Path, vocabulary: LabelVocabulary) -> bool:
 
 
 def _require_channels(config: Any, spec: SignalSpec, folder: Path) -> None:
-    allowed = {spec.n_channels, len(spec.leads)}
-    if config.n_channels not in allowed:
+    if not spec.can_give(config.n_channels):
         raise SpecMismatch(
             f"Pretrained checkpoint {folder} reads {config.n_channels} channels, the manifest "
-            f"gives {' or '.join(map(str, sorted(allowed)))} (leads {spec.leads}, n_channels "
+            f"gives {spec.describe_channels()} (leads {spec.leads}, n_channels "
             f"{spec.n_channels}). Build manifests with n_channels = {config.n_channels}."
         )
 

@@ -3,8 +3,7 @@
 Belongs here: the model families (ECG-FM, ECGFounder, ECG-LFM, those of other packages) behind one
 interface (`EcgClassifier`, `FAMILIES`), the format of a checkpoint folder, import of published
 files, export to fairseq-signals and ONNX, scores of recordings (`Predictions`). Does not belong
-here: training
-(finetune), metrics (evaluation), the .mat and manifest formats (preprocess, build).
+here: training (finetune), metrics (evaluation), the .mat and manifest formats (preprocess, build).
 Used by finetune, pretrain, evaluation and defs. Importing this package loads no torch; the names in
 `_NEEDS_TORCH` load it when they are asked for.
 """

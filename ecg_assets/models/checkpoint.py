@@ -158,11 +158,10 @@ def require_labels(config: Any, vocabulary: LabelVocabulary, *, where: str) -> N
 
 def require_channels(config: Any, spec: SignalSpec, *, where: str) -> None:
     """Raise `CheckpointError` unless the first convolution reads what the spec gives."""
-    allowed = {spec.n_channels, len(spec.leads)}
-    if config.n_channels not in allowed:
+    if not spec.can_give(config.n_channels):
         raise CheckpointError(
             f"The first convolution of {where} reads {config.n_channels} channels, its signal "
-            f"spec gives {' or '.join(map(str, sorted(allowed)))} (leads {spec.leads}). "
+            f"spec gives {spec.describe_channels()} (leads {spec.leads}). "
             "They belong to different models; train or import it again."
         )
 

@@ -127,14 +127,8 @@ def to_predictions(
     outputs that the manifest's labels are, by default all in order.
     """
     record_index = np.repeat(np.arange(len(rows)), signals.n_segments(rows, manifest.spec))
-    index = manifest.index.iloc[rows]
     probability = to_probabilities(logits, exclusive=exclusive)
     if columns is not None:
         probability = probability[:, list(columns)]
-    return Predictions(
-        record_ids=index["record_id"].to_numpy().astype(np.str_),
-        subject_ids=index["subject_id"].to_numpy().astype(np.str_),
-        vocabulary=manifest.vocabulary,
-        target=manifest.targets[rows],
-        score=aggregate_segments(probability, record_index, manifest.vocabulary),
-    )
+    score = aggregate_segments(probability, record_index, manifest.vocabulary)
+    return Predictions.of_rows(manifest, rows, score)

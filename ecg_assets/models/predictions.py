@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ecg_assets.build import Manifest
 from ecg_assets.errors import SchemaError
 from ecg_assets.labels.label_vocabulary import LabelVocabulary
 
@@ -58,6 +59,20 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.record_ids)
+
+    @classmethod
+    def of_rows(
+        cls: type[_P], manifest: Manifest, rows: NDArray[np.int64], score: NDArray[np.float32]
+    ) -> _P:
+        """Take recordings, patients and targets from rows of a manifest; scores in their order."""
+        index = manifest.index.iloc[rows]
+        return cls(
+            record_ids=index["record_id"].to_numpy().astype(np.str_),
+            subject_ids=index["subject_id"].to_numpy().astype(np.str_),
+            vocabulary=manifest.vocabulary,
+            target=manifest.targets[rows],
+            score=score,
+        )
 
     def to_table(self) -> pa.Table:
         """Columns ``record_id, subject_id, score/<label> …, target/<label> …``.

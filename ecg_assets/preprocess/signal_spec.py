@@ -96,6 +96,18 @@ class SignalSpec:
                 "out, so it must be above 100."
             )
 
+    def can_give(self, n_channels: int) -> bool:
+        """Whether a model of so many channels can read it: a repeated lead also goes in once.
+
+        >>> [SignalSpec(leads=("I",), n_channels=12).can_give(n) for n in (12, 1, 2)]
+        [True, True, False]
+        """
+        return n_channels in (self.n_channels, len(self.leads))
+
+    def describe_channels(self) -> str:
+        """Write the numbers of channels that it can give, e.g. ``1 or 12``."""
+        return " or ".join(map(str, sorted({self.n_channels, len(self.leads)})))
+
     @property
     def needs_millivolts(self) -> bool:
         """Whether the input depends on gain and baseline, or is filtered in mV.

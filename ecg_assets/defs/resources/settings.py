@@ -9,19 +9,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
 from ecg_assets.build.quality import QualityPolicy
 from ecg_assets.build.train_limit import TrainLimit
+from ecg_assets.defs.resources.environment import (
+    count_cores,
+    read_choice,
+    read_leads,
+    read_number,
+    read_words,
+)
 from ecg_assets.errors import SettingsError
 from ecg_assets.finetune.presets import family_of_preset, label_set_of_preset
 from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
 from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.preprocess.mat_form import MatForm, MatLayout
-from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
+from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.preprocess.spec_kinds import SIGNAL_KINDS, SignalKind, signal_spec_of_kind
 from ecg_assets.sources import (
     SOURCE_NAMES,
@@ -32,8 +39,6 @@ from ecg_assets.sources import (
     open_source,
 )
 from ecg_assets.split import SplitShares, name_hash_rule
-
-_Number = TypeVar("_Number", int, float)
 
 
 def _preset() -> str:
@@ -58,15 +63,15 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Folder for all results (ECG_DATA_DIR).",
     )
     leads: list[str] = Field(
-        default_factory=lambda: _names("ECG_LEADS", "I"),
+        default_factory=lambda: read_leads("ECG_LEADS", "I"),
         description="Leads a model sees, by name (ECG_LEADS, e.g. I or I,II; 'all' for twelve).",
     )
     stored_leads: list[str] = Field(
-        default_factory=lambda: _names("ECG_STORED_LEADS", os.environ.get("ECG_LEADS", "I")),
+        default_factory=lambda: read_leads("ECG_STORED_LEADS", os.environ.get("ECG_LEADS", "I")),
         description="Leads kept in signal shards (ECG_STORED_LEADS); at least those of ECG_LEADS.",
     )
     signal_kind: SignalKind = Field(
-        default_factory=lambda: _choice(
+        default_factory=lambda: read_choice(
             "ECG_SIGNAL_KIND", *SIGNAL_KINDS, default=family_of_preset(_preset()).signal_kind
         ),
         description="What model input is made of (ECG_SIGNAL_KIND): ecg-fm (each lead z-scored), "
@@ -74,17 +79,17 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         "of ECG_PRESET read.",
     )
     resampling: Literal["linear", "polyphase"] = Field(
-        default_factory=lambda: _choice("ECG_RESAMPLING", "linear", "polyphase"),
+        default_factory=lambda: read_choice("ECG_RESAMPLING", "linear", "polyphase"),
         description="How other sample rates become 500 Hz (ECG_RESAMPLING): linear, as both "
         "models' authors do it, or polyphase.",
     )
     segment_s: float = Field(
-        default_factory=lambda: _number(float, "ECG_SEGMENT_S", "0"),
+        default_factory=lambda: read_number(float, "ECG_SEGMENT_S", "0"),
         description="Seconds of one model input (ECG_SEGMENT_S); 0 is what the models of "
         "ECG_PRESET read, or else their kind: 10 for ecg-founder, 5 for the others.",
     )
     folders_per_shard: int = Field(
-        default_factory=lambda: _number(int, "ECG_FOLDERS_PER_SHARD", "20"),
+        default_factory=lambda: read_number(int, "ECG_FOLDERS_PER_SHARD", "20"),
         description="MIMIC folders (pNNNN) in one shard (ECG_FOLDERS_PER_SHARD).",
     )
     label_set: str = Field(
@@ -93,12 +98,12 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         "labels.csv (ECG_LABEL_SET); unset: those that ECG_PRESET is made for.",
     )
     label_threshold: float = Field(
-        default_factory=lambda: _number(float, "ECG_LABEL_THRESHOLD", "0.5"),
+        default_factory=lambda: read_number(float, "ECG_LABEL_THRESHOLD", "0.5"),
         description="Lowest probability that makes a label true (ECG_LABEL_THRESHOLD); "
         "0 counts every hedge, as ECG-FM's published labels do.",
     )
     label_weights: Literal["train", "all"] = Field(
-        default_factory=lambda: _choice("ECG_LABEL_WEIGHTS", "train", "all"),
+        default_factory=lambda: read_choice("ECG_LABEL_WEIGHTS", "train", "all"),
         description="Rows behind the weights of the Lead-I pipeline's label files: train, or all "
         "as it has them (ECG_LABEL_WEIGHTS).",
     )
@@ -115,16 +120,16 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Stands between report lines for ECG-FM's labeler (ECG_REPORT_JOINT).",
     )
     split: Literal["patients", "folds"] = Field(
-        default_factory=lambda: _choice("ECG_SPLIT", "patients", "folds"),
+        default_factory=lambda: read_choice("ECG_SPLIT", "patients", "folds"),
         description="patients at random, or the folds of ptb-xl: 1-8, 9, 10 (ECG_SPLIT).",
     )
     valid_share: float = Field(
-        default_factory=lambda: _number(float, "ECG_VALID_SHARE", "0.1"),
+        default_factory=lambda: read_number(float, "ECG_VALID_SHARE", "0.1"),
         description="Share of patients for validation, 0 to 0.5 (ECG_VALID_SHARE); folds and "
         "ECG_META_SPLIT have their own.",
     )
     test_share: float = Field(
-        default_factory=lambda: _number(float, "ECG_TEST_SHARE", "0.1"),
+        default_factory=lambda: read_number(float, "ECG_TEST_SHARE", "0.1"),
         description="Share of patients for the test, 0 to 0.5 (ECG_TEST_SHARE).",
     )
     meta_split: str = Field(
@@ -149,34 +154,34 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Fine-tuning preset used when a run names none (ECG_PRESET).",
     )
     trainer: Literal["native", "fairseq-signals"] = Field(
-        default_factory=lambda: _choice("ECG_TRAINER", "native", "fairseq-signals"),
+        default_factory=lambda: read_choice("ECG_TRAINER", "native", "fairseq-signals"),
         description="What fine-tunes: native (transformers, here) or fairseq-signals in its own "
         "interpreter, when a run names neither (ECG_TRAINER).",
     )
     seed: int = Field(
-        default_factory=lambda: _number(int, "ECG_SEED", "1"),
+        default_factory=lambda: read_number(int, "ECG_SEED", "1"),
         description="Seed of the split, training and the bootstrap (ECG_SEED).",
     )
     workers: int = Field(
-        default_factory=lambda: _number(int, "ECG_WORKERS", str(_count_cores())),
+        default_factory=lambda: read_number(int, "ECG_WORKERS", str(count_cores())),
         description="Processes that read the recordings of a run (ECG_WORKERS); the cores by "
         "default, more where the disk answers slowly.",
     )
     signal_quality: Literal["none", "zhao2018"] = Field(
-        default_factory=lambda: _choice("ECG_SIGNAL_QUALITY", "none", "zhao2018"),
+        default_factory=lambda: read_choice("ECG_SIGNAL_QUALITY", "none", "zhao2018"),
         description="NeuroKit2's index kept with each recording: none or zhao2018 "
         "(ECG_SIGNAL_QUALITY); some 7 ms a lead.",
     )
     n_synthetic_records: int = Field(
-        default_factory=lambda: _number(int, "ECG_SYNTHETIC_RECORDS", "800"),
+        default_factory=lambda: read_number(int, "ECG_SYNTHETIC_RECORDS", "800"),
         description="Recordings in the synthetic cohort (ECG_SYNTHETIC_RECORDS).",
     )
     n_resamples: int = Field(
-        default_factory=lambda: _number(int, "ECG_RESAMPLES", "1000"),
+        default_factory=lambda: read_number(int, "ECG_RESAMPLES", "1000"),
         description="Bootstrap resamples of patients for intervals (ECG_RESAMPLES).",
     )
     evaluation_sets: list[str] = Field(
-        default_factory=lambda: _words("ECG_EVALUATION_SETS"),
+        default_factory=lambda: read_words("ECG_EVALUATION_SETS"),
         description="Other sources to evaluate checkpoints on (ECG_EVALUATION_SETS, e.g. "
         "ptb-xl,code-15); none named: all whose results are below the data folder.",
     )
@@ -186,20 +191,20 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         "evaluation matrix (ECG_MATRIX); unset: the tiny presets on the current source.",
     )
     max_rejected_share: float = Field(
-        default_factory=lambda: _number(float, "ECG_MAX_REJECTED_SHARE", "0.05"),
+        default_factory=lambda: read_number(float, "ECG_MAX_REJECTED_SHARE", "0.05"),
         description="Unreadable share that a shard may have at most (ECG_MAX_REJECTED_SHARE).",
     )
     mat_layout: MatLayout = Field(
-        default_factory=lambda: _choice("ECG_MAT_LAYOUT", "fairseq", "reference"),
+        default_factory=lambda: read_choice("ECG_MAT_LAYOUT", "fairseq", "reference"),
         description="Names and keys of .mat files and their manifests: fairseq-signals' or the "
         "Lead-I pipeline's (ECG_MAT_LAYOUT).",
     )
     mat_compress: bool = Field(
-        default_factory=lambda: _choice("ECG_MAT_COMPRESS", "true", "false") == "true",
+        default_factory=lambda: read_choice("ECG_MAT_COMPRESS", "true", "false") == "true",
         description="Compress .mat files (ECG_MAT_COMPRESS: true or false).",
     )
     flawed_records: Literal["exclude", "keep"] = Field(
-        default_factory=lambda: _choice("ECG_FLAWED_RECORDS", "exclude", "keep"),
+        default_factory=lambda: read_choice("ECG_FLAWED_RECORDS", "exclude", "keep"),
         description="Recordings with a flat lead or many missing samples: out of manifests, or "
         "kept as the Lead-I pipeline keeps them (ECG_FLAWED_RECORDS).",
     )
@@ -333,44 +338,3 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     def checkpoints(self) -> Path:
         """Folder with one folder a checkpoint; shared by all sources."""
         return self.data_path / "checkpoints"
-
-
-def _count_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _number(kind: type[_Number], variable: str, default: str) -> _Number:
-    """Read a number from the environment."""
-    text = os.environ.get(variable, default)
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise SettingsError(f"{variable} is {text!r}; expected {kind.__name__}.") from error
-
-
-def _choice(variable: str, *allowed: str, default: str | None = None) -> Any:
-    """Read one of a few words from the environment; the first is the default unless given."""
-    text = os.environ.get(variable, default or allowed[0])
-    if text not in allowed:
-        raise SettingsError(f"{variable} is {text!r}; allowed: {allowed}.")
-    return text
-
-
-def _names(variable: str, default: str) -> list[str]:
-    """Read a comma-separated list of leads from the environment; ``all`` means twelve."""
-    text = os.environ.get(variable, default)
-    if text.strip().lower() == "all":
-        return list(STANDARD_LEADS)
-    return _split_words(text)
-
-
-def _words(variable: str) -> list[str]:
-    """Read a comma-separated list from the environment; none by default."""
-    return _split_words(os.environ.get(variable, ""))
-
-
-def _split_words(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from ecg_assets.evaluation.external.crosswalk_label_sets import crosswalk_label_
 from ecg_assets.labels import LabelRule, LabelSet, LabelVocabulary, label_records
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS
+
+_P = TypeVar("_P", bound=Predictions)
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,7 @@ def keep_names(vocabulary: LabelVocabulary, names: Collection[str]) -> LabelVoca
     return LabelVocabulary(tuple(n for n, _ in kept), tuple(how for _, how in kept))
 
 
-def widen_labels(
-    predictions: Predictions, vocabulary: LabelVocabulary, unmapped: Collection[str]
-) -> Predictions:
+def widen_labels(predictions: _P, vocabulary: LabelVocabulary, unmapped: Collection[str]) -> _P:
     """Give predictions of some labels all labels of a model, for `evaluate_checkpoint`.
 
     The columns of unmapped labels hold 0 and mean nothing: name them as its ``unmapped``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,6 @@ from ecg_assets.evaluation.matrix.design import Cell
 from ecg_assets.evaluation.matrix.linear_probe import fit_probe
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
-
-_P = TypeVar("_P", bound=Predictions)
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,8 @@ def probe_features(
         manifest.vocabulary.names,
     )
     scores = CellScores(
-        _predictions(ValidationPredictions, manifest, valid, probe.score(features[valid])),
-        _predictions(Predictions, manifest, test, probe.score(features[test])),
+        ValidationPredictions.of_rows(manifest, valid, probe.score(features[valid])),
+        Predictions.of_rows(manifest, test, probe.score(features[test])),
     )
     return scores, probe.choices
 
@@ -92,7 +89,7 @@ def measure_cell(
     """
     widen = data.vocabulary, data.left_out
     return evaluate_checkpoint(
-        _as_validation(widen_labels(scores.validation, *widen)),
+        widen_labels(scores.validation, *widen),
         widen_labels(scores.test, *widen),
         checkpoint=cell.row,
         source=cell.source,
@@ -102,27 +99,4 @@ def measure_cell(
         n_resamples=n_resamples,
         seed=seed,
         unmapped=data.left_out,
-    )
-
-
-def _predictions(
-    kind: type[_P], manifest: Manifest, rows: NDArray[np.int64], score: NDArray[np.float32]
-) -> _P:
-    index = manifest.index.iloc[rows]
-    return kind(
-        record_ids=index["record_id"].to_numpy().astype(np.str_),
-        subject_ids=index["subject_id"].to_numpy().astype(np.str_),
-        vocabulary=manifest.vocabulary,
-        target=manifest.targets[rows],
-        score=score,
-    )
-
-
-def _as_validation(predictions: Predictions) -> ValidationPredictions:
-    return ValidationPredictions(
-        predictions.record_ids,
-        predictions.subject_ids,
-        predictions.vocabulary,
-        predictions.target,
-        predictions.score,
     )

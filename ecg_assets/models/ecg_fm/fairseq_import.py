@@ -123,8 +123,7 @@ def fit_meaning(
     The file does not say, e.g., whether twelve channels are twelve leads or Lead I twelve times.
     """
     n_channels = read_architecture(fairseq_file(content, path)).config.n_channels
-    fits = spec is not None and n_channels in (spec.n_channels, len(spec.leads))
-    return (spec if fits else None), None
+    return (spec if spec and spec.can_give(n_channels) else None), None
 
 
 def _history(file: FairseqFile) -> dict[str, Any]:

@@ -102,8 +102,7 @@ def fit_meaning(
 ) -> tuple[SignalSpec | None, None]:
     """Take a deployment's spec where its channels fit; the labels are never guessed."""
     n_channels = ecg_lfm_file(content, path).config.n_channels
-    fits = spec is not None and n_channels in (spec.n_channels, len(spec.leads))
-    return (spec if fits else None), None
+    return (spec if spec and spec.can_give(n_channels) else None), None
 
 
 def _build(file: EcgLfmFile) -> tuple[EcgLfmForClassification | EcgLfm, MappedWeights]:
