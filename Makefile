@@ -1,6 +1,7 @@
 # Each target makes .venv and installs what it needs; a second call does not reinstall.
 PYTHON ?= python3
 EXTRAS ?= dev
+PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -19,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/python -m ecg_assets.defs.demo
 
 ui: $(STAMP)
-	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+	$(BIN)/python -m ecg_assets.defs.ui --port $(PORT)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a script, too
 
 from benchmarks.mimic_tree import write_mimic_tree
-from benchmarks.timing import cpu_seconds
+from benchmarks.timing import median_seconds
 from ecg_assets.preprocess import preprocess_shard
 
 N_RECORDS = 1_000
@@ -48,10 +48,12 @@ def main() -> None:
         records = write_mimic_tree(folder, N_RECORDS)
         signals = preprocess_shard(records, folder, ["I"]).signals.select(["lead_I"])
         paths = {encoding: folder / f"{i}.parquet" for i, encoding in enumerate(ENCODINGS)}
-        writing = cpu_seconds(
+        writing = median_seconds(
             {name: partial(_write, signals, path, name) for name, path in paths.items()}
         )
-        reading = cpu_seconds({name: partial(pq.read_table, path) for name, path in paths.items()})
+        reading = median_seconds(
+            {name: partial(pq.read_table, path) for name, path in paths.items()}
+        )
         for encoding, path in paths.items():
             print(
                 f"{encoding:>32}: {path.stat().st_size / N_RECORDS:6,.0f} bytes a recording, "

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a scri
 
 from benchmarks.timing import print_ratio
 from ecg_assets.evaluation import evaluate
-from ecg_assets.evaluation.intervals import draw_patients
-from ecg_assets.evaluation.weighted_ranks import TieBlocks
+from ecg_assets.metrics.intervals import draw_patients
+from ecg_assets.metrics.ranks import TieBlocks
 
 N_RECORDS, N_PATIENTS, N_LABELS = 80_000, 16_000, 17
 N_REPLICATES, N_REFERENCE = 1000, 4

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a scri
 
 from benchmarks.timing import print_ratio
 from ecg_assets.labels import ECG_FM_LABEL_SET, label_records, read_line
-from ecg_assets.labels.knowledge import load_knowledge
-from ecg_assets.labels.line_labels import find_reasons
+from ecg_assets.labels.codings import find_reasons
+from ecg_assets.labels.concepts import load_knowledge
 from ecg_assets.sources.schema import REPORT_TEXT
 
 N_STUDIES = 800_035

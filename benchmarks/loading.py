@@ -17,10 +17,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a script, too
 
 from benchmarks.mimic_tree import write_mimic_tree
-from benchmarks.timing import cpu_seconds
+from benchmarks.timing import median_seconds
 from ecg_assets.build import Manifest, SignalCache
-from ecg_assets.finetune.segments import SegmentDataset
-from ecg_assets.finetune.training_data import TrainingData
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.preprocess import (
     ShardDataset,
@@ -31,7 +29,9 @@ from ecg_assets.preprocess import (
     standardize,
     write_shard,
 )
-from ecg_assets.preprocess.shard_signals import signal_blocks
+from ecg_assets.preprocess.blocks import signal_blocks
+from ecg_assets.training.engine.data import TrainingData
+from ecg_assets.training.engine.segments import SegmentDataset
 
 N_RECORDS, BATCH, N_BATCHES = 2_000, 128, 30
 SPEC = SignalSpec()
@@ -51,7 +51,7 @@ def _run(folder: Path) -> None:
     same = torch.allclose(mats(items), ours(items)["input_values"], atol=1e-6)
     print(f"both give the same {BATCH} × 12 × {SPEC.segment_samples} batch: {same}")
     orders = _orders(N_BATCHES)
-    seconds = cpu_seconds(
+    seconds = median_seconds(
         {
             ".mat files": lambda: [mats(items) for items in orders],
             "ours": lambda: [ours(items) for items in orders],

@@ -16,7 +16,7 @@ import wfdb
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a script, too
 
 from benchmarks.mimic_tree import write_mimic_tree
-from benchmarks.timing import cpu_seconds, print_ratio
+from benchmarks.timing import median_seconds, print_ratio
 from ecg_assets.preprocess import preprocess_shard, write_shard
 from ecg_assets.sources import read_record
 
@@ -35,7 +35,7 @@ def _run(folder: Path) -> None:
     paths = [folder / path for path in records["path"]]
     # The reference and wfdb are slow: a part of the records is enough for their time a record.
     some = paths[: N_RECORDS // 4]
-    seconds = cpu_seconds(
+    seconds = median_seconds(
         {
             "reference": lambda: _reference(some, folder / "reference"),
             "ours": lambda: _ours(records, folder),

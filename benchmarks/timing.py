@@ -1,4 +1,4 @@
-"""CPU time of alternatives, interleaved in one process."""
+"""Time of alternatives, interleaved in one process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 
-def cpu_seconds(cases: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
-    """Median CPU seconds of each case; the cases take turns, so that load falls on all alike."""
+def now(device: str) -> float:
+    """Read the clock when a GPU (``cuda``) is done; on a CPU its time: cores may be shared."""
+    if device == "cuda":
+        import torch  # not before: what needs no torch is measured here, too
+
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def median_seconds(
+    cases: Mapping[str, Callable[[], object]], device: str = "cpu", repeats: int = 5
+) -> dict[str, float]:
+    """Median seconds of each case; the cases take turns, so that load falls on all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, case in cases.items():
-            started = time.process_time()
+            started = now(device)
             case()
-            seconds[name].append(time.process_time() - started)
+            seconds[name].append(now(device) - started)
     return {name: float(np.median(values)) for name, values in seconds.items()}
 
 

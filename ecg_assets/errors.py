@@ -6,9 +6,26 @@ Each message says what was expected, what was found, where, and what to do.
 
 from __future__ import annotations
 
+import re
+
 
 class EcgAssetsError(Exception):
-    """Base class of all errors raised on purpose."""
+    """Base class of all errors raised on purpose; passwords in URLs are left out of the message.
+
+    Messages go to logs, to the UI and to whoever is alerted.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(hide_password(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def hide_password(text: str) -> str:
+    """Replace user and password of URLs.
+
+    >>> hide_password("No bucket at s3://me:secret@host/bucket.")
+    'No bucket at s3://***@host/bucket.'
+    """
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
 
 
 class SettingsError(EcgAssetsError):
@@ -36,6 +53,10 @@ class BadRecord(EcgAssetsError):
         self.detail = detail
 
 
+class DiskFull(EcgAssetsError):
+    """A file could not be written, because its disk is full."""
+
+
 class LeakageError(EcgAssetsError):
     """A patient stands in more than one split."""
 
@@ -50,6 +71,14 @@ class UnsafeCheckpoint(CheckpointError):
 
 class SpecMismatch(EcgAssetsError):
     """Signals or labels are not what the model was trained on; the message prints both."""
+
+
+class StaleInput(EcgAssetsError):
+    """An input was made with other settings than those now, or two inputs from different things."""
+
+
+class MissingInput(EcgAssetsError, FileNotFoundError):
+    """What a step reads has not been materialized."""
 
 
 class ReportError(EcgAssetsError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -97,3 +99,38 @@ class TableSchema:
                 f"Table {self.name}: missing columns {missing}, unknown columns {unknown}; "
                 f"expected {expected}."
             )
+
+
+# Tables as CSV for people, who open them in a spreadsheet.
+
+
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
+"""https://owasp.org/www-community/attacks/CSV_Injection."""
+
+
+def disarm_formula(value: Any) -> Any:
+    """Put a quote before text that a spreadsheet would run as a formula; others stay.
+
+    A carriage return becomes a line feed: unlike this one it is not quoted in a CSV, and would
+    begin a row.
+
+    >>> [disarm_formula(value) for value in ("=HYPERLINK(1)", "-0.5", -0.5, "a=b", None)]
+    ["'=HYPERLINK(1)", "'-0.5", -0.5, 'a=b', None]
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table that people open: text, and names of columns, as `disarm_formula` has them.
+
+    Numbers are written as they are. Tables that programs read (manifests for fairseq-signals, the
+    split) are not written by this.
+    """
+    safe = table.rename(columns=disarm_formula)
+    for name, values in safe.items():
+        if not hasattr(values.dtype, "kind") or values.dtype.kind not in "biufcmM":
+            safe[name] = values.astype(object).map(disarm_formula)
+    safe.to_csv(path, index=False, lineterminator="\n")

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from ecg_assets.build.manifest import EXCLUDED, INDEX
 from ecg_assets.defs.tables import TABLES
-from ecg_assets.preprocess import MAT_FILES, MAT_META
+from ecg_assets.export.mat import MAT_FILES
+from ecg_assets.export.mat_layout import MAT_META
 from ecg_assets.preprocess.shard_schema import REJECTS, shard_schema
 from ecg_assets.tables import Column, TableSchema
 

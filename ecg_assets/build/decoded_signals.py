@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ecg_assets.build.missing_samples import find_missing_samples
+from ecg_assets.build.builder import find_missing_samples
 from ecg_assets.errors import SchemaError
 from ecg_assets.preprocess import SignalSpec, read_shard
-from ecg_assets.preprocess.shard_file import require_columns
-from ecg_assets.preprocess.shard_signals import signal_blocks
-from ecg_assets.preprocess.standardize import count_standardized
+from ecg_assets.preprocess.blocks import signal_blocks
+from ecg_assets.preprocess.model_input import count_standardized, used_part
+from ecg_assets.preprocess.shard_store import require_columns
 from ecg_assets.preprocess.z_score import integer_scales
+from ecg_assets.storage import allocate
 
 _RECORDS_PER_BATCH = 256  # a shard's row group: what is in memory at a time
 
@@ -41,8 +42,8 @@ def decode_signals(
     what `standardize` makes of them (float32). ``offsets.npy`` is int64 ``(record + 1,)``:
     where each recording starts. ``sample_rates_hz.npy`` is float64 ``(record,)``: of the
     samples as they are in this folder. ``scales.npy``, of integers alone, is float32
-    ``(record, lead, 3)``: `integer_scales` of the first ``spec.record_samples``. `progress`
-    gets the number of recordings done, and of all, after each shard.
+    ``(record, lead, 3)``: `integer_scales` of the part that the spec uses. `progress` gets
+    the number of recordings done, and of all, after each shard.
 
     Raises
     ------
@@ -59,6 +60,7 @@ def decode_signals(
     samples = np.lib.format.open_memmap(
         folder / SAMPLES, mode="w+", dtype=dtype, shape=(int(offsets[-1]),)
     )
+    allocate(folder / SAMPLES)
     out = _Out(samples, offsets, np.zeros((len(index), len(spec.leads), 3), np.float32))
     stored_rows, n_done = index["row"].to_numpy(), 0
     for shard, rows in index.groupby("shard").indices.items():
@@ -135,7 +137,15 @@ def _decode_shard(path: Path, spec: SignalSpec, row_of_stored: dict[int, int], o
             first += len(batch)
 
 
+def part_samples(spec: SignalSpec) -> tuple[int, int | None]:
+    """Give the first sample that is used, and how many, at the spec's own rate; None: all."""
+    start = used_part(spec, spec.sample_rate_hz).start
+    return start, None if spec.record_s is None else spec.record_samples
+
+
 def _measure(block: NDArray[np.int16], spec: SignalSpec) -> NDArray[np.float32]:
     """Scales of recordings that have the spec's sample rate, ``(record, lead, 3)``."""
-    leads = block[..., : spec.record_samples].reshape(block.shape[0] * block.shape[1], -1)
+    start, n_samples = part_samples(spec)
+    used = block[..., start:] if n_samples is None else block[..., start : start + n_samples]
+    leads = used.reshape(block.shape[0] * block.shape[1], -1)
     return integer_scales(leads).reshape(*block.shape[:2], 3)

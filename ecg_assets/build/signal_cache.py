@@ -18,16 +18,25 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ecg_assets.build.decoded_signals import OFFSETS, RATES, SAMPLES, SCALES, decode_signals
+from ecg_assets.build.decoded_signals import (
+    OFFSETS,
+    RATES,
+    SAMPLES,
+    SCALES,
+    decode_signals,
+    part_samples,
+)
 from ecg_assets.errors import SpecMismatch
 from ecg_assets.lineage import fingerprint_file, fingerprint_json, fingerprint_table
-from ecg_assets.preprocess import SignalSpec, count_segments, segment, standardize
-from ecg_assets.preprocess.shard_signals import RECORDS_PER_BLOCK, group_alike
+from ecg_assets.preprocess import SignalSpec, count_segments, segment
+from ecg_assets.preprocess.blocks import group_alike
+from ecg_assets.preprocess.model_input import standardize_part
 from ecg_assets.preprocess.z_score import apply_scales
 from ecg_assets.storage import replace_folder
 
 _CONTENTS, _SPEC = "contents.json", "signal_spec.json"
-_LAYOUT = 2  # raise it when a cache's files, or what is made for a spec, change
+CACHE_LAYOUT = 2
+"""Counts up when a cache's files, or what is made for a spec, change."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,9 @@ class SignalCache:
     scales
         `integer_scales` of stored integers, float32 ``(record, lead, 3)``, memory-mapped;
         None where they must be measured at each reading.
-    scaled_samples
-        The first samples of each lead that `scales` are measured on.
+    scaled_part
+        The first sample that `scales` are measured on, and how many, as `part_samples` gives
+        them; None where there are no scales.
     """
 
     folder: Path
@@ -67,7 +77,7 @@ class SignalCache:
     sample_rates_hz: NDArray[np.float64]
     made_for: SignalSpec | None = None
     scales: NDArray[np.float32] | None = None
-    scaled_samples: int = 0
+    scaled_part: tuple[int, int | None] | None = None
 
     @classmethod
     def open(
@@ -107,7 +117,7 @@ class SignalCache:
         if not folder.is_dir():
             with replace_folder(folder) as temporary:
                 decode_signals(index, shard_folder, spec, temporary, progress)
-                contents = {"leads": list(spec.leads), "scaled_samples": spec.record_samples}
+                contents = {"leads": list(spec.leads), **_scaled(spec)}
                 (temporary / _CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
                 if made_for := _made_for(spec):
                     text = json.dumps(made_for.to_json(), indent=1)
@@ -123,7 +133,23 @@ class SignalCache:
 
     def n_segments(self, rows: NDArray[np.int64], spec: SignalSpec) -> NDArray[np.int64]:
         """Whole segments of recordings, ``(record,)``."""
+        if self.made_for is not None:
+            return self._count_samples(rows) // spec.segment_samples
         return count_segments(self._count_samples(rows), self.sample_rates_hz[rows], spec)
+
+    def first_sample(self, spec: SignalSpec) -> int:
+        """Give where the part that a spec uses starts in a recording of its sample rate."""
+        return 0 if self.made_for is not None else part_samples(spec)[0]
+
+    def find_obstacle(self, rows: NDArray[np.int64], spec: SignalSpec) -> str | None:
+        """Tell why segments cannot be cut without looking at the rest; None where they can."""
+        if self.made_for is not None:
+            return None
+        if self.scales is None or self.scaled_part != part_samples(spec):
+            return "the signals' scales were not measured for this spec"
+        if (self.sample_rates_hz[rows] != spec.sample_rate_hz).any():
+            return f"some recordings have another sample rate than {spec.sample_rate_hz} Hz"
+        return None
 
     def standardized(self, rows: NDArray[np.int64], spec: SignalSpec) -> NDArray[np.float32]:
         """Standardize recordings.
@@ -138,15 +164,17 @@ class SignalCache:
         Returns
         -------
         NDArray[np.float32]
-            ``(record, lead, spec.record_samples)``; 0 after the end of a shorter recording.
+            ``(record, lead, sample)``, as long as the longest; 0 after the end of a shorter one.
 
         Raises
         ------
         SpecMismatch
             When the cache lacks a lead.
         """
-        result = np.zeros((len(rows), len(spec.leads), spec.record_samples), np.float32)
-        for at, part in self._standardized_blocks(rows, spec):
+        blocks = list(self._standardized_blocks(rows, spec))
+        longest = max((part.shape[-1] for _, part in blocks), default=0)
+        result = np.zeros((len(rows), len(spec.leads), longest), np.float32)
+        for at, part in blocks:
             result[at, :, : part.shape[-1]] = part
         return result
 
@@ -205,18 +233,16 @@ class SignalCache:
             ``(segment, lead, spec.segment_samples)``, equal to those of `segments`.
         """
         leads = self._find_leads(spec)
-        is_scaled = self.scaled_samples == spec.record_samples and bool(
-            (self.sample_rates_hz[rows] == spec.sample_rate_hz).all()
-        )
-        if self.made_for is None and not is_scaled:
+        if self.find_obstacle(rows, spec):
             return self._segments_of_whole(rows, numbers, spec)
         length = spec.segment_samples
         shape = (len(rows), len(spec.leads), length)
         found = np.empty(shape, self.samples.dtype)
         # All leads as they stand are a view; others are copied one by one.
         wanted = slice(None) if leads == list(range(len(self.leads))) else leads
-        for at, (row, number) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
-            found[at] = self._record(row)[wanted, number * length : (number + 1) * length]
+        starts = self.first_sample(spec) + length * numbers
+        for at, (row, start) in enumerate(zip(rows.tolist(), starts.tolist(), strict=True)):
+            found[at] = self._record(row)[wanted, start : start + length]
         if self.scales is None:
             return np.asarray(found, np.float32)
         return apply_scales(np.asarray(found, np.int16), self.scales[rows[:, None], leads])
@@ -237,12 +263,10 @@ class SignalCache:
         """Positions in `rows` and standardized recordings, in blocks of one kind."""
         wanted = self._find_leads(spec)
         lengths, rates = self._count_samples(rows), self.sample_rates_hz[rows]
-        for group in group_alike(lengths, rates):
-            for start in range(0, len(group), RECORDS_PER_BLOCK):
-                at = group[start : start + RECORDS_PER_BLOCK]
-                block = np.stack([self._record(row)[wanted] for row in rows[at]])
-                is_made = self.made_for is not None
-                yield at, block if is_made else standardize(block, float(rates[group[0]]), spec)
+        for at in group_alike(lengths, rates):
+            block = np.stack([self._record(row)[wanted] for row in rows[at]])
+            is_made = self.made_for is not None
+            yield at, block if is_made else standardize_part(block, float(rates[at[0]]), spec)
 
     def _find_leads(self, spec: SignalSpec) -> list[int]:
         """Find the positions of a spec's leads; refuse a spec that the cache cannot serve."""
@@ -287,7 +311,7 @@ def _load(folder: Path) -> SignalCache:
         rates,
         made_for,
         scales,
-        contents["scaled_samples"] if scales is not None else 0,
+        None if scales is None else (contents.get("scaled_start", 0), contents["scaled_samples"]),
     )
 
 
@@ -295,7 +319,14 @@ def _made_for(spec: SignalSpec) -> SignalSpec | None:
     """Give what a cache of a spec depends on: not its segments and channels; None for integers."""
     if not spec.needs_millivolts:
         return None
-    return replace(spec, segment_s=spec.record_s, n_channels=len(spec.leads))
+    whole = 1.0 if spec.record_s is None else spec.record_s
+    return replace(spec, segment_s=whole, n_channels=len(spec.leads))
+
+
+def _scaled(spec: SignalSpec) -> dict[str, int | None]:
+    """Name the part that scales are measured on; a start of 0 as before there was a choice."""
+    start, n_samples = part_samples(spec)
+    return {"scaled_samples": n_samples, **({"scaled_start": start} if start else {})}
 
 
 def _fingerprint(index: pd.DataFrame, shard_folder: Path, spec: SignalSpec) -> str:
@@ -308,9 +339,9 @@ def _fingerprint(index: pd.DataFrame, shard_folder: Path, spec: SignalSpec) -> s
     )
     shards = sorted(str(shard) for shard in index["shard"].unique())
     made_of = {
-        "layout": _LAYOUT,
+        "layout": CACHE_LAYOUT,
         "leads": list(spec.leads),
-        "scaled_samples": spec.record_samples,
+        **_scaled(spec),
         "places": fingerprint_table(places),
         "shards": {name: fingerprint_file(shard_folder / f"{name}.parquet") for name in shards},
     }

@@ -1,4 +1,4 @@
-"""Who is told when a run or a check fails: the log, Slack, e-mail, or a function of yours.
+"""Who is told when a run or a check fails: the log, or a function of yours.
 
 A message says where to look and what kind of error it was. It holds nothing of a patient:
 the text of an error is sent only for errors about files and settings, since any other may
@@ -6,26 +6,28 @@ quote a row of a table.
 """
 
 import importlib
-import json
+import inspect
 import logging
-import os
-import smtplib
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import EmailMessage
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from ecg_assets.defs.settings import CodeLocation
 from ecg_assets.errors import SettingsError
-
-SENDING_S = 10
-"""Seconds after which a server that does not answer is given up."""
 
 PARTITION_TAG = "dagster/partition"
 _EVENTS_A_TICK = 200
-_TOLD_IN_FULL = ("SettingsError", "CheckpointError", "UnsafeCheckpoint", "SpecMismatch")
+_TOLD_IN_FULL = (
+    "SettingsError",
+    "DiskFull",
+    "CheckpointError",
+    "UnsafeCheckpoint",
+    "SpecMismatch",
+    "StaleInput",
+    "MissingInput",
+)
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +44,7 @@ class Alert:
     asset, check, partition
         What failed; empty where it is not known.
     error
-        Class of the error, and its first line where that cannot hold data.
+        Class of the error, and its text where that cannot hold data.
     """
 
     what: str
@@ -72,57 +74,42 @@ class Alert:
 
 
 def choose_alert() -> Callable[[Alert], object]:
-    """Choose by ECG_ALERT: ``log``, ``slack``, ``email``, or ``module:function``.
+    """Choose by ECG_ALERT: ``log``, or the ``module:function`` of one that takes an `Alert`.
 
     Raises
     ------
     SettingsError
-        When a variable that the choice needs is missing, or there is no such function.
+        When there is no such function.
     """
-    name = os.environ.get("ECG_ALERT", "log")
-    if name in _SENDERS:
-        return _SENDERS[name]
+    name = CodeLocation().alert
+    if name == "log":
+        return to_log
     module, _, function = name.partition(":")
     try:
         found: Callable[[Alert], object] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(
-            f"ECG_ALERT is {name!r}; expected one of {sorted(_SENDERS)}, or the module:function of "
-            f"one that takes an Alert ({error})."
-        ) from error
+    except Exception as error:  # a module of somebody else's may raise anything when imported
+        raise _no_function(name, str(error)) from error
+    if not callable(found):
+        raise _no_function(name, f"it is a {type(found).__name__}")
+    try:
+        inspect.signature(found).bind(Alert("run failed", ""))
+    except TypeError as error:
+        raise _no_function(name, f"it cannot be called with one: {error}") from error
+    except ValueError:  # some that are written in C do not say what they take
+        pass
     return found
+
+
+def _no_function(name: str, reason: str) -> SettingsError:
+    return SettingsError(
+        f"ECG_ALERT is {name!r}; expected log, or the module:function of one that takes an "
+        f"Alert ({reason}). docs/reevaluation.md has one for Slack and one for e-mail."
+    )
 
 
 def to_log(alert: Alert) -> None:
     """Write it to the daemon's log."""
     _log.error("%s", alert.text)
-
-
-def to_slack(alert: Alert) -> None:
-    """Post it to the webhook ECG_SLACK_WEBHOOK."""
-    body = json.dumps({"text": alert.text}).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(_require("ECG_SLACK_WEBHOOK"), body, headers)
-    with urllib.request.urlopen(request, timeout=SENDING_S):
-        pass
-
-
-def to_email(alert: Alert) -> None:
-    """Send it to ECG_ALERT_EMAIL by ECG_SMTP_HOST (``host`` or ``host:port``)."""
-    address, host = _require("ECG_ALERT_EMAIL"), _require("ECG_SMTP_HOST")
-    message = EmailMessage()
-    message["Subject"] = f"ecg-assets: {alert.subject}"
-    message["From"] = message["To"] = address
-    message.set_content(alert.text)
-    with smtplib.SMTP(host, timeout=SENDING_S) as server:
-        server.send_message(message)
-
-
-_SENDERS: dict[str, Callable[[Alert], object]] = {
-    "log": to_log,
-    "slack": to_slack,
-    "email": to_email,
-}
 
 
 @dg.run_failure_sensor(
@@ -171,14 +158,16 @@ def alert_on_failed_check(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def describe_error(error: SerializableErrorInfo) -> str:
-    """Name the class of the error at the bottom, with its first line where that holds no data."""
-    while error.cause is not None:
-        error = error.cause
-    name = error.cls_name or "unknown error"
-    if name not in _TOLD_IN_FULL:
+    """Name the class of the error behind a failure, with its text where that holds no data."""
+    chain = [error]
+    while chain[-1].cause is not None:
+        chain.append(chain[-1].cause)
+    said = next((one for one in chain if one.cls_name in _TOLD_IN_FULL), None)
+    if said is None:
+        name = chain[-1].cls_name or "unknown error"
         return f"{name} (its text is with the run: it may quote data)"
-    text = error.message.strip().split("\n")[0]
-    return f"{name}: {text.partition(f'{name}: ')[2] or text}"
+    text = said.message.strip()
+    return f"{said.cls_name}: {text.partition(f'{said.cls_name}: ')[2] or text}"
 
 
 def _check_of(entry: dg.EventLogEntry) -> dg.AssetCheckEvaluation:
@@ -196,10 +185,3 @@ def _alert_of(entry: dg.EventLogEntry) -> Alert:
         check=check.check_name,
         partition=check.partition or "",
     )
-
-
-def _require(variable: str) -> str:
-    value = os.environ.get(variable, "")
-    if not value:
-        raise SettingsError(f"ECG_ALERT={os.environ.get('ECG_ALERT')} needs {variable}; set it.")
-    return value

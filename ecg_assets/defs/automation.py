@@ -1,7 +1,8 @@
 """The sensors that evaluate without a click, and the schedule that re-evaluates."""
 
-import os
 import warnings
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,24 +10,29 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._utils.warnings import BetaWarning
 
 from ecg_assets.defs.alerts import alert_on_failed_check, alert_on_failed_run
-from ecg_assets.defs.checkpoint_state import StoredCheckpoint, is_stored, needs_evaluation
+from ecg_assets.defs.checkpoint_state import StoredCheckpoint, needs_evaluation
 from ecg_assets.defs.data_versions import latest_metadata, version_of
-from ecg_assets.defs.dropped_checkpoints import (
+from ecg_assets.defs.jobs import FOLLOWS_DATA, RE_EVALUATED_ASSETS, evaluate_job, refused_job
+from ecg_assets.defs.partitions import CHECKPOINTS
+from ecg_assets.defs.run_processes import end_dead_runs
+from ecg_assets.defs.settings import CodeLocation, Settings
+from ecg_assets.dropped.checkpoints import (
     Dropped,
-    explain_bad_name,
     explain_clash,
+    explain_misfit,
+    explain_unusable,
     find_dropped,
+    find_source,
     settle,
 )
-from ecg_assets.defs.jobs import FOLLOWS_DATA, evaluate_job, refused_job
-from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.refused_checkpoints import LISTING, is_refused, list_refused, refuse
-from ecg_assets.defs.resources import Settings
+from ecg_assets.dropped.refused import LISTING, is_refused, list_refused, refuse
 from ecg_assets.lineage import fingerprint_json
+from ecg_assets.models.checkpoint_folder import WEIGHTS, is_stored
 
+CHECKPOINT = "checkpoint"
 PARTITION_TAG, RUN_KEY_TAG = "dagster/partition", "dagster/run_key"
 UNFINISHED = list(NOT_FINISHED_STATUSES)
-SENSOR_S = int(os.environ.get("ECG_SENSOR_SECONDS", "30"))
+SENSOR_S = CodeLocation().sensor_seconds
 
 
 @dg.sensor(
@@ -39,12 +45,13 @@ SENSOR_S = int(os.environ.get("ECG_SENSOR_SECONDS", "30"))
 def new_checkpoints(context: dg.SensorEvaluationContext, settings: Settings) -> dg.SensorResult:
     """Ask for one run for each complete checkpoint that was not evaluated as it is now."""
     instance = context.instance
-    found = find_dropped(settings.checkpoints)
+    found = find_dropped(settings.store.checkpoints)
     settled, cursor = settle(found, context.cursor)
     requests = _evaluations(instance, settings, found, settled)
     keys = [str(request.partition_key) for request in requests]
-    new = [key for key in dict.fromkeys(keys) if key not in _known(instance)]
-    waiting = sorted({item.path.name for item in found} - {item.path.name for item in settled})
+    known = set(_known(instance))
+    new = sorted(set(keys) - known, key=partial(_time_of, settings))
+    waiting = sorted({item.shown_name for item in found} - {item.shown_name for item in settled})
     if waiting:
         context.log.info(f"Waiting until their files come to rest: {', '.join(waiting)}")
     requests += _listing(instance, settings)
@@ -54,6 +61,17 @@ def new_checkpoints(context: dg.SensorEvaluationContext, settings: Settings) -> 
         cursor=cursor,
         skip_reason=None if requests else _why_nothing(instance, settings, waiting),
     )
+
+
+@dg.sensor(
+    minimum_interval_seconds=SENSOR_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs whose process on this machine was killed, so that others can start.",
+)
+def killed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """End dead runs, which would keep their place in the queue and in the pool `gpu`."""
+    ended = end_dead_runs(context.instance)
+    return dg.SkipReason(f"Ended: {', '.join(ended)}" if ended else "No run's process is gone.")
 
 
 @dg.schedule(
@@ -68,12 +86,18 @@ def weekly_reevaluation(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for one run for each checkpoint whose folder is there; the others keep their results."""
     keys = _known(context.instance)
-    stored = [key for key in keys if is_stored(settings.checkpoints, key)]
+    stored = [key for key in keys if is_stored(settings.store.checkpoints, key)]
     if removed := sorted(set(keys) - set(stored)):
         context.log.info(f"Not evaluated again, their folders are gone: {', '.join(removed)}")
-    stored = [key for key in stored if not explain_clash(settings.checkpoints, key)]
+    stored = [key for key in stored if not explain_clash(settings.store.checkpoints, key)]
+    folder, manifests = settings.store.checkpoints, _manifests(settings)
+    if unfit := [key for key in stored if explain_misfit(folder / key, manifests)]:
+        context.log.info(f"Not for {settings.source}'s manifests: {', '.join(unfit)}")
+        stored = [key for key in stored if key not in unfit]
     if not stored:
-        return dg.SkipReason("No checkpoint is stored: materialize finetuned_checkpoint.")
+        return dg.SkipReason(
+            "No checkpoint is stored that fits the manifests: materialize finetuned_checkpoint."
+        )
     stamp = context.scheduled_execution_time.isoformat()
     return [dg.RunRequest(partition_key=key, run_key=f"{stamp}:{key}") for key in stored]
 
@@ -101,47 +125,75 @@ changed_data = _watch_changed_data()
 def _evaluations(
     instance: dg.DagsterInstance, settings: Settings, found: list[Dropped], settled: list[Dropped]
 ) -> list[dg.RunRequest]:
-    """One request for each that is due, and was not asked for as it and the data are now."""
+    """One request for each that is due, and was not asked for as it and the data are now.
+
+    First it is imported and loaded, in a run of its own: a bad one turns nothing else red. The
+    rest is asked for once that went well.
+    """
     if not _has_manifests(settings):
         return []
     for item in settled:
-        if (reason := explain_bad_name(item)) and not is_refused(settings, item):
-            refuse(settings, item.path, reason)
+        if (reason := explain_unusable(item)) and not is_refused(settings.store, item):
+            refuse(settings.store, item.path, reason)
     # A file stands for the folder that it was imported to.
     files = {item.checkpoint_id for item in found if item.is_file}
+    folders = {item.checkpoint_id: item for item in settled if not item.is_file}
     due = [
         (item, _run_key(instance, settings, item))
         for item in settled
         if (item.is_file or item.checkpoint_id not in files)
-        and not is_refused(settings, item)
-        and _is_due(instance, settings, item, settled)
+        and not is_refused(settings.store, item, _manifests(settings))
+        and _is_due(instance, settings, item, folders.get(item.checkpoint_id))
     ]
+    requests = []
+    for item, key in due:
+        is_used = _could_be_used(instance, item, folders.get(item.checkpoint_id))
+        folder, manifests = settings.store.checkpoints / item.checkpoint_id, _manifests(settings)
+        if is_used and (reason := explain_misfit(folder, manifests)):
+            refuse(settings.store, item.path, reason, manifests)
+            continue
+        names = RE_EVALUATED_ASSETS if is_used else (CHECKPOINT,)
+        requests.append(
+            dg.RunRequest(
+                job_name=evaluate_job.name,
+                partition_key=item.checkpoint_id,
+                run_key=key if is_used else f"{key}:{CHECKPOINT}",
+                asset_selection=[dg.AssetKey(name) for name in names],
+            )
+        )
     return [
-        dg.RunRequest(job_name=evaluate_job.name, partition_key=item.checkpoint_id, run_key=key)
-        for item, key in due
-        if not _has_runs(instance, tags={RUN_KEY_TAG: key})
-        and not _has_runs(instance, tags={PARTITION_TAG: item.checkpoint_id}, statuses=UNFINISHED)
+        request
+        for request in requests
+        if not _has_runs(instance, tags={RUN_KEY_TAG: str(request.run_key)})
+        and not _has_runs(
+            instance, tags={PARTITION_TAG: str(request.partition_key)}, statuses=UNFINISHED
+        )
     ]
+
+
+def _could_be_used(instance: dg.DagsterInstance, item: Dropped, folder: Dropped | None) -> bool:
+    """Tell whether the asset `checkpoint` was made of exactly what there is now."""
+    if not item.is_imported or folder is None:
+        return False
+    return version_of(instance, CHECKPOINT, item.checkpoint_id) == folder.content_sha256
 
 
 def _run_key(instance: dg.DagsterInstance, settings: Settings, item: Dropped) -> str:
     """Name a checkpoint's content and the data: asked for once, whatever comes of it."""
     version = (version_of(instance, "manifests") or "")[:12]
-    is_clash = bool(explain_clash(settings.checkpoints, item.checkpoint_id))
-    parts = [settings.source, version, item.path.name, str(item.fingerprint)]
+    is_clash = bool(explain_clash(settings.store.checkpoints, item.checkpoint_id))
+    parts = [settings.source, version, item.path.name, str(item.content_sha256)]
     return ":".join([*parts, "name taken twice"] if is_clash else parts)
 
 
 def _is_due(
-    instance: dg.DagsterInstance, settings: Settings, item: Dropped, settled: list[Dropped]
+    instance: dg.DagsterInstance, settings: Settings, item: Dropped, folder: Dropped | None
 ) -> bool:
-    """Tell whether it has to be imported, or its folder lacks its evaluation."""
+    """Tell whether it has to be imported, or its complete folder lacks its evaluation."""
     if not item.is_imported:
         return True
-    folders = [f for f in settled if f.checkpoint_id == item.checkpoint_id and not f.is_file]
-    return any(
-        needs_evaluation(instance, settings, StoredCheckpoint(f.checkpoint_id, str(f.fingerprint)))
-        for f in folders
+    return folder is not None and needs_evaluation(
+        instance, settings, StoredCheckpoint(folder.checkpoint_id, str(folder.content_sha256))
     )
 
 
@@ -151,7 +203,7 @@ def _has_runs(instance: dg.DagsterInstance, **of: Any) -> bool:
 
 def _listing(instance: dg.DagsterInstance, settings: Settings) -> list[dg.RunRequest]:
     """Ask for the list of refused ones when it is not the one that was shown last."""
-    listing = fingerprint_json(list_refused(settings).to_dict("records"))
+    listing = fingerprint_json(list_refused(settings.store).to_dict("records"))
     key = dg.AssetKey("refused_checkpoints")
     events = instance.fetch_materializations(key, limit=1).records
     shown = latest_metadata(instance, "refused_checkpoints").get(LISTING)
@@ -167,11 +219,24 @@ def _known(instance: dg.DagsterInstance) -> list[str]:
     return list(instance.get_dynamic_partitions(str(CHECKPOINTS.name)))
 
 
+def _manifests(settings: Settings) -> Path:
+    return settings.stored.folder("manifests")
+
+
+def _time_of(settings: Settings, key: str) -> tuple[float, str]:
+    """When a checkpoint was put there: of copies that are found together, the oldest is first."""
+    source = find_source(settings.store.checkpoints, key)
+    file = source / WEIGHTS if source.is_dir() else source
+    return (file.stat().st_mtime if file.is_file() else 0.0, key)
+
+
 def _has_manifests(settings: Settings) -> bool:
-    return settings.folder("manifests").is_dir()
+    return _manifests(settings).is_dir()
 
 
 def _why_nothing(instance: dg.DagsterInstance, settings: Settings, waiting: list[str]) -> str:
+    if settings.store.checkpoints.is_file():
+        return f"{settings.store.checkpoints} is a file; checkpoints are put into a folder there."
     if not _has_manifests(settings):
         return f"{settings.source} has no manifests yet: nothing to evaluate on."
     if waiting:
@@ -179,4 +244,4 @@ def _why_nothing(instance: dg.DagsterInstance, settings: Settings, waiting: list
     return "Every complete checkpoint was evaluated, is being evaluated, failed, or was refused."
 
 
-SENSORS = [new_checkpoints, changed_data, alert_on_failed_run, alert_on_failed_check]
+SENSORS = [new_checkpoints, changed_data, killed_runs, alert_on_failed_run, alert_on_failed_check]

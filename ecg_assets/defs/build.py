@@ -2,79 +2,65 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-from ecg_assets.defs import automation, io_managers, jobs
-from ecg_assets.defs.assets import (
-    apply,
-    classification,
-    cross_validation,
-    evaluation,
-    external,
-    finetune,
-    grid_search,
-    labels,
-    matrix,
-    preprocess,
-    pretrain,
-    production,
-    report,
-    slices,
-    sources,
-    split,
-)
-from ecg_assets.defs.assets import build as build_assets
+from ecg_assets.defs import assets as stages
+from ecg_assets.defs import automation, jobs
+from ecg_assets.defs.alerts import choose_alert
+from ecg_assets.defs.assets import matrix
 from ecg_assets.defs.checks import ALL_CHECKS
-from ecg_assets.defs.executor import choose_executor
-from ecg_assets.defs.matrix.design import design_of
-from ecg_assets.defs.resources import FairseqSignalsResource, Settings, Trainer
+from ecg_assets.defs.failures import fail_in_words
+from ecg_assets.defs.gpu import require_computable
+from ecg_assets.defs.io_managers import io_managers
+from ecg_assets.defs.jobs import choose_executor
+from ecg_assets.defs.matrix_partitions import design_of
+from ecg_assets.defs.resources import FairseqSignalsResource, Trainer, fixed
+from ecg_assets.defs.run_processes import ends_dead_runs
+from ecg_assets.defs.settings import CodeLocation, Settings, require_known_variables
+from ecg_assets.defs.shaping import with_shaping_settings
 
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Build the code location; `resources` replace those of the same name (in tests, say)."""
+    """Build the code location; `resources` replace those of the same name (in tests, say).
+
+    Raises
+    ------
+    SettingsError
+        When a variable that is set cannot be used, or is a setting no longer.
+    """
+    require_known_variables(os.environ)
+    choose_alert()
     settings = (resources or {}).get("settings", Settings())
+    location = CodeLocation()
+    if location.executor != "ray":  # whose machines are others
+        require_computable(settings.device, settings.precision)
     return dg.Definitions(
-        assets=[
-            *dg.load_assets_from_modules(
+        assets=fail_in_words(
+            with_shaping_settings(
                 [
-                    sources,
-                    labels,
-                    split,
-                    preprocess,
-                    build_assets,
-                    pretrain,
-                    finetune,
-                    cross_validation,
-                    grid_search,
-                    evaluation,
-                    slices,
-                    external,
-                    report,
-                    classification,
-                    apply,
-                    production,
-                ]
-            ),
-            *matrix.build_assets(design_of(settings)),
-        ],
-        asset_checks=ALL_CHECKS,
+                    *dg.load_assets_from_package_module(stages),
+                    *matrix.build_assets(design_of(settings)),
+                ],
+                settings,
+            )
+        ),
+        asset_checks=fail_in_words(ALL_CHECKS),
         jobs=jobs.JOBS,
         sensors=automation.SENSORS,
         schedules=[automation.weekly_reevaluation],
         resources={
-            "settings": settings,
-            "trainer": Trainer(),
-            "fairseq_signals": FairseqSignalsResource(),
-            "parquet": io_managers.ParquetIOManager(settings=settings),
-            "shard": io_managers.ShardIOManager(settings=settings),
-            "mat": io_managers.MatIOManager(settings=settings),
-            "manifest": io_managers.ManifestIOManager(settings=settings),
-            "predictions": io_managers.PredictionsIOManager(settings=settings),
-            "metrics": io_managers.MetricsIOManager(settings=settings),
-            **(resources or {}),
+            name: fixed(resource, *([location] if name == "settings" else []))
+            for name, resource in {
+                "settings": settings,
+                "trainer": Trainer(),
+                "fairseq_signals": FairseqSignalsResource(),
+                **io_managers(settings),
+                **(resources or {}),
+            }.items()
         },
-        executor=choose_executor(settings),
+        executor=ends_dead_runs(choose_executor(settings)),
     )

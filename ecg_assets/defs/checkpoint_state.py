@@ -8,41 +8,19 @@ from pathlib import Path
 import dagster as dg
 
 from ecg_assets.defs.data_versions import latest_metadata
-from ecg_assets.defs.resources import Settings
-from ecg_assets.lineage import fingerprint_file, fingerprint_json
-from ecg_assets.models.checkpoint_files import (
-    MODEL_FILES,
-    RUN,
-    VALIDATION_PREDICTIONS,
-    WEIGHTS,
-)
+from ecg_assets.defs.settings import Settings
+from ecg_assets.models.checkpoint_folder import checkpoint_content_sha256, is_stored
 
-CONTENT = "checkpoint_content"
+CONTENT = "content_sha256"
 """Metadata of `eval_metrics`: what of the checkpoint it was made from."""
-
-_EVALUATED_FILES = (*MODEL_FILES, RUN, VALIDATION_PREDICTIONS)
 
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """A checkpoint folder and the fingerprint of what an evaluation reads of it."""
+    """A checkpoint folder and the SHA-256 of what an evaluation reads of it."""
 
     checkpoint_id: str
-    fingerprint: str
-
-
-def is_stored(checkpoints: Path, checkpoint_id: str) -> bool:
-    """Tell whether a checkpoint's folder is still there."""
-    return (checkpoints / checkpoint_id / WEIGHTS).is_file()
-
-
-def fingerprint_checkpoint(folder: Path) -> str:
-    """Fingerprint of a folder's weights, labels, signals, run and validation scores.
-
-    Its pictures and its card do not count.
-    """
-    paths = [folder / name for name in _EVALUATED_FILES]
-    return fingerprint_json({path.name: fingerprint_file(path) for path in paths if path.is_file()})
+    content_sha256: str
 
 
 def complete_checkpoints(folder: Path) -> list[StoredCheckpoint]:
@@ -50,7 +28,7 @@ def complete_checkpoints(folder: Path) -> list[StoredCheckpoint]:
     if not folder.is_dir():
         return []
     return [
-        StoredCheckpoint(path.name, fingerprint_checkpoint(path))
+        StoredCheckpoint(path.name, checkpoint_content_sha256(path))
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".") and is_stored(folder, path.name)
     ]
@@ -62,4 +40,4 @@ def needs_evaluation(
     """Tell whether this source's evaluation of exactly this content is still to be made."""
     found = latest_metadata(instance, "eval_metrics", checkpoint.checkpoint_id)
     evaluated = [found[name].value if name in found else None for name in ("source", CONTENT)]
-    return evaluated != [settings.source, checkpoint.fingerprint]
+    return evaluated != [settings.source, checkpoint.content_sha256]

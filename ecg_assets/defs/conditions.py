@@ -13,14 +13,13 @@ from pathlib import Path
 
 import dagster as dg
 from dagster import AssetKey, AutomationCondition, AutomationContext, AutomationResult
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._core.loader import LoadingContextForTest
 
 from ecg_assets.defs.data_versions import latest_metadata, manifest_inputs
+from ecg_assets.defs.freshness import Freshness
 from ecg_assets.defs.partitions import CHECKPOINTS
 from ecg_assets.lineage import fingerprint_json
-from ecg_assets.models.checkpoint_files import WEIGHTS
+from ecg_assets.models.checkpoint_folder import WEIGHTS
 
 MANIFESTS = "manifests"
 
@@ -48,7 +47,7 @@ class EvaluatedOnOtherData(AutomationCondition[AssetKey]):
             for key in context.candidate_subset.expensively_compute_partition_keys()
             if asked.get(key) != stamp and _is_made_from_other(instance, key, now)
         ]
-        if not due or not _are_current(context, now):
+        if not due or not _are_current(_freshness(context), now):
             due = []
         asked.update(dict.fromkeys(due, stamp))
         subset = context.asset_graph_view.get_asset_subset_from_asset_partitions(
@@ -75,8 +74,12 @@ class ManifestsAreBehind(AutomationCondition[AssetKey]):
         if not context.candidate_subset.is_empty and evaluated_checkpoints(instance):
             now = manifest_inputs(instance)
             now.pop(MANIFESTS, None)
-            is_due = fingerprint_json(now) != stamp and (
-                not _are_current(context, [MANIFESTS]) and _are_current(context, now)
+            # Changed settings alone make nothing: a daemon may have been started without them.
+            freshness = _freshness(context)
+            is_due = (
+                fingerprint_json(now) != stamp
+                and freshness.has_other_inputs(AssetKey(MANIFESTS))
+                and _are_current(freshness, now)
             )
             stamp = fingerprint_json(now) if is_due else stamp
         view = context.asset_graph_view
@@ -131,16 +134,14 @@ MANIFESTS_ARE_BEHIND = (
 """For `manifests`, between changed labels or shards and the evaluation."""
 
 
-def _are_current(context: AutomationContext[AssetKey], names: Iterable[str]) -> bool:
+def _are_current(freshness: Freshness, names: Iterable[str]) -> bool:
     """Tell whether Dagster finds each asset, or ``asset[shard]``, made from what is stored now."""
-    instance = context.asset_graph_view.instance
-    loading = LoadingContextForTest(instance)
-    resolver = CachingStaleStatusResolver(instance, context.asset_graph, loading)
     parts = (name.rstrip("]").partition("[") for name in names)
-    return all(
-        resolver.get_status(AssetKey(asset), shard or None) == StaleStatus.FRESH
-        for asset, _, shard in parts
-    )
+    return all(freshness.is_fresh(AssetKey(asset), shard or None) for asset, _, shard in parts)
+
+
+def _freshness(context: AutomationContext[AssetKey]) -> Freshness:
+    return Freshness(context.asset_graph_view.instance, context.asset_graph)
 
 
 def _is_made_from_other(

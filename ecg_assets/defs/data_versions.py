@@ -44,12 +44,10 @@ def stored_versions(
 
     Assets that were never materialized are absent.
     """
-    versions = {}
-    for asset in assets:
-        versions[asset] = _version(instance, dg.AssetKey(asset), None)
+    versions = {asset: version_of(instance, asset) for asset in assets}
     for asset in partitioned:
         for shard in instance.get_dynamic_partitions(str(SHARDS.name)):
-            versions[f"{asset}[{shard}]"] = _version(instance, dg.AssetKey(asset), shard)
+            versions[f"{asset}[{shard}]"] = version_of(instance, asset, shard)
     return {name: version for name, version in versions.items() if version is not None}
 
 
@@ -57,7 +55,9 @@ def version_of(
     instance: dg.DagsterInstance, asset: str, partition: str | None = None
 ) -> str | None:
     """Find the data version of an asset's latest materialization, or None."""
-    return _version(instance, dg.AssetKey(asset), partition)
+    event = _latest_materialization(instance, dg.AssetKey(asset), partition)
+    tags: Mapping[str, Any] = (event.tags or {}) if event else {}
+    return tags.get(DATA_VERSION_TAG)
 
 
 def input_version_of(
@@ -93,12 +93,6 @@ def current_inputs(instance: dg.DagsterInstance, checkpoint: str) -> dict[str, s
         "predictions": version_of(instance, "predictions", checkpoint),
     }
     return manifest_inputs(instance) | {k: v for k, v in found.items() if v is not None}
-
-
-def _version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
-    event = _latest_materialization(instance, key, partition)
-    tags: Mapping[str, Any] = (event.tags or {}) if event else {}
-    return tags.get(DATA_VERSION_TAG)
 
 
 def _latest_materialization(

@@ -1,8 +1,15 @@
 """Jobs: which assets are made together, from the UI, a sensor, the schedule or the demo."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import dagster as dg
 
-RE_EVALUATED = dg.AssetSelection.assets(
+from ecg_assets.defs.settings import CodeLocation, Settings
+from ecg_assets.errors import SettingsError
+
+RE_EVALUATED_ASSETS = (
     "predictions",
     "eval_metrics",
     "slice_metrics",
@@ -12,79 +19,114 @@ RE_EVALUATED = dg.AssetSelection.assets(
     "eval_report",
     "classification_results",
 )
+RE_EVALUATED = dg.AssetSelection.assets(*RE_EVALUATED_ASSETS)
 """What a change of the data makes again, for each checkpoint."""
 
 EVALUATION = dg.AssetSelection.assets("checkpoint") | RE_EVALUATED
 FOLLOWS_DATA = RE_EVALUATED | dg.AssetSelection.assets("manifests", "drift", "leaderboard")
 """What is made again without a click."""
 
-tables_job = dg.define_asset_job(
-    "tables",
-    selection=dg.AssetSelection.assets(
-        "record_list",
-        "machine_reports",
-        "labels",
-        "label_evidence",
-        "unmatched_statements",
-        "split",
-    ),
-    description="Read the source, label every report, split the patients.",
-)
-preprocess_job = dg.define_asset_job(
-    "preprocess",
-    selection=dg.AssetSelection.assets("signal_shards", "mat_records"),
-    description="Preprocess recordings; backfill it over the shards.",
-)
-finetune_job = dg.define_asset_job(
-    "finetune",
-    selection=dg.AssetSelection.assets(
-        "signal_quality",
-        "computed_labels",
-        "manifests",
-        "fairseq_manifests",
-        "finetuned_checkpoint",
-    ),
-    description="Build manifests and fine-tune a checkpoint.",
-)
-pretrain_job = dg.define_asset_job(
-    "pretrain",
-    selection=dg.AssetSelection.assets("pretrained_checkpoint"),
-    description="Pre-train an encoder on the signals alone.",
-)
-data_job = dg.define_asset_job(
-    "describe_data",
-    selection=dg.AssetSelection.assets("label_crosswalk", "drift"),
-    description="What of other datasets can be measured; how shards, years and splits differ.",
-)
+
+def _job(name: str, description: str, *assets: str, exports: Sequence[str] = ()) -> Any:
+    """Define a job; exports are part of it where there are such, since nothing else needs them."""
+    selection: dg.AssetSelection = dg.AssetSelection.assets(*assets)
+    for export in exports:
+        selection |= dg.AssetSelection.key_substring(export)
+    return dg.define_asset_job(name, selection=selection, description=description)
+
+
 evaluate_job = dg.define_asset_job(
     "evaluate",
     selection=EVALUATION,
     description="Evaluate one checkpoint (its partition) on the current source.",
 )
-production_job = dg.define_asset_job(
-    "production",
-    selection=dg.AssetSelection.assets("production_model"),
-    description="Write the folder to use one checkpoint (its partition) with.",
-)
-refused_job = dg.define_asset_job(
-    "refused",
-    selection=dg.AssetSelection.assets("refused_checkpoints"),
-    description="List the checkpoints that could not be used.",
-)
-leaderboard_job = dg.define_asset_job(
-    "leaderboard_job",
-    selection=dg.AssetSelection.assets("refused_checkpoints", "leaderboard"),
-    description="Put all evaluated checkpoints side by side.",
-)
+refused_job = _job("refused", "List the checkpoints that could not be used.", "refused_checkpoints")
 
 JOBS = [
-    tables_job,
-    preprocess_job,
-    finetune_job,
-    pretrain_job,
-    data_job,
+    _job(
+        "tables",
+        "Read the source, label every report, split the patients.",
+        *("record_list", "machine_reports", "labels", "label_evidence", "unmatched_statements"),
+        "split",
+    ),
+    _job(
+        "preprocess",
+        "Preprocess recordings; backfill it over the shards.",
+        "signal_shards",
+        exports=["mat_records"],
+    ),
+    _job(
+        "finetune",
+        "Build manifests and fine-tune a checkpoint.",
+        *("signal_quality", "manifests", "finetuned_checkpoint"),
+        exports=["computed_labels", "fairseq_manifests"],
+    ),
+    _job("pretrain", "Pre-train an encoder on the signals alone.", "pretrained_checkpoint"),
+    _job(
+        "describe_data",
+        "What of other datasets can be measured; how shards, years and splits differ.",
+        *("label_crosswalk", "drift"),
+    ),
     evaluate_job,
-    production_job,
+    _job(
+        "production",
+        "Write the folder to use one checkpoint (its partition) with.",
+        "production_model",
+    ),
     refused_job,
-    leaderboard_job,
+    _job(
+        "leaderboard_job",
+        "Put all evaluated checkpoints side by side.",
+        *("refused_checkpoints", "leaderboard"),
+    ),
 ]
+
+
+# Where the steps of a run execute: processes of this machine, or jobs of a Ray cluster.
+
+
+MAX_PROCESSES = 2
+"""Steps of one run that run at the same time on this machine."""
+
+
+def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Choose by ECG_EXECUTOR: ``processes``, ``one-process`` or ``ray``.
+
+    One process for all steps of a run spares small runs the start of a process a step; a
+    step that dies takes its run with it.
+    A step on Ray is a job of the cluster at RAY_ADDRESS. Its machines must see the same
+    DAGSTER_HOME, ECG_DATA_DIR and ECG_RAW_ROOT, which go to them with all other ECG_ variables.
+
+    Raises
+    ------
+    SettingsError
+        When the name is unknown, dagster-ray is not installed, or RAY_ADDRESS is not set.
+    """
+    name = CodeLocation().executor
+    if name == "processes":
+        return dg.multiprocess_executor.configured({"max_concurrent": MAX_PROCESSES})
+    if name == "one-process":
+        return dg.in_process_executor
+    try:
+        from dagster_ray.core.executor import ray_executor
+    except ImportError as error:
+        raise SettingsError(
+            "ECG_EXECUTOR=ray needs dagster-ray and Ray: pip install 'ecg-assets[ray]'."
+        ) from error
+    if not os.environ.get("RAY_ADDRESS"):
+        raise SettingsError(
+            "ECG_EXECUTOR=ray needs RAY_ADDRESS, the address of the cluster's dashboard; "
+            "RAY_ADDRESS=http://127.0.0.1:8265 after `ray start --head` on this machine."
+        )
+    variables = {k: v for k, v in os.environ.items() if k.startswith(("ECG_", "DAGSTER_HOME"))}
+    # A job has another working folder.
+    variables["ECG_DATA_DIR"] = str(settings.data_path)
+    configured: dg.ExecutorDefinition = ray_executor.configured(
+        {
+            "ray": {
+                "address": os.environ["RAY_ADDRESS"],
+                "env_vars": [f"{name}={value}" for name, value in sorted(variables.items())],
+            }
+        }
+    )
+    return configured

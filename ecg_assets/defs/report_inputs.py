@@ -7,24 +7,29 @@ counts as absent.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
 
+from ecg_assets.build import Manifest
 from ecg_assets.defs.data_versions import input_version_of, version_of
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show_leaderboard import by_registration
 from ecg_assets.defs.tables import TABLES
-from ecg_assets.errors import SpecMismatch
+from ecg_assets.errors import SchemaError, SpecMismatch
 from ecg_assets.evaluation import EvaluationResult, compare_predictions
-from ecg_assets.evaluation.report.checkpoint_facts import describe_checkpoint
-from ecg_assets.evaluation.report.curve_bands import CurveBands
-from ecg_assets.evaluation.report.report_document import Background, Difference, Findings
-from ecg_assets.evaluation.report.rivals import find_rival
-from ecg_assets.lineage import fingerprint_file, fingerprint_json, git_commit, package_versions
-from ecg_assets.models.checkpoint_files import WEIGHTS
+from ecg_assets.evaluation.leaderboard import TOO_FEW, find_rival
+from ecg_assets.evaluation.report.curves import CurveBands
+from ecg_assets.evaluation.report.document import (
+    Background,
+    Difference,
+    Findings,
+    describe_checkpoint,
+)
+from ecg_assets.evaluation.result import read_own_results, read_result
+from ecg_assets.lineage import fingerprint_file, git_commit, package_versions
+from ecg_assets.made_with import plain_facts
+from ecg_assets.models.checkpoint_folder import WEIGHTS
 from ecg_assets.models.predictions import Predictions
 
 SLICES, LEADS, NOISE = "slice_metrics", "lead_degradation", "label_noise"
@@ -44,7 +49,7 @@ def read_findings(
     current = [one for one in SHOWN_ASSETS if _is_of_these_predictions(instance, one, name)]
     tables = {one: _read_table(settings, one, name) for one in (SLICES, LEADS, NOISE)}
     chosen = {one: table for one, table in tables.items() if one in current}
-    difference, not_compared = _compare_with_rival(settings, result, predictions)
+    difference, not_compared = _compare_with_rival(instance, settings, result, predictions)
     return Findings(
         slices=chosen.get(SLICES),
         lead_degradation=chosen.get(LEADS),
@@ -59,15 +64,19 @@ def read_suspects(settings: Settings, checkpoint: str, findings: Findings) -> di
     """Read the picture that `label_noise` left of its first recordings, by title."""
     if findings.label_noise is None:
         return {}
-    path = settings.folder("label_review") / checkpoint / "strips.png"
+    path = settings.stored.folder("label_review") / checkpoint / "strips.png"
     return {"Suspected labels": path.read_bytes()} if path.is_file() else {}
 
 
 def describe_background(
-    instance: dg.DagsterInstance, settings: Settings, result: EvaluationResult, bands: CurveBands
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    result: EvaluationResult,
+    bands: CurveBands,
+    manifest: Manifest,
 ) -> Background:
     """Collect what the numbers of a report were made with."""
-    folder = settings.checkpoints / result.checkpoint
+    folder = settings.store.checkpoints / result.checkpoint
     versions = {
         asset: version_of(instance, asset, result.checkpoint)
         for asset in SHOWN_ASSETS
@@ -75,15 +84,14 @@ def describe_background(
     }
     return Background(
         model_card=describe_checkpoint(folder),
-        rules={
-            "label_set": Path(settings.label_set).name,
-            "label_threshold": settings.label_threshold,
-            "label_vocabulary": fingerprint_json(result.label_vocabulary),
-            "split_rule": settings.split_rule,
-        },
+        rules=plain_facts(result.made_with),
         code={"git_commit": git_commit(), "versions": package_versions()},
         curves={"n_resamples": bands.n_resamples, "seed": bands.seed},
         shown={name: version for name, version in versions.items() if version is not None},
+        excluded={
+            str(reason): int(n)
+            for reason, n in manifest.count_excluded().itertuples(index=False, name=None)
+        },
     )
 
 
@@ -97,7 +105,7 @@ def _is_of_these_predictions(instance: dg.DagsterInstance, asset: str, checkpoin
 
 
 def _read_table(settings: Settings, asset: str, checkpoint: str) -> pd.DataFrame | None:
-    path = settings.folder(asset) / f"{checkpoint}.parquet"
+    path = settings.stored.folder(asset) / f"{checkpoint}.parquet"
     if not path.is_file():
         return None
     frame: pd.DataFrame = TABLES[asset].require(pq.read_table(path)).to_pandas()
@@ -105,22 +113,32 @@ def _read_table(settings: Settings, asset: str, checkpoint: str) -> pd.DataFrame
 
 
 def _read_external(settings: Settings, checkpoint: str) -> list[EvaluationResult] | None:
-    path = settings.folder(EXTERNAL) / f"{checkpoint}.json"
+    path = settings.stored.folder(EXTERNAL) / f"{checkpoint}.json"
     if not path.is_file():
         return None
-    return [EvaluationResult.from_json(value) for value in json.loads(path.read_text())]
+    try:
+        found = read_result(path)
+    except SchemaError:  # another version wrote it: as if it were not there
+        return None
+    return found if isinstance(found, list) else [found]
 
 
 def _compare_with_rival(
-    settings: Settings, result: EvaluationResult, predictions: Predictions
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    result: EvaluationResult,
+    predictions: Predictions,
 ) -> tuple[Difference | None, str]:
     """Compare with the champion of the set: the difference, or why there is none."""
-    paths = sorted(settings.folder("eval_metrics").glob("*.json"))
-    stored = [EvaluationResult.from_json(json.loads(path.read_text())) for path in paths]
-    rival = find_rival(result, stored)
+    stored = read_own_results(settings.stored.folder("eval_metrics"))
+    n_skipped = len(stored.skipped)
+    skipped = f"; {n_skipped} evaluations of another version were skipped" if n_skipped else ""
+    if result.is_too_small:
+        return None, f"it has {result.n_patients} patients, {TOO_FEW} get no verdict{skipped}"
+    rival = find_rival(result, by_registration(instance, stored.values()))
     if rival is None:
-        return None, "no other checkpoint has metrics on this set for the same labels"
-    path = settings.folder("predictions") / f"{rival.other}.parquet"
+        return None, f"no other checkpoint has metrics on this set for the same labels{skipped}"
+    path = settings.stored.folder("predictions") / f"{rival.other}.parquet"
     if not path.is_file():
         return None, f"the predictions of {rival.other} are no longer stored"
     try:
@@ -128,19 +146,19 @@ def _compare_with_rival(
             predictions,
             Predictions.from_table(pq.read_table(path)),
             labels=rival.labels,
-            n_resamples=settings.n_resamples,
+            n_resamples=result.n_resamples,
             seed=settings.seed,
         )
     except SpecMismatch as error:
         return None, f"{rival.other}: {error}"
-    weights = settings.checkpoints / rival.other / WEIGHTS
+    weights = settings.store.checkpoints / rival.other / WEIGHTS
     difference = Difference(
         champion=rival.champion,
         other=rival.other,
-        other_fingerprint=fingerprint_file(weights) if weights.is_file() else None,
+        other_weights_sha256=fingerprint_file(weights) if weights.is_file() else None,
         n_checkpoints=rival.n_checkpoints,
         table=table,
-        n_resamples=settings.n_resamples,
+        n_resamples=result.n_resamples,
         seed=settings.seed,
     )
     return difference, ""

@@ -9,16 +9,14 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from ecg_assets.defs.refused_checkpoints import REFUSED_CHECKPOINTS
+from ecg_assets.dropped.refused import REFUSED_CHECKPOINTS
 from ecg_assets.evaluation import LEADERBOARD
 from ecg_assets.evaluation.external.crosswalk import LABEL_CROSSWALK
-from ecg_assets.evaluation.leads.lead_degradation import LEAD_DEGRADATION
-from ecg_assets.evaluation.matrix.matrix_table import EVALUATION_MATRIX
-from ecg_assets.evaluation.noise.label_noise import LABEL_NOISE
+from ecg_assets.evaluation.label_noise import LABEL_NOISE
+from ecg_assets.evaluation.leads import LEAD_DEGRADATION
+from ecg_assets.evaluation.matrix.table import EVALUATION_MATRIX
 from ecg_assets.evaluation.shift.drift import DRIFT
 from ecg_assets.evaluation.shift.slices import SLICE_METRICS
-from ecg_assets.finetune.cross_validation import CROSS_VALIDATION
-from ecg_assets.finetune.grid_search import GRID_SEARCH
 from ecg_assets.labels import DIFFERENCES, EVIDENCE, LABELS, UNMATCHED
 from ecg_assets.lineage import fingerprint_table
 from ecg_assets.preprocess import SIGNAL_QUALITY
@@ -26,6 +24,8 @@ from ecg_assets.sources import MIRROR_STATUS
 from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
 from ecg_assets.split import SPLIT
 from ecg_assets.tables import TableSchema
+from ecg_assets.training.finetune.cross_validation import CROSS_VALIDATION
+from ecg_assets.training.finetune.experiments import GRID_SEARCH
 
 TABLES: dict[str, TableSchema] = {
     "record_list": RECORD_LIST,
@@ -54,7 +54,7 @@ TABLES: dict[str, TableSchema] = {
 def table_result(
     asset: str, frame: pd.DataFrame, metadata: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """Wrap a table asset's frame with its content as data version, its size and schema."""
+    """Wrap a table asset's frame with its content as data version; its schema is shown last."""
     schema = TABLES[asset]
     return dg.MaterializeResult(
         asset_key=asset,
@@ -62,6 +62,7 @@ def table_result(
         data_version=dg.DataVersion(fingerprint_table(schema.from_pandas(frame))),
         metadata={
             "dagster/row_count": len(frame),
+            **(metadata or {}),
             "dagster/column_schema": dg.TableSchema(
                 [
                     dg.TableColumn(
@@ -73,7 +74,6 @@ def table_result(
                     for c in schema.columns
                 ]
             ),
-            **(metadata or {}),
         },
     )
 

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from ecg_assets.evaluation.report.explain_metric import explain
+from ecg_assets.evaluation.report.explain import explain
 
 
 def main(arguments: list[str]) -> str:

@@ -10,13 +10,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecg_assets.errors import SpecMismatch
-from ecg_assets.evaluation.intervals import draw_patients, find_percentiles, mean_over_labels
-from ecg_assets.evaluation.metrics import METRICS
-from ecg_assets.evaluation.patient_statistics import PatientStatistics
+from ecg_assets.metrics.intervals import (
+    LEAST_PATIENTS,
+    PatientStatistics,
+    draw_patients,
+    find_percentiles,
+    mean_over_labels,
+    undefined_if_constant,
+)
+from ecg_assets.metrics.metrics import MACRO, Place, places_of, shown_in, tabulate
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.tables import Column, TableSchema
-
-COMPARED = ("auroc", "auprc", "brier")
 
 DIFFERENCES = TableSchema(
     "differences",
@@ -39,6 +43,7 @@ def compare_predictions(
     n_resamples: int,
     seed: int,
     labels: Sequence[str] | None = None,
+    least_patients: int = LEAST_PATIENTS,
 ) -> pd.DataFrame:
     """Subtract a champion's metrics from a challenger's, recording by recording the same.
 
@@ -49,12 +54,14 @@ def compare_predictions(
     ----------
     labels
         Labels to compare, in this order; by default the challenger's that both have.
+    least_patients
+        Of fewer there is no interval.
 
     Returns
     -------
     DataFrame
-        `DIFFERENCES`: auroc, auprc, brier of each label and of ``macro``, the mean over the
-        labels that are defined for both. NaN where undefined.
+        `DIFFERENCES`: the metrics of `Place.DIFFERENCES` of each label and of ``macro``, the mean
+        over the labels that are defined for both. NaN where undefined.
 
     Raises
     ------
@@ -76,6 +83,7 @@ def compare_predictions(
         has_lines=False,
     )
     everyone = np.ones((1, len(statistics.sums)), np.int64)
+    n_resamples = n_resamples if len(statistics.sums) >= least_patients else 0
     point = _subtract(statistics.describe(everyone)[0])
     defined = np.isfinite(point[0])
     resampled, generator = statistics.for_resampling(), np.random.default_rng(seed)
@@ -84,14 +92,22 @@ def compare_predictions(
         for counts in draw_patients(everyone.shape[1], n_resamples, generator)
     ]
     found = _with_macro(point, defined)[0]
-    low, high, _ = find_percentiles(np.concatenate([np.empty((0, *found.shape)), *draws]))
+    ends = find_percentiles(np.concatenate([np.empty((0, *found.shape)), *draws]))
+    low, high = undefined_if_constant(*ends[:2])
+    # Of equal scores it is known that nothing differs.
+    is_same = np.append(equal := (score == other_score).all(axis=0), equal.all())
+    low[is_same], high[is_same] = ends[0][is_same], ends[1][is_same]
     positives = target.sum(axis=0, dtype=np.int64)
-    n_pos = np.vstack([np.tile(positives[:, np.newaxis], 3), positives @ defined])
-    table = pd.DataFrame({"label": np.repeat((*names, "macro"), len(COMPARED))})
-    table["metric"] = np.tile(COMPARED, len(names) + 1)
-    table["difference"], table["low"], table["high"] = found.ravel(), low.ravel(), high.ravel()
-    table["n"], table["n_pos"] = len(target), n_pos.ravel()
-    return table
+    of_labels = np.broadcast_to(positives[:, np.newaxis], defined.shape)
+    return tabulate(
+        (*names, MACRO),
+        shown_in(Place.DIFFERENCES),
+        difference=found,
+        low=low,
+        high=high,
+        n=len(target),
+        n_pos=np.vstack([of_labels, positives @ defined]),
+    )
 
 
 def _shared_labels(
@@ -139,7 +155,7 @@ def _require_same_truth(
 
 def _subtract(metrics: NDArray[np.float64]) -> NDArray[np.float64]:
     """Metrics ``(draw, 2 × label, metric)`` to differences ``(draw, label, compared)``."""
-    columns = [METRICS.index(name) for name in COMPARED]
+    columns = places_of(shown_in(Place.DIFFERENCES))
     half = metrics.shape[1] // 2
     difference: NDArray[np.float64] = metrics[:, :half, columns] - metrics[:, half:, columns]
     return difference

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
-from ecg_assets.figures import to_png
+from ecg_assets.figures import make_figure, to_png
 
 _MOST_POINTS = 5000
 
@@ -19,7 +17,8 @@ _MOST_POINTS = 5000
 def draw_embedding_map(embeddings: Path, scores: Path, label: str) -> bytes | None:
     """Draw the first two principal components, coloured by a label's score.
 
-    Of more than 5,000 recordings it takes 5,000, evenly spaced. None for fewer than three.
+    Of more than 5,000 recordings with a score it takes 5,000, evenly spaced. None for fewer than
+    three.
 
     Parameters
     ----------
@@ -28,22 +27,22 @@ def draw_embedding_map(embeddings: Path, scores: Path, label: str) -> bytes | No
     label
         A column of `scores`.
     """
-    n_records = pq.read_metadata(embeddings).num_rows
-    if n_records < 3:
+    from sklearn.decomposition import PCA
+
+    score = pq.read_table(scores, columns=[label])[label].to_pandas().to_numpy()
+    scored = np.flatnonzero(np.isfinite(score))
+    if len(scored) < 3:
         return None
-    chosen = np.unique(np.linspace(0, n_records - 1, _MOST_POINTS).astype(int))
-    vectors = _read_rows(embeddings, chosen)
-    score = pq.read_table(scores, columns=[label])[label].to_numpy()[chosen]
+    chosen = scored[np.unique(np.linspace(0, len(scored) - 1, _MOST_POINTS).astype(int))]
+    vectors, score = _read_rows(embeddings, chosen), score[chosen]
     components = PCA(2, random_state=0)
     points = components.fit_transform(vectors)
     first, second = 100 * components.explained_variance_ratio_
-    figure = Figure(figsize=(7, 5.2), layout="constrained")
-    axes = figure.subplots()
+    figure, [[axes]] = make_figure(7, 5.2)
     dots = axes.scatter(
         points[:, 0], points[:, 1], c=score, cmap="viridis", s=9, vmin=0, vmax=1, linewidths=0
     )
     axes.set(xlabel=f"first component ({first:.0f} %)", ylabel=f"second ({second:.0f} %)")
-    axes.spines[["top", "right"]].set_visible(False)
     figure.colorbar(dots, label=f"score of {label}")
     return to_png(figure)
 

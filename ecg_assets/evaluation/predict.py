@@ -1,4 +1,4 @@
-"""Scores of a checkpoint on some recordings. The one module of this room that loads torch."""
+"""Scores of a checkpoint on some recordings. The one module of evaluation that loads torch."""
 
 from __future__ import annotations
 
@@ -11,26 +11,14 @@ from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest, SignalCache
 from ecg_assets.errors import SpecMismatch
-from ecg_assets.evaluation.leads.lead_sets import (
-    LEAD_SETS,
-    LeadSet,
-    all_leads,
-    find_obstacle,
-    model_channels,
-)
-from ecg_assets.labels.label_vocabulary import require_same_labels
+from ecg_assets.evaluation.leads import LEAD_SETS, LeadSet, all_leads, find_obstacle, model_channels
+from ecg_assets.labels.vocabulary import require_same_labels
 from ecg_assets.models.checkpoint import TrainedModel, load_trained
-from ecg_assets.models.inference import (
-    predict_logits,
-    predict_records,
-    score_segments,
-    to_predictions,
-)
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.models.probabilities import is_exclusive
-from ecg_assets.preprocess import SignalSpec, require_same_spec
-
-_BATCH = 256
+from ecg_assets.models.scoring import predict_logits, predict_records, to_predictions
+from ecg_assets.models.signals import require_readable
+from ecg_assets.preprocess import SignalSpec
 
 
 def predict_checkpoint(
@@ -51,8 +39,6 @@ def predict_checkpoint(
         both are printed.
     """
     trained = load_trained(folder)
-    require_same_spec(trained.spec, manifest.spec, where="the manifests")
-    require_same_labels(trained.vocabulary, manifest.vocabulary, where="the manifests")
     return predict_records(trained, manifest, signals, rows, device=device, precision=precision)
 
 
@@ -112,7 +98,7 @@ def predict_lead_sets(
         for each other one the reason why it cannot.
     """
     trained = load_trained(folder)
-    require_same_spec(trained.spec, manifest.spec, where="the manifests")
+    require_readable(trained.input, manifest.spec, where="the manifests", exactly=True)
     require_same_labels(trained.vocabulary, manifest.vocabulary, where="the manifests")
     n_channels = trained.model.config.n_channels
     nobody = "" if len(manifest.index) else "the evaluation set has no recording"
@@ -143,13 +129,17 @@ def _score_lead_set(
     precision: str,
 ) -> Predictions:
     """Score all recordings of a manifest with a configuration of leads."""
-    spec = lead_set.spec(trained.spec)
     channels = model_channels(trained.spec, trained.model.config.n_channels)
     rows = np.arange(len(manifest.index))
-    batches = (
-        lead_set.lay_out(signals.segments(rows[start : start + _BATCH], spec)[0], channels)
-        for start in range(0, len(rows), _BATCH)
+    logits = predict_logits(
+        trained,
+        manifest,
+        signals,
+        rows,
+        spec=lead_set.spec(trained.spec),
+        to_channels=partial(lead_set.lay_out, channels=channels),
+        device=device,
+        precision=precision,
     )
-    logits = score_segments(trained, batches, device=device, precision=precision)
     exclusive = is_exclusive(trained.model.config)
     return to_predictions(manifest, signals, rows, logits, exclusive=exclusive)

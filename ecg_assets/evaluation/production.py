@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from ecg_assets.errors import EcgAssetsError
 from ecg_assets.evaluation.thresholds import THRESHOLD_RULES, Thresholds
-from ecg_assets.models.checkpoint_files import (
+from ecg_assets.models.checkpoint_folder import (
     CONFIG,
     MODEL_CARD,
     MODEL_FILES,
@@ -28,7 +27,8 @@ from ecg_assets.models.checkpoint_files import (
     read_validation_predictions,
 )
 from ecg_assets.models.probabilities import EXCLUSIVE
-from ecg_assets.storage import replace_folder
+from ecg_assets.preprocess import SignalSpec, used_part
+from ecg_assets.storage import replace_folder, write_json
 
 THRESHOLDS = "thresholds.json"
 ONNX = "model.onnx"
@@ -66,7 +66,7 @@ def export_production(
     -------
     dict
         Content of ``thresholds.json``: ``rule``, ``chosen_on``, ``n_records``, ``weights``
-        (fingerprint of the model's), ``thresholds`` (null where undefined) and ``undefined``
+        (SHA-256 of the model's file), ``thresholds`` (null where undefined) and ``undefined``
         (the reason, by label).
 
     Raises
@@ -82,8 +82,7 @@ def export_production(
     with replace_folder(folder) as temporary:
         for name in (*MODEL_FILES, *((RUN,) if card.run else ())):
             shutil.copyfile(checkpoint / name, temporary / name)
-        text = json.dumps(stated, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        (temporary / THRESHOLDS).write_text(text, encoding="utf-8")
+        write_json(temporary / THRESHOLDS, stated, indent=2)
         if with_onnx:
             from ecg_assets.models.onnx_export import export_onnx
 
@@ -99,7 +98,7 @@ def _state(card: CheckpointCard, chosen: Thresholds) -> dict[str, Any]:
         "rule": chosen.rule,
         "chosen_on": "validation split",
         "n_records": chosen.n_records,
-        "weights": card.fingerprint,
+        "weights": card.weights_sha256,
         "thresholds": {k: None if np.isnan(v) else v for k, v in values.items()},
         "undefined": {
             k: "the validation split has one class only" for k, v in values.items() if np.isnan(v)
@@ -129,7 +128,8 @@ def _render_page(
         trained_on=card.trained_on.get("source", "recordings that the checkpoint does not name"),
         spec=card.spec,
         n_samples=card.spec.segment_samples,
-        record_samples=card.spec.record_samples,
+        part=card.spec.describe_part(),
+        used=_slice_in_words(card.spec),
         median_samples=window + 1 - window % 2,
         n_channels=config["n_channels"],
         is_exclusive=config.get("problem_type") == EXCLUSIVE,
@@ -138,6 +138,16 @@ def _render_page(
         has_onnx=has_onnx,
         has_run=bool(card.run),
     )
+
+
+def _slice_in_words(spec: SignalSpec) -> str:
+    """Write the slice of samples that is used.
+
+    >>> [_slice_in_words(SignalSpec(record_s=record_s)) for record_s in (10, None)]
+    ['0:5000', '0:']
+    """
+    used = used_part(spec, spec.sample_rate_hz)
+    return f"{used.start}:{'' if used.stop is None else used.stop}"
 
 
 def main(arguments: list[str]) -> str:

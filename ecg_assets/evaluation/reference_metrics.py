@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecg_assets.evaluation.weighted_ranks import TieBlocks
+from ecg_assets.metrics.ranks import TieBlocks
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.storage import replace_file
+from ecg_assets.tables import write_csv
 
 THRESHOLD = 0.5
 """The reference calls a label positive at a probability of at least 0.5."""
@@ -32,7 +33,7 @@ def write_reference_metrics(predictions: Predictions, path: Path) -> pd.DataFram
     micro = _row("__micro__", predictions.target.ravel(), predictions.score.ravel())
     table = pd.DataFrame([*rows, macro, micro])
     with replace_file(path) as temporary:
-        table.to_csv(temporary, index=False)
+        write_csv(table, temporary)
     return table
 
 

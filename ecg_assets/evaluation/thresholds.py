@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ecg_assets.evaluation.calibration import require_validation
-from ecg_assets.evaluation.metrics import METRICS, combine_metrics
-from ecg_assets.evaluation.record_sums import sum_by_patient
+from ecg_assets.metrics.metrics import at_threshold, combine_metrics, places_of
+from ecg_assets.metrics.sums import sum_by_patient
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 
 SENSITIVITY_TARGET = 0.9
@@ -60,11 +58,8 @@ class Thresholds:
         for label in range(len(values)):
             target, score = validation.target[:, label], validation.score[:, label]
             if 0 < target.sum() < len(target):
-                values[label] = THRESHOLD_RULES[rule](target, score)
+                values[label] = THRESHOLD_RULES[rule].choose(target, score)
         return cls(values, rule, len(validation.record_ids))
-
-
-THRESHOLD_TABLE_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
 
 def threshold_table(predictions: Predictions, chosen: Sequence[Thresholds]) -> pd.DataFrame:
@@ -80,13 +75,13 @@ def threshold_table(predictions: Predictions, chosen: Sequence[Thresholds]) -> p
     Returns
     -------
     DataFrame
-        Columns label, rule, threshold, sensitivity, specificity, ppv, npv, f1.
+        Columns label, rule, threshold, and each metric that needs one.
     """
-    columns = [METRICS.index(name) for name in THRESHOLD_TABLE_METRICS]
+    names = at_threshold()
     frames = []
     for thresholds in chosen:
         values = _judge(predictions, thresholds.values)
-        frame = pd.DataFrame(values[:, columns], columns=list(THRESHOLD_TABLE_METRICS))
+        frame = pd.DataFrame(values[:, places_of(names)], columns=names)
         frame.insert(0, "threshold", thresholds.values)
         frame.insert(0, "rule", thresholds.rule)
         frame.insert(0, "label", list(predictions.vocabulary.names))
@@ -107,11 +102,15 @@ def _judge(predictions: Predictions, thresholds: NDArray[np.float64]) -> NDArray
 
 
 def _youden(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:
+    from sklearn.metrics import roc_curve
+
     false_positive, true_positive, thresholds = roc_curve(target, score)
     return _finite(float(thresholds[np.argmax(true_positive - false_positive)]), score)
 
 
 def _max_f1(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, thresholds = precision_recall_curve(target, score)
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
@@ -119,6 +118,8 @@ def _max_f1(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:
 
 
 def _fixed_sensitivity(target: NDArray[np.uint8], score: NDArray[np.float32]) -> float:
+    from sklearn.metrics import roc_curve
+
     _, true_positive, thresholds = roc_curve(target, score, drop_intermediate=False)
     return _finite(float(thresholds[np.argmax(true_positive >= SENSITIVITY_TARGET)]), score)
 
@@ -128,8 +129,29 @@ def _finite(threshold: float, score: NDArray[np.float32]) -> float:
     return threshold if np.isfinite(threshold) else float(np.nextafter(score.max(), np.float32(2)))
 
 
-THRESHOLD_RULES: dict[str, Callable[[NDArray[np.uint8], NDArray[np.float32]], float]] = {
-    "youden": _youden,
-    "max-f1": _max_f1,
-    "fixed-sensitivity": _fixed_sensitivity,
+@dataclass(frozen=True)
+class ThresholdRule:
+    """How a threshold is chosen from targets and scores of both classes, and that in words."""
+
+    meaning: str
+    choose: Callable[[NDArray[np.uint8], NDArray[np.float32]], float]
+
+
+THRESHOLD_RULES = {
+    "youden": ThresholdRule("largest sensitivity + specificity", _youden),
+    "max-f1": ThresholdRule("largest F1", _max_f1),
+    "fixed-sensitivity": ThresholdRule(
+        f"the highest threshold with a sensitivity of at least {SENSITIVITY_TARGET}",
+        _fixed_sensitivity,
+    ),
 }
+
+
+def require_validation(predictions: ValidationPredictions) -> None:
+    """Refuse predictions that are not typed as those of a validation split."""
+    if not isinstance(predictions, ValidationPredictions):
+        raise TypeError(
+            f"Expected ValidationPredictions, found {type(predictions).__name__}. Thresholds and "
+            "calibration come from the validation split that a checkpoint carries "
+            "(read_validation_predictions), never from the evaluated set."
+        )

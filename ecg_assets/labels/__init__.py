@@ -2,15 +2,20 @@
 
 Belongs here: the vocabulary of concepts, reading of report lines, labels and their
 evidence, the label files of the reference pipeline. Does not belong here: reading of
-datasets, splits, signals. Used by build and every later room.
+datasets, splits, signals. Used by build and every later package.
 """
 
+from ecg_assets.labels.audit import (
+    PublishedCounts,
+    compare_with_published,
+    read_published_counts,
+)
+from ecg_assets.labels.codings import vocabulary_fingerprint
 from ecg_assets.labels.label_differences import (
     DIFFERENCES,
     find_label_differences,
     lines_of_differing_records,
 )
-from ecg_assets.labels.label_matrix import label_matrix, label_prevalence
 from ecg_assets.labels.label_reports import explain_report, label_reports
 from ecg_assets.labels.label_set import (
     ECG_FM_LABEL_SET,
@@ -19,18 +24,18 @@ from ecg_assets.labels.label_set import (
     load_label_set,
     shipped_label_sets,
 )
-from ecg_assets.labels.label_tables import EVIDENCE, LABELS, UNMATCHED, LabelTables
-from ecg_assets.labels.label_vocabulary import (
-    ECG_FM_LABELS,
-    LabelVocabulary,
-    require_same_labels,
+from ecg_assets.labels.label_tables import (
+    EVIDENCE,
+    LABELS,
+    UNMATCHED,
+    LabelTables,
+    label_matrix,
+    label_prevalence,
 )
 from ecg_assets.labels.labeler import label_records
-from ecg_assets.labels.published_counts import compare_with_published, n_published_studies
 from ecg_assets.labels.reading import read_line
-from ecg_assets.labels.reference_files import write_reference_files
 from ecg_assets.labels.upstream import UpstreamLabeler, label_records_upstream
-from ecg_assets.labels.yaml_tables import vocabulary_fingerprint
+from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary, require_same_labels
 
 __all__ = [
     "DIFFERENCES",
@@ -43,6 +48,7 @@ __all__ = [
     "LabelSet",
     "LabelTables",
     "LabelVocabulary",
+    "PublishedCounts",
     "UpstreamLabeler",
     "compare_with_published",
     "explain_report",
@@ -54,10 +60,9 @@ __all__ = [
     "label_reports",
     "lines_of_differing_records",
     "load_label_set",
-    "n_published_studies",
     "read_line",
+    "read_published_counts",
     "require_same_labels",
     "shipped_label_sets",
     "vocabulary_fingerprint",
-    "write_reference_files",
 ]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
-from ecg_assets.labels.line_labels import Reason
+from ecg_assets.labels.codings import Reason
 from ecg_assets.labels.report_lines import ReportLines
+from ecg_assets.labels.vocabulary import LabelVocabulary
 
 Objects = npt.NDArray[np.object_]
 
@@ -26,7 +26,7 @@ class EvidenceRows:
         Position of the line in `ReportLines`.
     label
         Position of the concept or label among those asked for.
-    matched, rule, probability
+    matched, rule, probability, cue
         As in `EVIDENCE`.
     """
 
@@ -35,17 +35,19 @@ class EvidenceRows:
     matched: Objects
     rule: Objects
     probability: npt.NDArray[np.float32]
+    cue: Objects
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, int, str, str, float]]) -> EvidenceRows:
+    def of(cls, rows: Sequence[tuple[int, int, str, str, float, str]]) -> EvidenceRows:
         """Build the columns from rows."""
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+        columns = list(zip(*rows, strict=True)) if rows else [()] * 6
         return cls(
             line=np.array(columns[0], dtype=np.int64),
             label=np.array(columns[1], dtype=np.int64),
             matched=np.array(columns[2], dtype=object),
             rule=np.array(columns[3], dtype=object),
             probability=np.array(columns[4], dtype=np.float32),
+            cue=np.array(columns[5], dtype=object),
         )
 
     @classmethod
@@ -91,6 +93,7 @@ def line_evidence(
         matched=distinct.matched[row],
         rule=distinct.rule[row],
         probability=distinct.probability[row],
+        cue=distinct.cue[row],
     )
 
 
@@ -111,6 +114,7 @@ def evidence_frame(
             "line_index": lines.line_index[rows.line].astype(np.int32),
             "line": pd.Categorical(line_text).take(text_code),
             "matched": pd.Categorical(rows.matched),
+            "cue": pd.Categorical(rows.cue),
             "rule": pd.Categorical(rows.rule),
             "probability": rows.probability,
         }

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ecg_assets.labels.label_matrix import label_matrix
+from ecg_assets.labels.codings import Reason, find_reasons
 from ecg_assets.labels.label_set import ECG_FM_LABEL_SET
-from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS
-from ecg_assets.labels.line_labels import Reason, find_reasons
+from ecg_assets.labels.label_tables import label_matrix
 from ecg_assets.labels.reading import read_line
 from ecg_assets.labels.upstream import UpstreamReading
+from ecg_assets.labels.vocabulary import ECG_FM_LABELS
 from ecg_assets.tables import Column, TableSchema
 
 LINES_TOGETHER = "(lines together)"

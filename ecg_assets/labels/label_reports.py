@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ecg_assets.labels.label_matrix import label_matrix
 from ecg_assets.labels.label_set import ECG_FM_LABEL_SET, LabelSet
+from ecg_assets.labels.label_tables import label_matrix
 from ecg_assets.labels.labeler import label_records
 from ecg_assets.sources.schema import REPORT_TEXT
 
@@ -36,7 +36,8 @@ def label_reports(
     -------
     pandas.DataFrame
         A row a report, in their order, and a column a label: Int8 values, or Float32
-        probabilities. Empty (NA) in the row of a report of which nothing could be read.
+        probabilities. Empty (NA) in the row of a report of which nothing could be read, or
+        that is in another language.
 
     >>> label_reports([["Sinus bradycardia"], ["No evidence of infarct"]])["Bradycardia"].tolist()
     [1, 0]
@@ -60,14 +61,15 @@ def explain_report(
     Returns
     -------
     pandas.DataFrame
-        ``label, line, matched, rule, probability``: a row a reason, in the order of the
-        lines; what is denied, remembered or excluded has probability 0.
+        ``label, line, matched, cue, rule, probability``: a row a reason, in the order of the
+        lines; what is denied, remembered or excluded has probability 0, and `cue` has the
+        words that say so.
 
-    >>> print(*explain_report(["Possible atrial fibrillation"]).iloc[0], sep=" | ")
-    Atrial fibrillation | Possible atrial fibrillation | atrial fibrillation | possible | 0.5
+    >>> print(*explain_report(["No atrial fibrillation"]).iloc[0], sep=" | ")
+    Atrial fibrillation | No atrial fibrillation | atrial fibrillation | no | negated | 0.0
     """
     evidence = label_records(_as_table([lines]), label_set=label_set, threshold=threshold).evidence
-    columns = ["label", "line", "matched", "rule", "probability"]
+    columns = ["label", "line", "matched", "cue", "rule", "probability"]
     return evidence[columns].astype(dict.fromkeys(columns[:-1], object))
 
 

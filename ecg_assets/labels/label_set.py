@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.labels.knowledge import load_knowledge
-from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
-from ecg_assets.labels.own_labels import OWN, is_own, own_concept
-from ecg_assets.labels.yaml_tables import parse_table
+from ecg_assets.labels.codings import OWN, is_own, own_concept
+from ecg_assets.labels.concepts import ROOM, load_knowledge
+from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.made_with import LABEL_RULES, LABEL_THRESHOLD, LABEL_VOCABULARY, Facts
+from ecg_assets.yaml_file import read_yaml
 
 ECG_FM_17 = "ecg-fm-17"
 SIX_CONDITIONS = "six-conditions"
@@ -20,13 +20,24 @@ MYOCARDIAL_INFARCTION = "myocardial-infarction"
 OWN_SET = "own"
 """The labels that the user's own data brings, as they are."""
 
+_SHIPPED = ROOM / "label_sets"
+_LISTS = ("includes", "excludes", "substitutes")
+
 
 @dataclass(frozen=True)
 class LabelRule:
-    """Concepts of which one makes a label, and concepts that each forbid it."""
+    """Concepts of which one makes a label, and concepts that each forbid it.
+
+    Attributes
+    ----------
+    substitutes
+        Concepts that make the label, too, in recordings whose coding has no code for any of
+        `includes`: with a code of its own, what it stands for is coded so.
+    """
 
     includes: tuple[str, ...]
     excludes: tuple[str, ...] = ()
+    substitutes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,13 +77,39 @@ class LabelSet:
     @property
     def concepts(self) -> tuple[str, ...]:
         """All concepts that the rules name, each once."""
-        named = [c for rule in self.rules for c in (*rule.includes, *rule.excludes)]
+        named = [c for r in self.rules for c in (*r.includes, *r.excludes, *r.substitutes)]
         return tuple(dict.fromkeys(named))
 
     def to_json(self) -> dict[str, Any]:
         """Fields as JSON values."""
-        rules = [[list(rule.includes), list(rule.excludes)] for rule in self.rules]
+        rules = [[list(names) for names in self._lists(rule)] for rule in self.rules]
         return {"vocabulary": self.vocabulary.to_json(), "rules": rules}
+
+    @staticmethod
+    def _lists(rule: LabelRule) -> tuple[tuple[str, ...], ...]:
+        lists = (rule.includes, rule.excludes, rule.substitutes)
+        return lists if rule.substitutes else lists[:2]
+
+
+def label_facts(label_set: LabelSet, threshold: float) -> dict[str, Any]:
+    """Say what labels are made with, by value."""
+    value = label_set.to_json()
+    return {
+        LABEL_RULES: value["rules"],
+        LABEL_VOCABULARY: value["vocabulary"],
+        LABEL_THRESHOLD: threshold,
+    }
+
+
+def label_set_of(facts: Facts) -> LabelSet | None:
+    """Build the label set that labels were made with; None where it is not stated, or not ours."""
+    rules, vocabulary = facts.get(LABEL_RULES), facts.get(LABEL_VOCABULARY)
+    if not isinstance(rules, list) or vocabulary is None:
+        return None
+    return LabelSet(
+        LabelVocabulary.from_json(vocabulary),
+        tuple(LabelRule(*map(tuple, lists)) for lists in rules),
+    )
 
 
 ECG_FM_LABEL_SET = LabelSet.of_concepts(ECG_FM_LABELS)
@@ -80,9 +117,7 @@ ECG_FM_LABEL_SET = LabelSet.of_concepts(ECG_FM_LABELS)
 
 def shipped_label_sets() -> tuple[str, ...]:
     """Names that `load_label_set` knows."""
-    folder = files("ecg_assets.labels").joinpath("label_sets")
-    found = (entry.name for entry in folder.iterdir())
-    return (ECG_FM_17, *sorted(n.removesuffix(".yaml") for n in found if n.endswith(".yaml")))
+    return (ECG_FM_17, *sorted(path.stem for path in _SHIPPED.glob("*.yaml")))
 
 
 def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
@@ -92,8 +127,9 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
     ----------
     name
         A name out of `shipped_label_sets`, ``own``, or the path of a file. Its key ``labels``
-        maps each label to ``includes``, ``excludes`` (lists of concepts of ``concepts.yaml``,
-        or of own labels as ``own:<name>``) and ``aggregation`` (mean or max), each optional.
+        maps each label to ``includes``, ``excludes``, ``substitutes`` (lists of concepts of
+        ``concepts.yaml``, or of own labels as ``own:<name>``) and ``aggregation`` (mean or max),
+        each optional; see `LabelRule`.
     own_labels
         Names of the labels that the data itself brings: the columns of labels.csv.
 
@@ -116,18 +152,17 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
             )
         return LabelSet.of_own_labels(own_labels)
     if name in shipped_label_sets():
-        folder = files("ecg_assets.labels").joinpath("label_sets")
-        text = folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+        path = _SHIPPED / f"{name}.yaml"
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8-sig")
+        path = Path(name)
     else:
         raise SettingsError(
             f"Label set {name!r} is neither one of {shipped_label_sets()} nor {OWN_SET!r} nor a "
             "file. Set ECG_LABEL_SET to a name or to the path of a YAML file."
         )
     try:
-        label_set = _parse(parse_table(text))
-    except (ValueError, TypeError, AttributeError) as error:
+        label_set = _parse(read_yaml(path))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"Label set {name!r}: {error}") from error
     lacking = sorted(
         {c for c in label_set.concepts if is_own(c)} - set(map(own_concept, own_labels))
@@ -147,19 +182,19 @@ def _parse(table: object) -> LabelSet:
     rules, aggregation = [], []
     for label, value in entries.items():
         entry = value or {}
-        unknown = sorted(set(entry) - {"includes", "excludes", "aggregation"})
+        unknown = sorted(set(entry) - {*_LISTS, "aggregation"})
         if unknown:
             raise ValueError(
-                f"label {label!r} has {unknown}; allowed: includes, excludes, aggregation."
+                f"label {label!r} has {unknown}; allowed: {', '.join(_LISTS)}, aggregation."
             )
-        includes = _names(entry.get("includes", [label]), label)
-        rules.append(LabelRule(includes, _names(entry.get("excludes", []), label)))
+        lists = {name: _names(entry[name], label) for name in _LISTS if name in entry}
+        rules.append(LabelRule(**{"includes": (label,), **lists}))
         aggregation.append(str(entry.get("aggregation", "mean")))
-    vocabulary = LabelVocabulary(tuple(str(label) for label in entries), tuple(aggregation))
+    vocabulary = LabelVocabulary(tuple(entries), tuple(aggregation))
     return LabelSet(vocabulary, tuple(rules))
 
 
 def _names(value: object, label: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"label {label!r}: includes and excludes are lists of concept names.")
+        raise ValueError(f"label {label!r}: {', '.join(_LISTS)} are lists of concept names.")
     return tuple(value)

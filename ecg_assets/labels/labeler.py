@@ -3,27 +3,235 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ecg_assets.errors import SchemaError, SettingsError
-from ecg_assets.labels.combinations import combine
+from ecg_assets.labels.codings import Reason, find_coding, find_reasons, is_own, read_distinct
+from ecg_assets.labels.concepts import Combination, load_knowledge
 from ecg_assets.labels.evidence import EvidenceRows, evidence_frame, line_evidence
-from ecg_assets.labels.knowledge import load_knowledge
-from ecg_assets.labels.label_rules import apply_rules, is_positive
-from ecg_assets.labels.label_set import ECG_FM_LABEL_SET, LabelSet
-from ecg_assets.labels.label_tables import UNMATCHED, LabelTables
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
-from ecg_assets.labels.line_labels import Reason, find_reasons, read_distinct
-from ecg_assets.labels.own_labels import is_own
+from ecg_assets.labels.label_set import ECG_FM_LABEL_SET, LabelRule, LabelSet, label_facts
+from ecg_assets.labels.label_tables import OTHER_LANGUAGE, UNKNOWN, UNMATCHED, LabelTables
 from ecg_assets.labels.reading import LineReading
 from ecg_assets.labels.report_lines import Ints, ReportLines, flatten_reports
+from ecg_assets.labels.vocabulary import LabelVocabulary
+from ecg_assets.made_with import known_facts, with_facts
 from ecg_assets.sources.schema import OWN_LABELS
 
+# Findings that make another one together, across the lines of a report.
+
+
+COMBINATION_RULE = "combination"
+
 Scores = npt.NDArray[np.float32]
+_Found = dict[str, list[tuple[float, int, str]]]
+"""Probability, line with its sign turned, and words of each mention of a concept."""
+
+
+def combine(
+    scores: Scores,
+    lines: ReportLines,
+    reasons: Sequence[list[Reason]],
+    concepts: Sequence[str],
+    names: Sequence[str],
+) -> tuple[Scores, EvidenceRows]:
+    """Raise the concepts that findings of a report make together.
+
+    Parameters
+    ----------
+    scores : float32 (n_reports, n_concepts)
+        Probabilities; columns follow `concepts`, which begin with `names`.
+    reasons
+        Reasons of each distinct line, for all of `concepts`.
+    names
+        Concepts to raise.
+
+    Returns
+    -------
+    tuple
+        Raised scores, and a row of evidence for each concept raised. It stands at the line
+        that completes the combination.
+    """
+    scores = scores.copy()
+    rows: list[tuple[int, int, str, str, float, str]] = []
+    starts = np.searchsorted(lines.report, np.arange(lines.n_reports + 1))
+    parts = {part for combination in load_knowledge().combinations for part in combination.parts}
+    told = [[r for r in of_line if r.probability > 0 and r.concept in parts] for of_line in reasons]
+    for combination in load_knowledge().combinations:
+        reports, together = _find_reports(combination, scores, concepts)
+        for column, ceiling in _made_by(combination, concepts):
+            before = scores[reports, column]
+            made = np.minimum(together, np.float32(ceiling))
+            scores[reports, column] = np.maximum(before, made)
+            # What stands behind the concepts asked for is only a part of others.
+            is_raised = (made > before) & (column < len(names))
+            for report, probability in zip(reports[is_raised], made[is_raised], strict=True):
+                found = _find(range(starts[report], starts[report + 1]), lines, told)
+                line, matched = _complete(combination, found)
+                rows.append((line, column, matched, COMBINATION_RULE, float(probability), ""))
+    return scores, EvidenceRows.of(rows)
+
+
+def _find_reports(
+    combination: Combination, scores: Scores, concepts: Sequence[str]
+) -> tuple[Ints, Scores]:
+    """Rows of the reports that tell all parts, and how probable these are together.
+
+    As probable as the weakest part, less what an exception takes away.
+    """
+    parts = [concepts.index(part) for part in combination.parts]
+    reports = np.flatnonzero(scores[:, parts[0]])
+    together = np.full(len(reports), _ceiling(combination))
+    for column in parts:
+        together = np.minimum(together, scores[reports, column])
+        reports, together = reports[together > 0], together[together > 0]
+    for exception in combination.unless:
+        together = np.minimum(together, 1 - scores[reports, concepts.index(exception)])
+    return reports, together
+
+
+def _find(span: range, lines: ReportLines, reasons: Sequence[list[Reason]]) -> _Found:
+    """Collect a report's mentions by concept, of equal ones the first line as the greatest."""
+    found: _Found = {}
+    for line in span:
+        for reason in reasons[lines.code[line]]:
+            mention = reason.probability, -line, reason.matched
+            found.setdefault(reason.concept, []).append(mention)
+    return found
+
+
+def _ceiling(combination: Combination) -> np.float32:
+    return np.float32(load_knowledge().uncertainty[combination.certainty])
+
+
+def _made_by(combination: Combination, concepts: Sequence[str]) -> Iterator[tuple[int, float]]:
+    """Positions of what a combination makes or implies, each with its highest probability."""
+    knowledge = load_knowledge()
+    for concept, certainty in knowledge.implied[combination.concept].items():
+        if concept in concepts:
+            yield concepts.index(concept), knowledge.uncertainty[certainty]
+
+
+def _complete(combination: Combination, found: _Found) -> tuple[int, str]:
+    """Last of the lines that hold the strongest mention of each part, and the words for all."""
+    told = [_strongest(part, found) for part in combination.parts]
+    return max(line for line, _ in told), " + ".join(words for _, words in told)
+
+
+def _strongest(part: str, found: _Found) -> tuple[int, str]:
+    """Line and words of a part's strongest mention, or of what makes it together."""
+    if part in found:
+        _, line, words = max(found[part])
+        return -line, words
+    makers = (c for c in load_knowledge().combinations if part in _implied_by(c, found))
+    return _complete(next(makers), found)
+
+
+def _implied_by(combination: Combination, found: _Found) -> Collection[str]:
+    """Concepts that a combination makes, if each of its parts is told."""
+    is_told = found.keys() >= set(combination.parts)
+    return load_knowledge().implied[combination.concept] if is_told else ()
+
+
+# From concepts to the labels of a set: scores and evidence.
+
+
+EXCLUDED = "excluded"
+"""Rule of a finding that forbids a label."""
+
+
+def is_positive(probability: Scores, threshold: float) -> npt.NDArray[np.bool_]:
+    """Say which probabilities count: those above 0 that reach the threshold."""
+    # A threshold of 0.7 must take in what float32 makes of 0.7.
+    positive: npt.NDArray[np.bool_] = (probability > 0) & (probability >= np.float32(threshold))
+    return positive
+
+
+def apply_rules(
+    scores: Scores, rows: EvidenceRows, lines: ReportLines, labels: LabelSet, threshold: float
+) -> tuple[Scores, EvidenceRows]:
+    """Turn concepts into labels.
+
+    A rule's substitutes count in reports whose coding has no code for what the rule includes.
+
+    Parameters
+    ----------
+    scores : float32 (n_reports, n_concepts)
+        Probabilities of ``labels.concepts``.
+    rows
+        Evidence whose ``label`` is a position in ``labels.concepts``.
+    threshold
+        Probability from which a concept forbids the labels that exclude it.
+
+    Returns
+    -------
+    tuple
+        Probabilities of the labels, float32 (n_reports, n_labels), and their evidence. What
+        forbids a label that would else be there has the rule ``excluded`` and probability 0.
+    """
+    column = {concept: i for i, concept in enumerate(labels.concepts)}
+    label_scores = np.zeros((len(scores), len(labels.rules)), dtype=np.float32)
+    parts = []
+    for k, rule in enumerate(labels.rules):
+        included = [column[concept] for concept in rule.includes]
+        excluded = [column[concept] for concept in rule.excludes]
+        label_scores[:, k] = scores[:, included].max(axis=1)
+        counts = np.isin(rows.label, included)
+        if rule.substitutes:
+            lacks_code = _reports_without_code(lines, rule)
+            for concept in rule.substitutes:
+                substitute = np.where(lacks_code, scores[:, column[concept]], 0)
+                label_scores[:, k] = np.maximum(label_scores[:, k], substitute)
+                is_of_it = rows.label == column[concept]
+                counts |= is_of_it & lacks_code[lines.report[rows.line]]
+        parts.append(_relabel(rows, counts, k))
+        if excluded:
+            forbids = np.isin(rows.label, excluded) & is_positive(rows.probability, threshold)
+            forbids &= label_scores[lines.report[rows.line], k] > 0
+            parts.append(_relabel(rows, forbids, k, EXCLUDED))
+            is_forbidden = is_positive(scores[:, excluded], threshold).any(axis=1)
+            label_scores[is_forbidden, k] = 0
+    return label_scores, EvidenceRows.join(*parts)
+
+
+def rule_in_coding(rule: LabelRule, coding: str) -> LabelRule:
+    """Give the rule as it is in a coding: with its substitutes included, or without them."""
+    counted = rule.substitutes if _lacks_code(rule, coding) else ()
+    return replace(rule, includes=(*rule.includes, *counted), substitutes=())
+
+
+def _lacks_code(rule: LabelRule, coding: str) -> bool:
+    return find_coding(coding).concepts.isdisjoint(rule.includes)
+
+
+def _reports_without_code(lines: ReportLines, rule: LabelRule) -> npt.NDArray[np.bool_]:
+    """Say of each report whether a rule's substitutes count in its coding: bool (n_reports,)."""
+    codings = {line.coding for line in lines.distinct}
+    has_code = {coding: not _lacks_code(rule, coding) for coding in codings}
+    line_has = np.array([has_code[line.coding] for line in lines.distinct], dtype=bool)
+    lacks = np.ones(lines.n_reports, dtype=bool)
+    lacks[lines.report[line_has[lines.code]]] = False
+    return lacks
+
+
+def _relabel(
+    rows: EvidenceRows, mask: npt.NDArray[np.bool_], label: int, rule: str | None = None
+) -> EvidenceRows:
+    n = int(mask.sum())
+    return EvidenceRows(
+        line=rows.line[mask],
+        label=np.full(n, label, dtype=np.int64),
+        matched=rows.matched[mask],
+        rule=rows.rule[mask] if rule is None else np.full(n, rule, dtype=object),
+        probability=rows.probability[mask] if rule is None else np.zeros(n, dtype=np.float32),
+        cue=rows.cue[mask],
+    )
+
 
 _BLOCK = 1 << 18  # lines whose scores are in memory at once
 
@@ -41,8 +249,10 @@ def label_records(
     the probability is above 0 and reaches the threshold. What a report denies, remembers or
     tells of another recording makes no label; its reasons stand in the evidence with 0.
 
-    A recording without a report, or in whose report no statement names a known concept, has
-    no rows: nothing is known about it, which is not the same as all labels absent.
+    A recording without a report, or in whose report no statement names a known concept, or
+    whose report is in another language, has no rows: nothing is known about it, which is not the
+    same as all labels absent. A report is in another language when as many of its statements are
+    as were read in English.
 
     Parameters
     ----------
@@ -67,6 +277,9 @@ def label_records(
     lines = flatten_reports(reports)
     _require_own_labels(lines, label_set)
     readings = [read_distinct(line) for line in lines.distinct]
+    unmatched = _unmatched(lines, readings)
+    is_foreign = _is_foreign(lines, readings)
+    lines = lines.of_reports(~is_foreign)
     concepts = _wanted_concepts(label_set)
     reasons = [find_reasons(reading, concepts) for reading in readings]
     is_read = _is_read(lines, readings)
@@ -76,10 +289,16 @@ def label_records(
     scores, rows = apply_rules(
         scores, EvidenceRows.join(stated, combined), lines, label_set, threshold
     )
+    facts = {**known_facts(reports), **label_facts(label_set, threshold)}
     return LabelTables(
-        labels=_labels_frame(reports, is_read, scores, label_set.vocabulary, threshold),
-        evidence=evidence_frame(rows, reports["record_id"], lines, label_set.vocabulary),
-        unmatched=_unmatched(lines, readings),
+        labels=with_facts(
+            _labels_frame(reports, is_read, scores, label_set.vocabulary, threshold), facts
+        ),
+        evidence=with_facts(
+            evidence_frame(rows, reports["record_id"], lines, label_set.vocabulary), facts
+        ),
+        unmatched=with_facts(unmatched, facts),
+        n_in_other_languages=int(is_foreign.sum()),
     )
 
 
@@ -110,7 +329,7 @@ def _require_own_labels(lines: ReportLines, label_set: LabelSet) -> None:
 
 def _wanted_concepts(label_set: LabelSet) -> list[str]:
     """Concepts of the labels in their order, then what combinations are made of."""
-    parts = [part for c in load_knowledge().combinations for part in c.parts]
+    parts = [part for c in load_knowledge().combinations for part in (*c.parts, *c.unless)]
     return list(dict.fromkeys([*label_set.concepts, *parts]))
 
 
@@ -126,14 +345,20 @@ def _score_lines(reasons: Sequence[list[Reason]], concepts: Sequence[str]) -> Sc
 
 
 def _score_reports(lines: ReportLines, line_scores: Scores) -> Scores:
-    """Highest probability of each concept in each report: (report, concept)."""
-    scores = np.zeros((lines.n_reports, line_scores.shape[1]), dtype=np.float32)
+    """Highest probability of each concept in each report: (report, concept).
+
+    There are few different probabilities, so their ranks are compared: small integers are faster.
+    """
+    levels, ranks = np.unique(np.append(line_scores.ravel(), np.float32(0)), return_inverse=True)
+    of_distinct = ranks[:-1].reshape(line_scores.shape).astype(np.min_scalar_type(len(levels)))
+    highest = np.zeros((lines.n_reports, line_scores.shape[1]), dtype=of_distinct.dtype)
     starts = np.flatnonzero(np.diff(lines.report, prepend=-1))
     for block in _blocks(starts, len(lines.report)):
         first = starts[block]
         stop = starts[block.stop] if block.stop < len(starts) else len(lines.report)
-        of_lines = line_scores[lines.code[first[0] : stop]]
-        scores[lines.report[first]] = np.maximum.reduceat(of_lines, first - first[0], axis=0)
+        of_lines = of_distinct[lines.code[first[0] : stop]]
+        highest[lines.report[first]] = np.maximum.reduceat(of_lines, first - first[0], axis=0)
+    scores: Scores = levels[highest]
     return scores
 
 
@@ -142,6 +367,18 @@ def _blocks(starts: Ints, n_lines: int) -> list[slice]:
     bounds = np.unique(np.searchsorted(starts, np.arange(0, n_lines, _BLOCK)))
     edges = [*bounds.tolist(), len(starts)]
     return [slice(a, b) for a, b in itertools.pairwise(edges) if a < b]
+
+
+def _is_foreign(lines: ReportLines, readings: Sequence[LineReading]) -> npt.NDArray[np.bool_]:
+    """Say of each report whether it is in another language: bool (n_reports,)."""
+    foreign = np.array([len(reading.foreign) for reading in readings], dtype=np.int64)
+    english = np.array([reading.n_read for reading in readings], dtype=np.int64)
+    n_foreign, n_english = (
+        np.bincount(lines.report, weights=n[lines.code], minlength=lines.n_reports)
+        for n in (foreign, english)
+    )
+    is_foreign: npt.NDArray[np.bool_] = (n_foreign > 0) & (n_foreign >= n_english)
+    return is_foreign
 
 
 def _is_read(lines: ReportLines, readings: Sequence[LineReading]) -> npt.NDArray[np.bool_]:
@@ -175,11 +412,12 @@ def _labels_frame(
 
 
 def _unmatched(lines: ReportLines, readings: Sequence[LineReading]) -> pd.DataFrame:
-    counts: dict[str, int] = {}
+    counts: Counter[tuple[str, str]] = Counter()
     for reading, n in zip(readings, lines.occurrences.tolist(), strict=True):
-        for statement in reading.unread:
-            counts[statement] = counts.get(statement, 0) + n
-    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+        for reason, statements in ((UNKNOWN, reading.unread), (OTHER_LANGUAGE, reading.foreign)):
+            for statement in statements:
+                counts[statement, reason] += n
+    rows = [(*key, n) for key, n in sorted(counts.items(), key=lambda row: (-row[1], row[0]))]
     return pd.DataFrame(rows, columns=[c.name for c in UNMATCHED.columns]).astype(
-        {"statement": "str", "count": "int64"}
+        {"statement": "str", "reason": "str", "count": "int64"}
     )

@@ -1,26 +1,191 @@
-"""Read a report line: which concepts it mentions, and how certainly it tells them.
-
-Scope follows the idea of NegEx and ConText (Chapman et al. 2001, doi:10.1006/jbin.2001.1029;
-Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002): a cue speaks of the findings on its side, as
-far as its clause reaches. The words and their sides are in ``wording.yaml``.
-"""
+"""Read a report line: which concepts it mentions, and how certainly it tells them."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from ecg_assets.labels.knowledge import DEFINITE, Knowledge, load_knowledge
-from ecg_assets.labels.lexicon import COMPARISON, HISTORY, NEGATED, Kind, Span, load_lexicon
+from ecg_assets.labels.concepts import DEFINITE, Knowledge, load_knowledge, read_table
+from ecg_assets.labels.lexicon import Kind, Meaning, Span, load_lexicon
+from ecg_assets.labels.scope import REJECTIONS, Scope, nearest_concept
 from ecg_assets.labels.words import split_statements
+
+# Whether a statement is English: Latin words alone would make findings of any language.
+
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+class _Languages(NamedTuple):
+    """Words that tell a language, and parts of words that do."""
+
+    english: frozenset[str]
+    titles: frozenset[str]
+    other: frozenset[str]
+    parts: re.Pattern[str]
+
+
+def is_english(statement: str) -> bool:
+    """Say whether a statement is taken for English: unless more of its words tell otherwise.
+
+    Words of other languages are listed in ``wording.yaml``. Words with accents count as well, but
+    one alone is a name; letters of other scripts tell by themselves. Words that languages share
+    tell nothing, nor does a statement with a title.
+
+    >>> is_english("Sinus rhythm"), is_english("Sinusrhythmus"), is_english("kein Infarkt")
+    (True, False, False)
+    >>> is_english("Dr. José Núñez"), is_english("ST elevation 150 μV"), is_english("窦性心律")
+    (True, True, False)
+    """
+    languages = _load_languages()
+    words = _WORD.findall(statement.casefold())
+    unusual = [word for word in words if not word.isascii()]
+    accented = sum(any(map(_is_latin, word)) and not _is_unit(word) for word in unusual)
+    foreign_script = sum(len(w) > 1 and not any(map(_is_latin, w)) for w in unusual)
+    plain = [_without_accents(word) for word in words]
+    listed = sum(
+        not languages.other.isdisjoint((word, bare)) or bool(languages.parts.search(word))
+        for word, bare in zip(words, plain, strict=True)
+    )
+    is_name = accented == 1 or languages.titles.intersection(words)
+    told = listed + foreign_script + (0 if is_name and not listed else accented)
+    return told <= sum(word in languages.english for word in words)
+
+
+def _without_accents(word: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+
+
+def _is_latin(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("LATIN")
+
+
+def _is_unit(word: str) -> bool:
+    """Say whether the word's only letter beyond ASCII is a mu: µV."""
+    return word.replace("μ", "").isascii()
+
+
+@lru_cache(maxsize=1)
+def _load_languages() -> _Languages:
+    table = read_table("wording")["languages"]
+    return _Languages(
+        english=frozenset(table["english"]),
+        titles=frozenset(table["titles"]),
+        other=frozenset(table["other"]),
+        parts=re.compile("|".join(table["parts of other"])),
+    )
+
+
+# Rates that a statement tells in numbers: "ventricular rate of 150 bpm".
+
+
+SLOW_BELOW, FAST_ABOVE = 50.0, 100.0
+"""Beats a minute: bradycardia and tachycardia where the words do not tell (Kusumoto et al. 2019,
+doi:10.1161/CIR.0000000000000628; Surawicz et al., sinus tachycardia)."""
+
+_LOWEST, _HIGHEST = 15.0, 350.0
+_HEART_RATE = "Heart rate"
+_RATE_CONCEPTS = (_HEART_RATE, "Controlled ventricular response")
+_LINKS = (
+    "of",
+    "is",
+    "at",
+    "was",
+    "about",
+    "approximately",
+    "around",
+    "approx",
+    "near",
+    "in",
+    "the",
+    ":",
+)
+_BEFORE_A_RATE = ("at", ",", "–", ":", "with")
+_LEADING_NUMBER = re.compile(r"\d+(?:\.\d+)?")  # of "130s" as well
+
+
+def read_rates(spans: Sequence[Span]) -> list[Span]:
+    """Make a concept of each rate and its number.
+
+    A number without a word for rate needs its unit, or "at" and a rhythm before it and nothing
+    behind it, and must not say by how much a rate has changed ("increased by 25 bpm"). Of two
+    numbers ("50-90") both must be slow, or fast.
+    """
+    found: list[Span] = []
+    position = 0
+    while position < len(spans):
+        size, rates = _rate_at(spans, position)
+        if rates:
+            text = " ".join(span.text for span in spans[position : position + size])
+            found.append(Span(Meaning(Kind.CONCEPT, _name(rates)), text))
+        else:
+            found += spans[position : position + size]
+        position += size
+    return found
+
+
+def _rate_at(spans: Sequence[Span], start: int) -> tuple[int, list[float]]:
+    """Count the spans of a rate that begins here, and give its numbers; one span if none does."""
+    position = start
+    if _is_rate_word(spans[start]):
+        position += 1
+        while position < len(spans) and spans[position].text in _LINKS:
+            position += 1
+    elif start and not (spans[start - 1].text in _BEFORE_A_RATE or _has_rate(spans[start - 1])):
+        return 1, []
+    numbers = []
+    while position < len(spans) and _is_number(spans[position]):
+        numbers.append(float(_LEADING_NUMBER.findall(spans[position].text)[0]))
+        position += 1
+    has_unit = position < len(spans) and spans[position].kind is Kind.UNIT
+    is_told = has_unit or _is_rate_word(spans[start]) or _is_of_rhythm(spans, start, position)
+    if not (numbers and is_told and len(numbers) < 3 and all(map(_is_plausible, numbers))):
+        return 1, []
+    return position + has_unit - start, numbers
+
+
+def _is_of_rhythm(spans: Sequence[Span], start: int, end: int) -> bool:
+    """Say whether a number without a unit is a rhythm's rate: "atrial fibrillation at 140"."""
+    is_last = end == len(spans) or spans[end].kind in (Kind.SOFT_BARRIER, Kind.HARD_BARRIER)
+    return is_last and start > 1 and spans[start - 1].text == "at" and _has_rate(spans[start - 2])
+
+
+def _has_rate(span: Span) -> bool:
+    return span.kind is Kind.CONCEPT and span.meaning.name in load_knowledge().traits["rate"]
+
+
+def _is_rate_word(span: Span) -> bool:
+    is_rate_concept = span.kind is Kind.CONCEPT and span.meaning.name in _RATE_CONCEPTS
+    return is_rate_concept or span.kind is Kind.RATE
+
+
+def _is_number(span: Span) -> bool:
+    return span.meaning == (Kind.FILLER, "number", "") and ":" not in span.text
+
+
+def _is_plausible(rate: float) -> bool:
+    return _LOWEST <= rate <= _HIGHEST
+
+
+def _name(rates: list[float]) -> str:
+    if max(rates) < SLOW_BELOW:
+        return "Slow rate"
+    return "Fast rate" if min(rates) > FAST_ABOVE else _HEART_RATE
+
 
 STATED = "stated"
 ALTERNATIVE = "alternative"
-REJECTIONS = (NEGATED, HISTORY, COMPARISON)
-"""Rules under which a mention makes no label."""
 
-Verdict = tuple[str, float]
-"""Rule and probability."""
+
+class Verdict(NamedTuple):
+    """How certainly a concept is told, by which rule, and by which words of the statement."""
+
+    rule: str
+    probability: float
+    cue: str = ""
 
 
 class Mention(NamedTuple):
@@ -33,178 +198,113 @@ class Mention(NamedTuple):
     matched
         The line's words for it, cleaned.
     rule
-        ``stated``, a certainty of ``wording.yaml``, ``negated``, ``history`` or ``comparison``.
+        ``stated``, a certainty of ``wording.yaml``, or one of `REJECTIONS`.
     probability
-        0 for the last three.
+        0 for the rejections.
+    cue
+        The words that hedge, deny, remember or compare it; empty where it is stated.
     """
 
     concept: str
     matched: str
     rule: str
     probability: float
+    cue: str = ""
 
 
 class LineReading(NamedTuple):
-    """What a line says, and the statements in it that name no known concept."""
+    """What a line says.
+
+    Attributes
+    ----------
+    mentions
+        Concepts that it tells, denies or remembers.
+    unread
+        Statements, in small letters, that name no known concept.
+    foreign
+        Statements in another language, in small letters. Of these nothing is read.
+    n_read
+        Number of statements with a concept.
+    """
 
     mentions: tuple[Mention, ...]
     unread: tuple[str, ...]
+    foreign: tuple[str, ...] = ()
+    n_read: int = 0
 
 
 def read_line(line: str) -> LineReading:
     """Read one report line.
 
     >>> for mention in read_line("Probable atrial fibrillation with PVC(s)").mentions:
-    ...     print(*mention, sep=" | ")
+    ...     print(*mention[:4], sep=" | ")
     Atrial fibrillation | atrial fibrillation | probable | 0.7
     Premature ventricular contraction | pvc | stated | 1.0
-    >>> read_line("No evidence of infarct").mentions[0].rule
-    'negated'
+    >>> read_line("No evidence of infarct").mentions[0].cue
+    'no'
+    >>> read_line("Kein Infarkt").foreign
+    ('kein infarkt',)
     """
     lexicon, knowledge = load_lexicon(), load_knowledge()
     mentions: list[Mention] = []
     unread: list[str] = []
+    foreign: list[str] = []
+    n_read = 0
     for statement in split_statements(line):
-        found = list(_judge(lexicon.find_spans(statement), knowledge))
+        if not is_english(statement):
+            foreign.append(statement.casefold())
+            continue
+        found = list(_judge(read_rates(lexicon.find_spans(statement)), knowledge))
         mentions += found
+        n_read += bool(found)
         if not found:
-            unread.append(statement)
-    return LineReading(tuple(mentions), tuple(unread))
+            unread.append(statement.casefold())
+    return LineReading(tuple(mentions), tuple(unread), tuple(foreign), n_read)
 
 
 def _judge(spans: Sequence[Span], knowledge: Knowledge) -> Iterator[Mention]:
-    """Give each concept of a statement the weakest verdict that a cue passes on it."""
+    """Give each concept of a statement the weakest verdict that its words pass on it."""
     verdicts: dict[int, list[Verdict]] = {
-        i: [(STATED, 1.0)] for i, span in enumerate(spans) if span.kind is Kind.CONCEPT
+        i: [Verdict(STATED, 1.0)] for i, span in enumerate(spans) if span.kind is Kind.CONCEPT
     }
-    for i, span in enumerate(spans):
-        if span.kind is Kind.CUE:
-            name = span.meaning.name
-            probability = 0.0 if name in REJECTIONS else knowledge.uncertainty[name]
-            for target in _targets(spans, i):
-                verdicts[target].append((name, probability))
+    if not verdicts:
+        return
+    for target, rule, words in Scope(spans, knowledge.traits).pass_rules():
+        probability = 0.0 if rule in REJECTIONS else knowledge.uncertainty[rule]
+        verdicts[target].append(Verdict(rule, probability, words))
     pairs = _alternatives(spans)
     yield from _shared(spans, verdicts, pairs, knowledge)
-    for pair in pairs:
-        for target in pair:
-            verdicts[target].append((ALTERNATIVE, knowledge.uncertainty[ALTERNATIVE]))
+    for left, right, word in pairs:
+        for target in (left, right):
+            verdict = Verdict(ALTERNATIVE, knowledge.uncertainty[ALTERNATIVE], word)
+            verdicts[target].append(verdict)
     for i, found in verdicts.items():
         yield Mention(spans[i].meaning.name, spans[i].text, *_weakest(found))
 
 
 def _weakest(verdicts: list[Verdict]) -> Verdict:
-    return min(verdicts, key=lambda verdict: verdict[1])
+    return min(verdicts, key=lambda verdict: verdict.probability)
 
 
-def _targets(spans: Sequence[Span], cue: int) -> list[int]:
-    """Positions of the concepts that a cue speaks of."""
-    meaning = spans[cue].meaning
-    if meaning.side in ("before", "both"):
-        ahead = _look_ahead(spans, cue)
-        if ahead or meaning.side == "before":
-            return ahead
-        # "infarct, possibly acute": the hedge is about what follows, which is no finding.
-        if _speaks_of_something_else(spans, cue):
-            return []
-    return _look_back(spans, cue)
-
-
-def _look_ahead(spans: Sequence[Span], cue: int) -> list[int]:
-    """Concepts after a cue: the next one of its clause, and those tied to it."""
-    if spans[cue].meaning.name in (HISTORY, COMPARISON):
-        return [i for i in range(cue + 1, len(spans)) if spans[i].kind is Kind.CONCEPT]
-    found: list[int] = []
-    is_tied = True
-    for i in range(cue + 1, len(spans)):
-        kind = spans[i].kind
-        if _is_barrier(kind) and not _goes_on_as_list(spans, i):
-            break
-        if kind is Kind.CONCEPT:
-            if not is_tied:
-                break
-            found.append(i)
-            is_tied = False
-        elif _ties(spans[i]) or _is_barrier(kind):
-            is_tied = True
-    return found
-
-
-def _look_back(spans: Sequence[Span], cue: int) -> list[int]:
-    """Concepts before a cue: the last one, and those tied to it."""
-    found: list[int] = []
-    is_tied = True
-    for i in range(cue - 1, -1, -1):
-        kind = spans[i].kind
-        if kind is Kind.HARD_BARRIER or (kind is Kind.SOFT_BARRIER and found):
-            break
-        if kind is Kind.CONCEPT:
-            if not is_tied:
-                break
-            found.append(i)
-            is_tied = False
-        elif _ties(spans[i]):
-            is_tied = True
-    return found
-
-
-def _speaks_of_something_else(spans: Sequence[Span], cue: int) -> bool:
-    for span in spans[cue + 1 :]:
-        if _is_barrier(span.kind):
-            return False
-        if span.kind in (Kind.QUALIFIER, Kind.UNKNOWN):
-            return True
-    return False
-
-
-def _goes_on_as_list(spans: Sequence[Span], barrier: int) -> bool:
-    """Say whether a comma stands in a list that ends in "or"."""
-    if spans[barrier].text != ",":
-        return False
-    for span in spans[barrier + 1 :]:
-        if span.kind is Kind.ALTERNATIVE:
-            return True
-        if span.kind is Kind.CUE or (_is_barrier(span.kind) and span.text != ","):
-            return False
-    return False
-
-
-def _is_barrier(kind: Kind) -> bool:
-    return kind in (Kind.SOFT_BARRIER, Kind.HARD_BARRIER)
-
-
-def _ties(span: Span) -> bool:
-    return span.kind is Kind.ALTERNATIVE or span.text in ("and", "/")
-
-
-def _alternatives(spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """Pairs of concepts with an "or" between them, in one clause."""
+def _alternatives(spans: Sequence[Span]) -> list[tuple[int, int, str]]:
+    """Pairs of concepts with an "or" between them in one clause, and that word."""
     pairs = []
     for i, span in enumerate(spans):
         if span.kind is Kind.ALTERNATIVE:
-            before = _nearest(spans, range(i - 1, -1, -1))
-            after = _nearest(spans, range(i + 1, len(spans)))
+            before, after = nearest_concept(spans, i, -1), nearest_concept(spans, i, 1)
             if before is not None and after is not None:
-                pairs.append((before, after))
+                pairs.append((before, after, span.text))
     return pairs
-
-
-def _nearest(spans: Sequence[Span], positions: range) -> int | None:
-    for i in positions:
-        if _is_barrier(spans[i].kind):
-            return None
-        if spans[i].kind is Kind.CONCEPT:
-            return i
-    return None
 
 
 def _shared(
     spans: Sequence[Span],
     verdicts: dict[int, list[Verdict]],
-    pairs: list[tuple[int, int]],
+    pairs: list[tuple[int, int, str]],
     knowledge: Knowledge,
 ) -> Iterator[Mention]:
     """Tell what both alternatives imply, as certainly as the weaker of them without the other."""
-    for left, right in pairs:
+    for left, right, _ in pairs:
         verdict = _weakest(verdicts[left] + verdicts[right])
         first, second = (knowledge.implied[spans[i].meaning.name] for i in (left, right))
         text = f"{spans[left].text} or {spans[right].text}"

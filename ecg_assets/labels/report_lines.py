@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +42,16 @@ class ReportLines:
     line_index: Ints
     code: Ints
     distinct: list[DistinctLine]
+
+    def of_reports(self, is_kept: npt.NDArray[np.bool_]) -> ReportLines:
+        """Keep the lines of some reports, bool (n_reports,); the others are left without lines."""
+        kept = is_kept[self.report]
+        return replace(
+            self,
+            report=self.report[kept],
+            line_index=self.line_index[kept],
+            code=self.code[kept],
+        )
 
     @property
     def occurrences(self) -> Ints:

@@ -20,9 +20,19 @@ import pandas as pd
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.labels import upstream_worker
-from ecg_assets.labels.label_rules import is_positive
-from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS
+from ecg_assets.labels.labeler import is_positive
+from ecg_assets.labels.vocabulary import ECG_FM_LABELS
+from ecg_assets.made_with import (
+    LABEL_RULES,
+    LABEL_THRESHOLD,
+    LABEL_VOCABULARY,
+    known_facts,
+    with_facts,
+)
 from ecg_assets.sources.schema import REPORT_TEXT
+
+UPSTREAM_RULES = "ECG-FM's labeler"
+"""Stands for the rules of these labels, which are not ours."""
 
 TEXTS_PER_CALL = 20_000
 """Texts that one process labels: enough that its start is nothing, few enough for its memory."""
@@ -150,7 +160,13 @@ def label_records_upstream(
     )
     record = np.repeat(np.arange(len(table), dtype=np.int32), len(names))
     label = np.tile(np.arange(len(names), dtype=np.int32), len(table))
-    return pd.DataFrame(
+    facts = {
+        **known_facts(reports),
+        LABEL_RULES: UPSTREAM_RULES,
+        LABEL_VOCABULARY: ECG_FM_LABELS.to_json(),
+        LABEL_THRESHOLD: threshold,
+    }
+    labels = pd.DataFrame(
         {
             "record_id": pd.Categorical.from_codes(record, pd.Index(table["record_id"])),
             "label": pd.Categorical.from_codes(label, pd.Index(names)),
@@ -158,6 +174,7 @@ def label_records_upstream(
             "probability": probability,
         }
     )
+    return with_facts(labels, facts)
 
 
 def join_lines(lines: Sequence[str], joint: str) -> str:

@@ -32,8 +32,9 @@ def main(root: Path, source: Path, target: Path) -> None:
     for row in result.labels_flat.rename_axis("idx").reset_index().to_dict("records"):
         labels[row["idx"]][row["name"]] = float(row["prob"])
     patterns: list[list[str]] = [[] for _ in texts]
-    for row in result.pattern_results.to_dict("records"):
-        patterns[row["idx"]].append(str(row["pattern"]))
+    # Its rows are named by the text; their idx is the place of the pattern in it.
+    for text, pattern in result.pattern_results["pattern_str"].items():
+        patterns[text].append(str(pattern))
     target.write_text(json.dumps({"labels": labels, "patterns": patterns}), encoding="utf-8")
 
 

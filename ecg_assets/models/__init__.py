@@ -11,7 +11,7 @@ Used by finetune, pretrain, evaluation and defs. Importing this package loads no
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ecg_assets.models.checkpoint_files import (
+from ecg_assets.models.checkpoint_folder import (
     CheckpointCard,
     read_card,
     read_validation_predictions,
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
     from ecg_assets.models.ecg_fm.fairseq_import import import_fairseq
     from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
-    from ecg_assets.models.ecg_founder.file_import import import_ecg_founder
+    from ecg_assets.models.ecg_founder.file import import_ecg_founder
     from ecg_assets.models.ecg_founder.net1d import EcgFounder
-    from ecg_assets.models.ecg_lfm.file_import import import_ecg_lfm
+    from ecg_assets.models.ecg_lfm.file import import_ecg_lfm
     from ecg_assets.models.ecg_lfm.model import EcgLfm, EcgLfmForClassification
-    from ecg_assets.models.loading import load_checkpoint
+    from ecg_assets.models.load import imported_folder, load_checkpoint
     from ecg_assets.models.onnx_export import export_onnx
-    from ecg_assets.models.pretrained_folder import imported_folder
-    from ecg_assets.models.recording import predict_recording
+    from ecg_assets.models.scoring import predict_recording
 
 __all__ = [
     "CheckpointCard",
@@ -61,13 +60,13 @@ _NEEDS_TORCH = {
     "EcgLfmForClassification": "ecg_lfm.model",
     "export_fairseq": "ecg_fm.fairseq_export",
     "export_onnx": "onnx_export",
-    "import_ecg_founder": "ecg_founder.file_import",
-    "import_ecg_lfm": "ecg_lfm.file_import",
+    "import_ecg_founder": "ecg_founder.file",
+    "import_ecg_lfm": "ecg_lfm.file",
     "import_fairseq": "ecg_fm.fairseq_import",
-    "imported_folder": "pretrained_folder",
-    "load_checkpoint": "loading",
+    "imported_folder": "load",
+    "load_checkpoint": "load",
     "load_trained": "checkpoint",
-    "predict_recording": "recording",
+    "predict_recording": "scoring",
 }
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from ecg_assets.models.aggregation import aggregate_segments
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import TrainedModel
-from ecg_assets.models.device import autocast, choose_device
-from ecg_assets.models.inputs import require_channels
-from ecg_assets.models.probabilities import is_exclusive, to_probabilities
-from ecg_assets.preprocess import ShardDataset, project_channels, segment
-from ecg_assets.preprocess.shard_signals import signal_blocks
+from ecg_assets.models.device import choose_device
+from ecg_assets.models.probabilities import is_exclusive
+from ecg_assets.models.scoring import (
+    no_logits,
+    read_ahead,
+    read_block,
+    run_model,
+    score_recordings,
+)
+from ecg_assets.models.signals import require_readable
+from ecg_assets.preprocess import ShardDataset
+from ecg_assets.preprocess.blocks import SignalBlock, signal_blocks
+from ecg_assets.preprocess.shard_schema import NO_SIGNAL, TOO_SHORT
+from ecg_assets.storage import replace_file
 
 
 @dataclass(frozen=True)
@@ -28,23 +42,31 @@ class AppliedModel:
     shard
         Name of the shard.
     record_ids
-        Recordings with at least one whole segment, ``(record,)``.
+        All of them, ``(record,)``.
     n_segments
         Segments of each, int64 ``(record,)``.
+    reason
+        Why a recording has no score: ``too_short`` for a whole segment, or ``no_signal`` in any
+        lead; else empty. ``(record,)``.
     score
-        Probability of each label, aggregated by its rule, float32 ``(record, label)``.
+        Probability of each label, aggregated by its rule, float32 ``(record, label)``; NaN
+        without a score.
     embedding
-        Mean of the pooled features of a recording's segments, float32 ``(record, feature)``.
-    n_too_short
-        Recordings without a whole segment, which are left out.
+        Mean of the pooled features of a recording's segments, float32 ``(record, feature)``; NaN
+        without a score.
     """
 
     shard: str
     record_ids: list[str]
     n_segments: NDArray[np.int64]
+    reason: NDArray[np.object_]
     score: NDArray[np.float32]
     embedding: NDArray[np.float32]
-    n_too_short: int
+
+    @property
+    def is_scored(self) -> NDArray[np.bool_]:
+        """Which recordings have a score, ``(record,)``."""
+        return np.asarray(self.reason == "", np.bool_)
 
 
 def apply_to_shards(
@@ -55,7 +77,7 @@ def apply_to_shards(
     precision: str = "fp32",
     n_records: int = 256,
 ) -> Iterator[AppliedModel]:
-    """Score and embed all recordings of shards, some at a time.
+    """Score and embed all recordings of shards, some at a time; those without signal by name only.
 
     Parameters
     ----------
@@ -72,52 +94,155 @@ def apply_to_shards(
 
     Raises
     ------
+    CheckpointError
+        When the model reads other channels than its spec gives.
     SchemaError
         When a shard does not store a lead of the spec.
     """
+    require_readable(trained.input)
     place = choose_device(device)
     trained.model.to(place).eval()
-    require_channels(trained.spec, trained.model.config.n_channels)
-    with torch.inference_mode(), autocast(place, precision):
-        for shard, batch in shards.batches(trained.spec.leads, n_records=n_records):
-            yield _apply(trained, shard, pa.Table.from_batches([batch]), place)
+    batches = shards.batches(trained.spec.leads, n_records=n_records)
+    for batch in read_ahead(_read(trained, shard, signals) for shard, signals in batches):
+        yield _apply(trained, batch, place, precision)
+
+
+class _Batch(NamedTuple):
+    """Some recordings of a shard, and their segments in blocks that are alike."""
+
+    shard: str
+    signals: pa.Table
+    blocks: list[tuple[SignalBlock, NDArray[np.float32]]]
+
+
+def _read(trained: TrainedModel, shard: str, signals: pa.RecordBatch) -> _Batch:
+    table = pa.Table.from_batches([signals])
+    blocks = signal_blocks(table, trained.spec.leads)
+    return _Batch(shard, table, [(block, read_block(trained, block)) for block in blocks])
 
 
 def _apply(
-    trained: TrainedModel, shard: str, signals: pa.Table, place: torch.device
+    trained: TrainedModel, batch: _Batch, place: torch.device, precision: str
 ) -> AppliedModel:
-    spec, model = trained.spec, trained.model
-    rows, pooled, logits = [], [], []
-    for block in signal_blocks(signals, spec.leads):
-        pieces = segment(block.standardize(spec), spec)
-        if not pieces.shape[1]:
+    signals, width = batch.signals, trained.model.config.hidden_size
+    n_records = signals.num_rows
+    has_signal, n_segments = np.zeros(n_records, np.bool_), np.zeros(n_records, np.int64)
+    rows = [np.empty(0, np.int64)]
+    features, logits = [np.empty((0, width), np.float32)], [no_logits(trained)]
+    for block, segments in batch.blocks:
+        n_segments[block.rows] = segments.shape[1]
+        is_scored = has_signal[block.rows] = ~block.lacks_signal(trained.spec)
+        inputs = segments[is_scored].reshape(-1, *segments.shape[2:])
+        if not len(inputs):
             continue
-        rows.append(np.repeat(block.rows, pieces.shape[1]))
-        flat = pieces.reshape(-1, *pieces.shape[2:])
-        inputs = torch.from_numpy(project_channels(flat, model.config.n_channels)).to(place)
-        features = model.embed(inputs)
-        pooled.append(features.float().cpu().numpy())
-        logits.append(model.classify(features).float().cpu().numpy())
-    if not rows:
-        empty = np.empty((0, model.config.hidden_size), np.float32)
-        rows, pooled = [np.empty(0, np.int64)], [empty]
-        logits = [np.empty((0, len(trained.vocabulary)), np.float32)]
+        rows.append(np.repeat(block.rows[is_scored], segments.shape[1]))
+        found = run_model(trained, inputs, device=place, precision=precision)
+        features.append(found[0])
+        logits.append(found[1])
     of_segment = np.concatenate(rows)
     order = np.argsort(of_segment, kind="stable")
-    kept, record_index, n_segments = np.unique(
-        of_segment[order], return_inverse=True, return_counts=True
-    )
-    probability = to_probabilities(
-        np.concatenate(logits)[order], exclusive=is_exclusive(model.config)
-    )
-    features_of_segment = np.concatenate(pooled)[order]
-    embedding = np.zeros((len(kept), features_of_segment.shape[1]), np.float64)
-    np.add.at(embedding, record_index, features_of_segment)
+    reason = np.where(n_segments == 0, TOO_SHORT, np.where(has_signal, "", NO_SIGNAL))
     return AppliedModel(
-        shard,
-        signals["record_id"].take(pa.array(kept)).to_pylist(),
-        n_segments.astype(np.int64),
-        aggregate_segments(probability, record_index, trained.vocabulary),
-        (embedding / n_segments[:, None]).astype(np.float32),
-        signals.num_rows - len(kept),
+        batch.shard,
+        signals["record_id"].to_pylist(),
+        n_segments,
+        reason.astype(object),
+        *_of_records(
+            trained,
+            of_segment[order],
+            np.concatenate(features)[order],
+            np.concatenate(logits)[order],
+            n_records,
+        ),
     )
+
+
+def _of_records(
+    trained: TrainedModel,
+    of_segment: NDArray[np.int64],
+    features: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    n_records: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scores and mean features of recordings from those of segments; NaN where there is none."""
+    scored, record_index, count = np.unique(of_segment, return_inverse=True, return_counts=True)
+    score = np.full((n_records, logits.shape[1]), np.nan, np.float32)
+    exclusive = is_exclusive(trained.model.config)
+    score[scored] = score_recordings(logits, record_index, trained.vocabulary, exclusive=exclusive)
+    total = np.zeros((len(scored), features.shape[1]), np.float64)
+    np.add.at(total, record_index, features)
+    embedding = np.full((n_records, features.shape[1]), np.nan, np.float32)
+    embedding[scored] = total / count[:, np.newaxis]
+    return score, embedding
+
+
+# Embeddings and scores of recordings at rest, written as they come.
+
+
+def write_applied(
+    batches: Iterable[AppliedModel],
+    vocabulary: LabelVocabulary,
+    embeddings: Path,
+    scores: Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Counter[str]:
+    """Write two Parquet files with a row a recording, in the order of the shards.
+
+    Both have ``record_id``, ``shard``, ``n_segments`` and ``reason``. `embeddings` has
+    ``embedding``, a list of float32; `scores` a float32 column for each label by its name. These
+    are empty where ``reason`` says why, and it is empty elsewhere.
+
+    Parameters
+    ----------
+    batches
+        As `apply_to_shards` gives them.
+    vocabulary
+        The model's labels.
+    embeddings, scores
+        Where to write.
+    progress
+        Called with the recordings done.
+
+    Returns
+    -------
+    Counter
+        Recordings by ``reason``: those with a score under the empty one.
+    """
+    embedding = [("embedding", pa.list_(pa.float32()))]
+    labels = [(name, pa.float32()) for name in vocabulary.names]
+    counts: Counter[str] = Counter()
+    with ExitStack() as files:
+        to_embeddings, to_scores = (
+            files.enter_context(
+                pq.ParquetWriter(files.enter_context(replace_file(path)), pa.schema(_COMMON + more))
+            )
+            for path, more in ((embeddings, embedding), (scores, labels))
+        )
+        for batch in batches:
+            is_empty = ~batch.is_scored
+            vectors = pa.array(list(batch.embedding), pa.list_(pa.float32()), mask=is_empty)
+            columns = [pa.array(column, mask=is_empty) for column in batch.score.T]
+            _write(to_embeddings, batch, [vectors])
+            _write(to_scores, batch, columns)
+            counts.update(batch.reason.tolist())
+            if progress:
+                progress(counts.total())
+    return counts
+
+
+_COMMON = [
+    ("record_id", pa.string()),
+    ("shard", pa.string()),
+    ("n_segments", pa.int32()),
+    ("reason", pa.string()),
+]
+
+
+def _write(writer: pq.ParquetWriter, batch: AppliedModel, columns: list[pa.Array]) -> None:
+    """Write the columns of recordings after those that both files have."""
+    reasons = [reason or None for reason in batch.reason]
+    shards = [batch.shard] * len(batch.record_ids)
+    common = (batch.record_ids, shards, batch.n_segments, reasons)
+    arrays = [pa.array(values, kind) for values, (_, kind) in zip(common, _COMMON, strict=True)]
+    writer.write_batch(pa.record_batch([*arrays, *columns], schema=writer.schema))

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+import torch
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
-from ecg_assets.models.checkpoint_files import (
+from ecg_assets.labels.vocabulary import LabelVocabulary
+from ecg_assets.models.checkpoint_folder import (
     CONFIG,
     LABEL_VOCABULARY,
     SIGNAL_SPEC,
-    WEIGHTS,
     read_card,
+    read_json,
 )
 from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.families import FAMILIES, find_family
+from ecg_assets.models.families import FAMILIES, family_of, find_family
+from ecg_assets.models.signals import ModelInput, require_readable
+from ecg_assets.models.weights import load_folder_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
-Model = TypeVar("Model", bound=nn.Module)
+MOST_SIZE = 1 << 20
+"""Of a number in config.json; of the models here, none has one above 4096."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,12 @@ class TrainedModel:
     vocabulary: LabelVocabulary
     folder: Path | None = None
 
+    @property
+    def input(self) -> ModelInput:
+        """What it reads."""
+        where = f"checkpoint {self.folder}" if self.folder else "the model"
+        return ModelInput(family_of(self.model), self.model.config.n_channels, self.spec, where)
+
 
 def save_trained(
     folder: Path, model: EcgClassifier, spec: SignalSpec, vocabulary: LabelVocabulary
@@ -56,7 +63,8 @@ def save_trained(
     It is not atomic: write inside `ecg_assets.storage.replace_folder`.
     """
     require_labels(model.config, vocabulary, where="the model to save")
-    require_channels(model.config, spec, where="the model to save")
+    family = family_of(model)
+    require_readable(ModelInput(family, model.config.n_channels, spec, "the model to save"))
     save_model(folder, model, spec, vocabulary)
 
 
@@ -86,41 +94,30 @@ def load_trained(folder: str | Path) -> TrainedModel:
     ------
     CheckpointError
         When files are missing or unreadable, the checkpoint is of another kind of model,
-        or its head is not as wide as its vocabulary.
+        its head is not as wide as its vocabulary, or it reads other channels than its signal
+        spec gives.
     """
     folder = Path(folder)
     card = read_card(folder)
     config = read_config(folder)
     require_labels(config, card.vocabulary, where=f"checkpoint {folder}")
-    require_channels(config, card.spec, where=f"checkpoint {folder}")
-    classifier = FAMILIES[config.model_type].classifier_class
-    model = load_weights(classifier(config), read_weights(folder), where=str(folder))
+    family = FAMILIES[config.model_type]
+    require_readable(ModelInput(family, config.n_channels, card.spec, f"checkpoint {folder}"))
+    model = load_folder_weights(partial(family.classifier_class, config), folder, card.spec)
     return TrainedModel(model, card.spec, card.vocabulary, folder)
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read a checkpoint folder's weights by name."""
-    try:
-        weights: dict[str, Tensor] = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
+def require_probabilities(trained: TrainedModel) -> None:
+    """Raise `CheckpointError` unless a model's logits of one segment are finite."""
+    n_channels, n_samples = trained.model.config.n_channels, trained.spec.segment_samples
+    signal = torch.linspace(-1, 1, n_samples).sin().expand(1, n_channels, n_samples)
+    with torch.inference_mode():
+        logits = trained.model(signal).logits
+    if not logits.isfinite().all():
         raise CheckpointError(
-            f"Checkpoint {folder}: cannot read {WEIGHTS} ({error}). "
-            "Remove the folder and train or import it again."
-        ) from error
-    return weights
-
-
-def load_weights(model: Model, weights: Mapping[str, Tensor], *, where: str) -> Model:
-    """Put weights into a model and set it to evaluation; every one must be there and fit."""
-    try:
-        model.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"Checkpoint {where}: the weights do not fit its configuration: {error}. "
-            "Get the original, or train or import it again."
-        ) from error
-    model.eval()
-    return model
+            f"Checkpoint {trained.folder}: its logits of a smooth signal are {logits.tolist()}. "
+            f"Its weights or its {CONFIG} are damaged; get the original, or train it again."
+        )
 
 
 def read_config(folder: Path) -> Any:
@@ -131,20 +128,40 @@ def read_config(folder: Path) -> Any:
     CheckpointError
         When it is of no family.
     """
-    try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        kind = values.get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"Checkpoint {folder}: cannot read {CONFIG} ({error}). Train or import it again."
-        ) from error
+    values = read_json(folder / CONFIG)
+    kind = values.get("model_type")
     family = find_family(kind)
     if family is None:
         raise CheckpointError(
             f"Checkpoint {folder} is of model_type {kind!r}; only {', '.join(FAMILIES)} can be "
             "loaded. Was it written by another program?"
         )
-    return family.config_class.from_dict(values)
+    if large := find_large_numbers(values):
+        raise CheckpointError(
+            f"Checkpoint {folder}: {CONFIG} asks for {large}; no size of a model is above "
+            f"{MOST_SIZE:,}. Get the original, or train or import it again."
+        )
+    try:
+        return family.config_class.from_dict(values)
+    except Exception as error:  # Of a damaged one, transformers raises nearly anything.
+        raise CheckpointError(
+            f"Checkpoint {folder}: {CONFIG} is no configuration of {family.title} "
+            f"({type(error).__name__}: {str(error)[:500]}). Get the original, or train or import "
+            "it again."
+        ) from error
+
+
+def find_large_numbers(value: Any) -> list[float]:
+    """Find numbers in a JSON value that are no size of a model: lists are made so long.
+
+    >>> find_large_numbers({"num_labels": 10**9, "conv_dim": [512, 512]})
+    [1000000000]
+    """
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return [number for part in parts for number in find_large_numbers(part)]
+    is_large = isinstance(value, int | float) and not abs(value) <= MOST_SIZE
+    return [value] if is_large else []
 
 
 def require_labels(config: Any, vocabulary: LabelVocabulary, *, where: str) -> None:
@@ -153,16 +170,6 @@ def require_labels(config: Any, vocabulary: LabelVocabulary, *, where: str) -> N
         raise CheckpointError(
             f"The head of {where} has {config.num_labels} outputs, its vocabulary "
             f"{len(vocabulary)} labels. They belong to different models; train or import it again."
-        )
-
-
-def require_channels(config: Any, spec: SignalSpec, *, where: str) -> None:
-    """Raise `CheckpointError` unless the first convolution reads what the spec gives."""
-    if not spec.can_give(config.n_channels):
-        raise CheckpointError(
-            f"The first convolution of {where} reads {config.n_channels} channels, its signal "
-            f"spec gives {spec.describe_channels()} (leads {spec.leads}). "
-            "They belong to different models; train or import it again."
         )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
+from ecg_assets.models.imported import PRETRAINED
 
 PROJECTION = (
     "encoder.feature_projection.projection.weight",
@@ -50,6 +52,41 @@ class MappedWeights:
     names: dict[str, str]
     dropped: dict[str, Tensor]
     unused: dict[str, Tensor] = field(default_factory=dict)
+
+    def report(self, writer: str, assumed: Sequence[str], *, is_finetuned: bool) -> dict[str, Any]:
+        """Say what became of each weight, as import_report.json has it."""
+        reasons = (
+            (self.dropped, "only pre-training uses it"),
+            (self.unused, f"{writer} carries it and never uses it"),
+        )
+        return {
+            "writer": writer,
+            "kind": "fine-tuned" if is_finetuned else PRETRAINED,
+            "assumed": list(assumed),
+            "mapped": [
+                {"from": theirs, "to": ours, "shape": list(self.weights[ours].shape)}
+                for theirs, ours in self.names.items()
+            ],
+            "dropped": [
+                {"from": name, "shape": list(tensor.shape), "reason": reason}
+                for weights, reason in reasons
+                for name, tensor in weights.items()
+            ],
+        }
+
+
+def is_classifier(names: Iterable[str]) -> bool:
+    """Tell by the names of its weights whether a model has a head; else it is for pre-training."""
+    return any(name.startswith(("encoder.encoder.", "proj.")) for name in names)
+
+
+def count_modules(names: Container[str], template: str) -> int:
+    """Count modules by the name of a weight of each, with ``{}`` for its number from 0.
+
+    >>> count_modules({"layers.0.fc.weight", "layers.1.fc.weight"}, "layers.{}.fc.weight")
+    2
+    """
+    return next(n for n in count() if template.format(n) not in names)
 
 
 def front_names(config: Any) -> Iterator[tuple[str, str]]:

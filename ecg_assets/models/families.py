@@ -11,10 +11,10 @@ from typing import Any
 
 from ecg_assets.entry_points import load_entry_points
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.ecg_fm.family import ECG_FM
+from ecg_assets.models.ecg_fm.sizes import ECG_FM
 from ecg_assets.models.ecg_founder.family import ECG_FOUNDER
 from ecg_assets.models.ecg_lfm.family import ECG_LFM
-from ecg_assets.models.model_family import ModelFamily
+from ecg_assets.models.family import ModelFamily
 
 GROUP = "ecg_assets.models"
 """Group of the entry points."""

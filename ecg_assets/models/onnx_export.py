@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from ecg_assets.errors import CheckpointError, SettingsError
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint import TrainedModel, load_trained
-from ecg_assets.models.checkpoint_files import WEIGHTS
+from ecg_assets.models.checkpoint_folder import WEIGHTS
 from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.probabilities import is_exclusive
+from ecg_assets.models.probabilities import is_exclusive, to_probabilities
+from ecg_assets.models.scoring import score_segments
 from ecg_assets.storage import replace_file
 
 INPUT, OUTPUT = "signal", "probability"
@@ -75,7 +76,7 @@ def export_onnx(folder: str | Path, path: str | Path) -> None:
     program.model.metadata_props.update(_metadata(trained, Path(folder)))
     with replace_file(Path(path)) as temporary:
         program.save(temporary, external_data=False)
-        _require_same_outputs(module, temporary, n_channels, n_samples)
+        _require_same_outputs(trained, temporary)
 
 
 def _require_packages() -> None:
@@ -109,11 +110,11 @@ def _forget_sources(model: Any) -> None:
             value.metadata_props.clear()
 
 
-def _require_same_outputs(module: nn.Module, path: Path, n_channels: int, n_samples: int) -> None:
-    random = np.random.default_rng(0)
-    signal = random.standard_normal((_N_CHECKED, n_channels, n_samples), np.float32)
-    with torch.inference_mode():
-        expected: NDArray[np.float32] = module(torch.from_numpy(signal)).numpy()
+def _require_same_outputs(trained: TrainedModel, path: Path) -> None:
+    shape = (_N_CHECKED, trained.model.config.n_channels, trained.spec.segment_samples)
+    signal = np.random.default_rng(0).standard_normal(shape, np.float32)
+    logits = score_segments(trained, [signal], device="cpu")
+    expected = to_probabilities(logits, exclusive=is_exclusive(trained.model.config))
     difference = float(np.abs(run_onnx(path, signal) - expected).max())
     if not difference <= _TOLERANCE:
         raise CheckpointError(

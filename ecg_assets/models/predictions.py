@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest
 from ecg_assets.errors import SchemaError
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.labels.vocabulary import LabelVocabulary
+from ecg_assets.made_with import Facts, read_facts, write_facts
 
 _METADATA_KEY = b"label_vocabulary"
 _P = TypeVar("_P", bound="Predictions")
@@ -33,6 +34,8 @@ class Predictions:
         0 or 1, uint8 ``(n, label)``.
     score
         Probabilities from 0 to 1, float32 ``(n, label)``; never NaN.
+    made_with
+        What recordings, labels and split were made with, by value.
     """
 
     record_ids: NDArray[np.str_]
@@ -40,6 +43,7 @@ class Predictions:
     vocabulary: LabelVocabulary
     target: NDArray[np.uint8]
     score: NDArray[np.float32]
+    made_with: Facts = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.record_ids), len(self.vocabulary))
@@ -72,12 +76,13 @@ class Predictions:
             vocabulary=manifest.vocabulary,
             target=manifest.targets[rows],
             score=score,
+            made_with=manifest.made_with,
         )
 
     def to_table(self) -> pa.Table:
         """Columns ``record_id, subject_id, score/<label> …, target/<label> …``.
 
-        The vocabulary is JSON in the schema's metadata.
+        The vocabulary, and what it was made with, are JSON in the schema's metadata.
         """
         names = self.vocabulary.names
         columns: dict[str, Any] = {
@@ -87,7 +92,8 @@ class Predictions:
             **{f"target/{name}": self.target[:, i] for i, name in enumerate(names)},
         }
         vocabulary = json.dumps(self.vocabulary.to_json(), ensure_ascii=False)
-        return pa.table(columns).replace_schema_metadata({_METADATA_KEY: vocabulary})
+        table = pa.table(columns).replace_schema_metadata({_METADATA_KEY: vocabulary})
+        return table.cast(write_facts(table.schema, self.made_with))
 
     @classmethod
     def from_table(cls: type[_P], table: pa.Table) -> _P:
@@ -111,6 +117,7 @@ class Predictions:
             vocabulary=vocabulary,
             target=_matrix(table, "target", vocabulary.names, np.dtype(np.uint8)),
             score=_matrix(table, "score", vocabulary.names, np.dtype(np.float32)),
+            made_with=read_facts(table.schema) or {},
         )
 
 

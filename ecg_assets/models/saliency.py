@@ -9,13 +9,18 @@ import math
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecg_assets.errors import SettingsError
+from ecg_assets.errors import SchemaError, SettingsError
+from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.families import family_of
+from ecg_assets.models.scoring import read_block, require_signal
+from ecg_assets.models.signals import require_readable
+from ecg_assets.preprocess.blocks import signal_blocks
 
 METHODS = ("integrated-gradients", "attention")
 
@@ -123,3 +128,51 @@ def _attention(module: Any, hidden: Tensor) -> Tensor:
     )
     scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
     return cast(Tensor, scores.softmax(dim=-1).mean(dim=0))
+
+
+# Saliency of stored recordings, segment by segment.
+
+
+def explain_recordings(
+    trained: TrainedModel, signals: pa.Table, label: int, method: str
+) -> list[NDArray[np.float32]]:
+    """Weigh the samples of recordings, each segment by itself.
+
+    Parameters
+    ----------
+    trained
+        The model, with the signal spec of its input.
+    signals
+        Table as `shard_schema` declares, with the leads of the spec.
+    label, method
+        As `saliency` takes them.
+
+    Returns
+    -------
+    list
+        For each row of the table, float32 ``(sample,)`` at the spec's sample rate, as long
+        as its whole segments together.
+
+    Raises
+    ------
+    BadRecord
+        When a recording holds no signal.
+    CheckpointError
+        When the model reads other channels than its spec gives.
+    SchemaError
+        When a recording is shorter than a segment.
+    """
+    require_readable(trained.input)
+    weights: dict[int, NDArray[np.float32]] = {}
+    for block in signal_blocks(signals, trained.spec.leads):
+        require_signal([signals["record_id"][row].as_py() for row in block.rows], block, trained)
+        for row, segments in zip(block.rows.tolist(), read_block(trained, block), strict=True):
+            if not len(segments):
+                raise SchemaError(
+                    f"{signals['record_id'][row].as_py()} is shorter than a segment of "
+                    f"{trained.spec.segment_s} s; choose another recording."
+                )
+            weights[row] = np.concatenate(
+                [saliency(trained.model, one, label, method) for one in segments]
+            )
+    return [weights[row] for row in range(signals.num_rows)]

@@ -82,7 +82,7 @@ class TokenEncoder(nn.Module):
             Token features ``[batch, token, feature]``, and True where a token is padding
             ``[batch, token]``; None without `lengths`.
         """
-        self.require_channels(input_values)
+        self.require_shape(input_values)
         padded = None
         if lengths is not None:
             padded = self.find_padded_tokens(lengths, input_values.shape[-1])
@@ -108,7 +108,7 @@ class TokenEncoder(nn.Module):
         position = torch.arange(n_tokens, device=lengths.device)
         return cast(Tensor, position[None, :] >= kept[:, None])
 
-    def require_channels(self, input_values: Tensor) -> None:
+    def require_shape(self, input_values: Tensor) -> None:
         """Raise ValueError unless the signals have the channels that the model reads."""
         if input_values.ndim != 3 or input_values.shape[1] != self.config.n_channels:
             raise ValueError(
@@ -189,3 +189,6 @@ def pool_tokens(hidden: Tensor, padded: Tensor | None) -> Tensor:
         return hidden.mean(dim=1)
     kept = (~padded)[:, :, None].to(hidden.dtype)
     return (hidden * kept).sum(dim=1) / kept.sum(dim=1)
+
+
+# Fold the first convolution over one lead repeated N times into one input channel, and back.

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
+from ecg_assets.models.checkpoint_folder import require_readable_size
 
 _scalar: Any = np._core.multiarray.scalar  # type: ignore[attr-defined]
 _array: Any = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
 
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+
 _NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
+
+_MOST_STEPS, _MOST_PICKLE_BYTES = 1 << 22, 1 << 28
+"""Of the pickle that names a file's tensors and holds settings, counters, scores of an epoch."""
+
+_MOST_VALUES = 1 << 19
+"""Of what comes out of it, each counted as often as it is referred to."""
 
 # What the metrics of a fine-tuned checkpoint need: numbers and arrays of numpy, under the
 # names of numpy 1 and 2. Each only holds values.
@@ -28,7 +40,7 @@ _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_array, "numpy._core.multiarray._reconstruct"),
     np.ndarray,
     np.dtype,
-    *(type(np.dtype(kind)) for kind in _NUMBERS),
+    *(type(np.dtype(kind)) for kind in (*_NUMBERS, "U1", "S1")),
 ]
 
 
@@ -47,12 +59,42 @@ def read_torch_file(path: Path) -> Any:
         When the file is missing, cut off, or was not written by torch.save.
     """
     _require_torch_zip(path)
-    return _load(path)
+    content = _load(path)
+    _require_bounded_content(content, path)
+    return without_wrappers(content)
+
+
+def without_wrappers(content: Any) -> Any:
+    """Take the name of a wrapper off the weights, in the content or one level below.
+
+    `torch.nn.DataParallel`, `torch.compile` and a module that holds a model as ``model`` put
+    their name before that of every weight.
+
+    >>> without_wrappers({"state_dict": {"module.a": torch.zeros(1), "module.b": torch.ones(1)}})
+    {'state_dict': {'a': tensor([0.]), 'b': tensor([1.])}}
+    """
+    if not isinstance(content, dict):
+        return content
+    if any(isinstance(value, Tensor) for value in content.values()):
+        return _without_wrapper(content)
+    return {
+        key: _without_wrapper(value) if isinstance(value, dict) else value
+        for key, value in content.items()
+    }
+
+
+def _without_wrapper(weights: dict[Any, Any]) -> dict[Any, Any]:
+    for wrapper in _WRAPPERS:
+        if weights and all(isinstance(k, str) and k.startswith(wrapper) for k in weights):
+            plain = {name.removeprefix(wrapper): value for name, value in weights.items()}
+            return _without_wrapper(plain)
+    return weights
 
 
 def _require_torch_zip(path: Path) -> None:
     if not path.is_file():
         raise CheckpointError(f"No checkpoint file at {path}. Check the path.")
+    require_readable_size(path)
     with path.open("rb") as file:
         starts_as_zip = file.read(2) == b"PK"
     if not starts_as_zip:
@@ -63,6 +105,7 @@ def _require_torch_zip(path: Path) -> None:
         )
     try:
         with zipfile.ZipFile(path) as archive:
+            _require_bounded_archive(archive, path)
             names, damaged = archive.namelist(), archive.testzip()
     # A damaged directory also asks for unknown methods or names that are no text.
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
@@ -82,6 +125,70 @@ def _require_torch_zip(path: Path) -> None:
         )
 
 
+def _require_bounded_archive(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse what unpacks to more than the file has, or to more objects than a checkpoint holds."""
+    entries = archive.infolist()
+    packed = [one.filename for one in entries if one.compress_type != zipfile.ZIP_STORED]
+    n_bytes = sum(entry.file_size for entry in entries)
+    if packed or n_bytes > path.stat().st_size:
+        found = f"{packed[0][:80]!r} is packed" if packed else f"it unpacks to {n_bytes} bytes"
+        raise CheckpointError(
+            f"{path} was not written by torch.save, which stores without compression: {found}. "
+            "Give the file as the training wrote it."
+        )
+    for entry in entries:
+        if entry.filename.endswith("/data.pkl"):
+            _require_few_objects(entry, archive, path)
+
+
+def _require_few_objects(entry: zipfile.ZipInfo, archive: zipfile.ZipFile, path: Path) -> None:
+    n_steps = _MOST_STEPS + 1
+    if entry.file_size <= _MOST_PICKLE_BYTES:
+        steps = pickletools.genops(archive.read(entry))
+        n_steps = sum(1 for _ in islice(steps, _MOST_STEPS + 1))
+    if n_steps > _MOST_STEPS:
+        raise CheckpointError(
+            f"{path} holds more objects beside its tensors ({entry.file_size} bytes of pickle) "
+            "than any checkpoint does. Give the file as the training wrote it."
+        )
+
+
+def _require_bounded_content(content: Any, path: Path) -> None:
+    """Refuse tensors of more numbers than are stored, and values that grow when written out.
+
+    Both are made of references: a view of one number may say that it has a billion, and ten lists
+    of ten times the list before hold ten billion values.
+    """
+    left: list[Any] = [content]
+    n_seen = n_bytes = 0
+    while left:
+        value, n_seen = left.pop(), n_seen + 1
+        if isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            left += value
+        elif isinstance(value, np.ndarray):
+            n_bytes += value.nbytes
+        elif isinstance(value, Tensor):
+            n_bytes += _bytes_of(value, path)
+        if n_seen + len(left) > _MOST_VALUES or n_bytes > 4 * path.stat().st_size:
+            raise CheckpointError(
+                f"{path} holds the same values many times over, more than it has bytes for. Give "
+                "the file as the training wrote it."
+            )
+
+
+def _bytes_of(tensor: Tensor, path: Path) -> int:
+    is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    n_bytes = tensor.numel() * tensor.element_size()
+    if not is_plain or tensor.is_quantized or n_bytes > tensor.untyped_storage().nbytes():
+        raise CheckpointError(
+            f"{path} holds a tensor {list(tensor.shape)} that is not stored number by number "
+            f"({tensor.layout}, {tensor.device}). Give the file as the training wrote it."
+        )
+    return n_bytes
+
+
 def _load(path: Path) -> Any:
     with safe_globals(_ALLOWED):
         try:
@@ -89,8 +196,9 @@ def _load(path: Path) -> Any:
             if not asked_for:
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError as error:
-            # Only the first line: the others advise to load the file all the same.
-            raise _unsafe(path, str(error).strip().split("\n")[0]) from error
+            # What is said after its advice, which is to load the file all the same.
+            reason = str(error).partition("WeightsUnpickler error:")[2].strip().split("\n")[0]
+            raise _unsafe(path, reason or "its pickle asks for more") from error
         except Exception as error:  # A damaged pickle raises nearly anything.
             raise CheckpointError(
                 f"{path} cannot be read as a torch checkpoint ({_short(error)}). It is damaged "

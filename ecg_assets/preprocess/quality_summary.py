@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 
-from ecg_assets.figures import to_png
-from ecg_assets.preprocess.shard_dataset import ShardDataset
-from ecg_assets.preprocess.signal_quality import CLASSES
+from ecg_assets.figures import SERIES, make_figure, to_png
+from ecg_assets.preprocess.quality import CLASSES
+from ecg_assets.preprocess.shard_store import ShardDataset
 from ecg_assets.tables import Column, TableSchema
 
 SIGNAL_QUALITY = TableSchema(
@@ -28,18 +27,23 @@ SIGNAL_QUALITY = TableSchema(
         Column("limb_fault", pa.int64(), "recordings whose limb leads do not fit each other"),
         Column("unacceptable", pa.int64(), "recordings that NeuroKit2 calls unacceptable"),
         Column("judged", pa.int64(), "recordings that NeuroKit2 judged"),
-        Column("median_std_mv", pa.float64(), "median of the leads' standard deviation in mV"),
+        Column(
+            "median_std_mv",
+            pa.float64(),
+            "median of the leads' standard deviation in mV; empty where nothing could be read",
+            nullable=True,
+        ),
     ),
 )
 
-_FAULTS = {
-    "rejected": "#7b2d26",
-    "flat_lead": "#c8553d",
-    "missing_samples": "#e0a458",
-    "clipped_samples": "#588b8b",
-    "limb_fault": "#1a6fb5",
-    "unacceptable": "#6b4e9b",
-}
+_FAULTS = (
+    "rejected",
+    "flat_lead",
+    "missing_samples",
+    "clipped_samples",
+    "limb_fault",
+    "unacceptable",
+)
 
 
 def summarize_quality(shards: ShardDataset, rejects: Mapping[str, Path]) -> pd.DataFrame:
@@ -66,9 +70,10 @@ def summarize_quality(shards: ShardDataset, rejects: Mapping[str, Path]) -> pd.D
 def draw_quality(summary: pd.DataFrame) -> bytes:
     """Draw the share of recordings with each fault, a row a shard."""
     total = (summary["records"] + summary["rejected"]).clip(lower=1)
-    shown = {name: color for name, color in _FAULTS.items() if summary[name].any()}
-    figure = Figure(figsize=(9, 0.22 * len(summary) + 1.6), layout="constrained")
-    axes = figure.subplots()
+    shown = {
+        name: color for name, color in zip(_FAULTS, SERIES, strict=False) if summary[name].any()
+    }
+    figure, [[axes]] = make_figure(9, 0.22 * len(summary) + 1.6)
     places = np.arange(len(summary))
     for number, (name, color) in enumerate(shown.items()):
         height = 0.8 / len(shown)
@@ -82,7 +87,6 @@ def draw_quality(summary: pd.DataFrame) -> bytes:
     axes.set_yticks(places, summary["shard"], fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="recordings, %", xlim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
     if shown:
         axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -16,11 +17,83 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecg_assets.errors import BadRecord, SchemaError
-from ecg_assets.preprocess.lead_statistics import LeadStatistics, measure_leads
-from ecg_assets.preprocess.limb_leads import measure_limb_leads
+from ecg_assets.lineage import fingerprint_json
+from ecg_assets.made_with import (
+    SHARD_RECORDS,
+    SIGNAL_QUALITY,
+    SOURCE,
+    SOURCE_SETTINGS,
+    STORED_LEADS,
+    known_facts,
+    write_facts,
+)
+from ecg_assets.preprocess.lead_statistics import LeadStatistics, measure_leads, measure_limb_leads
+from ecg_assets.preprocess.quality import judge_quality, require_quality_method
 from ecg_assets.preprocess.shard_schema import REJECTS, SAMPLES, shard_schema
-from ecg_assets.preprocess.signal_quality import judge_quality, require_quality_method
-from ecg_assets.preprocess.stored_record import StoredRecord, read_stored_record
+from ecg_assets.sources import Record, read_recording
+from ecg_assets.sources.file_limits import MOST_SAMPLES, SAMPLE_RATES_HZ
+
+# One recording as a shard can store it.
+
+
+_INT32 = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """Stored integers of a recording's leads.
+
+    Attributes
+    ----------
+    signal
+        int16 ``(lead, sample)``; a missing sample is -32768.
+    gain, baseline
+        ADC units in one mV, and at 0 mV, ``(lead,)``.
+    sample_rate_hz
+        Sample rate as recorded.
+    """
+
+    signal: NDArray[np.int16]
+    gain: NDArray[np.float64]
+    baseline: NDArray[np.int64]
+    sample_rate_hz: float
+
+
+def read_stored_record(path: str, root: Path, leads: tuple[str, ...]) -> StoredRecord:
+    """Read the named leads of a recording, in this order.
+
+    Raises
+    ------
+    BadRecord
+        When it cannot be read, or not be stored without loss.
+    """
+    record = read_recording(root / path, leads, root=root)
+    _require_storable(record)
+    signal = record.signal.astype(np.int16, copy=False)
+    return StoredRecord(signal, record.gain, record.baseline, record.sample_rate)
+
+
+def _require_storable(record: Record) -> None:
+    """Refuse what a shard, or standardizing (a negative gain flips a lead), would spoil."""
+    n_samples = record.signal.shape[1]
+    if not 0 < n_samples <= MOST_SAMPLES:
+        raise BadRecord("bad_length", f"{n_samples} samples; allowed are 1 to {MOST_SAMPLES}")
+    if record.signal.dtype != np.int16:
+        present = record.signal[record.signal != np.iinfo(record.signal.dtype).min]
+        raise BadRecord(
+            "samples_exceed_int16", f"samples run from {present.min()} to {present.max()}"
+        )
+    low, high = SAMPLE_RATES_HZ
+    if not low <= record.sample_rate <= high:
+        raise BadRecord(
+            "bad_sample_rate",
+            f"{record.sample_rate:g} Hz; an ECG has {low:g} to {high:g} samples a second",
+        )
+    if not all(0 < gain < math.inf for gain in record.gain.tolist()):
+        raise BadRecord("bad_gain", f"gains are {record.gain.tolist()}; each must be above 0")
+    if any(abs(baseline) > _INT32.max for baseline in record.baseline.tolist()):
+        raise BadRecord("bad_baseline", f"baselines are {record.baseline.tolist()}")
+
 
 RECORDS_PER_GROUP = 256
 """Recordings that a worker reads at a time, and in one row group of a shard's file."""
@@ -94,10 +167,28 @@ def preprocess_shard(
         rejects += bad
         if progress:
             progress(min(number * RECORDS_PER_GROUP, len(rows)), len(rows))
+    facts = {
+        **_facts_of_shard(records),
+        STORED_LEADS: list(leads),
+        SIGNAL_QUALITY: quality,
+    }
     return ShardTables(
-        pa.Table.from_batches(batches, schema=shard_schema(leads).arrow),
+        pa.Table.from_batches(batches, schema=write_facts(shard_schema(leads).arrow, facts)),
         pd.DataFrame(rejects, columns=[column.name for column in REJECTS.columns], dtype=str),
     )
+
+
+def _facts_of_shard(records: pd.DataFrame) -> dict[str, Any]:
+    """Say of which source and recordings a shard is; other recordings do not make it another."""
+    known = known_facts(records)
+    facts = {name: known[name] for name in (SOURCE, SOURCE_SETTINGS) if name in known}
+    return {**facts, SHARD_RECORDS: fingerprint_records(records)} if facts else {}
+
+
+def fingerprint_records(records: pd.DataFrame) -> str:
+    """Fingerprint of which recordings a shard is made of: their names and files."""
+    ordered = records.sort_values("record_id")
+    return fingerprint_json([ordered["record_id"].tolist(), ordered["path"].tolist()])
 
 
 def _read_group(
@@ -120,6 +211,8 @@ def _try_to_read(path: str, root: Path, leads: tuple[str, ...]) -> StoredRecord 
         return read_stored_record(path, root, leads)
     except BadRecord as error:
         return error
+    except MemoryError:
+        return BadRecord("unreadable", "there is not enough memory on this machine to read it")
 
 
 def _to_batch(

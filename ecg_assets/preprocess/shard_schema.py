@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from ecg_assets.preprocess.lead_statistics import MIN_PLATEAU_SAMPLES
-from ecg_assets.preprocess.limb_leads import SUSPICIOUS_MV
+from ecg_assets.preprocess.lead_statistics import MIN_PLATEAU_SAMPLES, SUSPICIOUS_MV
 from ecg_assets.sources import MISSING
 from ecg_assets.tables import Column, TableSchema
 
@@ -63,6 +62,10 @@ REJECTS = TableSchema(
         Column("detail", pa.string(), "what was found in this recording"),
     ),
 )
+
+
+NO_SIGNAL, TOO_SHORT = "no_signal", "too_short"
+"""Why a stored recording has no score: all leads are flat, or it has no whole segment."""
 
 
 def lead_columns(lead: str) -> tuple[Column, ...]:

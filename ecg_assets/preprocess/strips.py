@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from ecg_assets.figures import INK, to_png
-from ecg_assets.sources import MISSING
+from ecg_assets.figures import INK, make_figure, to_png
 
-
-def lead_in_mv(signals: pa.Table, row: int, lead: str) -> tuple[NDArray[np.float32], float]:
-    """Read one lead of a shard's table in mV, ``(sample,)`` with NaN where missing, and its rate.
-
-    Parameters
-    ----------
-    signals
-        Table as `shard_schema` declares.
-    row
-        Row of the recording.
-    lead
-        Name of a lead that is stored.
-    """
-    samples = signals[f"lead_{lead}"][row].values.to_numpy()
-    gain, baseline = signals[f"gain_{lead}"][row].as_py(), signals[f"baseline_{lead}"][row].as_py()
-    signal = (samples.astype(np.float64) - baseline) / gain
-    signal[samples == MISSING] = np.nan
-    return signal.astype(np.float32), float(signals["sample_rate_hz"][row].as_py())
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_strips(
@@ -54,11 +35,10 @@ def draw_strips(
         A weight for each sample of each, ``(sample,)``, drawn as a shade behind it: red above
         0, blue below, by its share of the strip's largest. None draws no shade.
     """
-    figure = Figure(figsize=(9, 1.75 * len(captions) + 0.2), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(len(captions), 1))
+    figure, grid = make_figure(9, 1.75 * len(captions) + 0.2, len(captions), has_frame=True)
     shades: Sequence[NDArray[np.float32] | None] = weights or [None] * len(captions)
     for axes, caption, signal, rate, shade in zip(
-        grid, captions, signals_mv, sample_rates_hz, shades, strict=True
+        grid[:, 0], captions, signals_mv, sample_rates_hz, shades, strict=True
     ):
         middle = float(np.nanmedian(signal)) if np.isfinite(signal).any() else 0.0
         axes.plot(np.arange(len(signal)) / rate, signal - middle, color=INK, linewidth=0.8)

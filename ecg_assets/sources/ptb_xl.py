@@ -6,18 +6,23 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.sources.csv_table import read_csv_table
-from ecg_assets.sources.demographics import parse_ages, parse_sexes, parse_times
-from ecg_assets.sources.schema import MEASUREMENTS, SCP_ECG
-from ecg_assets.sources.shard_keys import shards_of_paths
-from ecg_assets.sources.source import SourceTable
-from ecg_assets.sources.table_cells import refuse_cells, require_below_root, require_filled
-from ecg_assets.sources.unique_rows import drop_repeated_rows
+from ecg_assets.sources.dataset import Dataset, Folds, SourceTable, record_table, report_table
+from ecg_assets.sources.dataset_tables import (
+    count_not_understood,
+    parse_demographics,
+    parse_times,
+    read_keyed_table,
+    refuse_cells,
+    require_below_root,
+    require_filled,
+    shards_of_paths,
+)
 
+NAME = "ptb-xl"
+SCP_ECG = "scp-ecg"
 DATABASE_FILE = "ptbxl_database.csv"
 
 _FOLDERS = {"filename_hr": "records500", "filename_lr": "records100"}
@@ -34,7 +39,7 @@ class PtbXl:
     """
 
     root: Path
-    name: str = "ptb-xl"
+    name: str = NAME
 
     def read_records(self) -> SourceTable:
         """Read ptbxl_database.csv.
@@ -50,36 +55,39 @@ class PtbXl:
             When the root has neither records500 nor records100.
         """
         files = self._choose_files()
-        table = self._read_database("patient_id", files, optional=("age", "sex", "recording_date"))
+        table, n_spellings = self._read_database(
+            "patient_id", files, optional=("age", "sex", "recording_date")
+        )
         path = self.root / DATABASE_FILE
         require_filled(table, ("patient_id", files), path)
         require_below_root(table[files], path)
         paths = table[files].str.removesuffix(".hea")
-        ages, n_out_of_range = parse_ages(table["age"])
+        known = parse_demographics(table["age"], table["sex"], _SEX)
+        times = parse_times(table["recording_date"])
         n_hidden = int((pd.to_numeric(table["age"], errors="coerce") == _HIDDEN_AGE).sum())
-        records = pd.DataFrame(
-            {
-                "record_id": _record_ids(table),
-                "source": self.name,
-                "shard": shards_of_paths(paths),
-                # pandas wrote the published table with patients as 17620.0.
-                "subject_id": table["patient_id"].str.removesuffix(".0"),
-                "study_id": table["ecg_id"],
-                "ecg_time": parse_times(table["recording_date"]),
-                "path": paths,
-                "age": ages,
-                "sex": parse_sexes(table["sex"], _SEX),
-            }
+        records = record_table(
+            self.name,
+            _record_ids(table),
+            path=paths,
+            shard=shards_of_paths(paths),
+            subject_id=table["patient_id"],
+            study_id=table["ecg_id"],
+            ecg_time=times,
+            age=known.age,
+            sex=known.sex,
         )
         return SourceTable(
-            records.sort_values(["shard", "record_id"], ignore_index=True),
+            records,
             {
                 "records": len(records),
                 "patients": int(records["subject_id"].nunique()),
+                "ids_in_two_spellings": n_spellings,
                 "ages_above_89_hidden": n_hidden,
-                "ages_out_of_range": n_out_of_range - n_hidden,
-                "records_without_age": int(records["age"].isna().sum()),
-                "records_without_sex": int(records["sex"].isna().sum()),
+                **known.findings,
+                "ages_out_of_range": known.findings["ages_out_of_range"] - n_hidden,
+                "times_not_understood": count_not_understood(
+                    table["recording_date"], times.notna()
+                ),
                 "records_without_time": int(records["ecg_time"].isna().sum()),
             },
         )
@@ -92,29 +100,15 @@ class PtbXl:
         SchemaError
             When the table cannot be read, or ``scp_codes`` is no dictionary of likelihoods.
         """
-        table = self._read_database("scp_codes")
+        table, _ = self._read_database("scp_codes")
         found = [_parse_statements(text) for text in table["scp_codes"].fillna("{}")]
         wrong = pd.Series([lines is None for lines in found])
         what = "is no dictionary of likelihoods, as {'NORM': 100.0}"
         refuse_cells(wrong, self.root / DATABASE_FILE, "scp_codes", what)
-        lines_of = dict(zip(_record_ids(table), found, strict=True))
-        lines = [lines_of.get(record_id) or [] for record_id in records["record_id"]]
-        reports = pd.DataFrame(
-            {
-                "record_id": records["record_id"].to_numpy(),
-                "coding": SCP_ECG,
-                "lines": pd.Series(lines, dtype=object),
-                **dict.fromkeys(MEASUREMENTS, np.nan),
-            }
-        )
-        return SourceTable(
-            reports,
-            {
-                "records": len(reports),
-                "records_without_report": sum(not line for line in lines),
-                "codes": sum(map(len, lines)),
-            },
-        )
+        known = zip(_record_ids(table), found, strict=True)
+        lines_of = {record_id: lines or [] for record_id, lines in known}
+        n_codes = sum(len(lines_of.get(name, ())) for name in records["record_id"])
+        return report_table(records, SCP_ECG, lines_of, codes=n_codes)
 
     def read_folds(self) -> pd.Series[int]:
         """Read the suggested fold of each recording, 1 to 10, by record_id.
@@ -124,7 +118,7 @@ class PtbXl:
         SchemaError
             When the table cannot be read, or a fold is not 1 to 10.
         """
-        table = self._read_database("strat_fold")
+        table, _ = self._read_database("strat_fold")
         folds = pd.to_numeric(table["strat_fold"], errors="coerce")
         wrong = ~folds.isin(range(1, _N_FOLDS + 1))
         refuse_cells(wrong, self.root / DATABASE_FILE, "strat_fold", f"is not 1 to {_N_FOLDS}")
@@ -141,14 +135,10 @@ class PtbXl:
             f"{' and '.join(_FOLDERS.values())}; download records500 of PTB-XL into it."
         )
 
-    def _read_database(self, *columns: str, optional: tuple[str, ...] = ()) -> pd.DataFrame:
-        """Read columns of the table, one row a recording; all is None where one is missing."""
-        path = self.root / DATABASE_FILE
-        raw = read_csv_table(path, ("ecg_id", *columns), optional=optional)
-        raw, _ = drop_repeated_rows(raw, "ecg_id", path)
-        table: pd.DataFrame = raw.to_pandas()
-        require_filled(table, ("ecg_id",), path)
-        return table.reindex(columns=["ecg_id", *columns, *optional])
+    def _read_database(
+        self, *columns: str, optional: tuple[str, ...] = ()
+    ) -> tuple[pd.DataFrame, int]:
+        return read_keyed_table(self.root / DATABASE_FILE, "ecg_id", columns, optional=optional)
 
 
 def _record_ids(table: pd.DataFrame) -> pd.Series[str]:
@@ -169,3 +159,14 @@ def _parse_statements(text: str) -> list[str] | None:
     if not all(0 <= likelihood <= 100 for likelihood in statements.values()):
         return None
     return [f"{code.strip()} {likelihood:g}" for code, likelihood in statements.items()]
+
+
+PTB_XL = Dataset(
+    name=NAME,
+    title="PTB-XL",
+    open=PtbXl,
+    coding=SCP_ECG,
+    needed_files=(DATABASE_FILE,),
+    # What the authors suggest (https://doi.org/10.1038/s41597-020-0495-6).
+    folds=Folds(read=PtbXl.read_folds, train=tuple(range(1, 9)), valid=(9,), test=(10,)),
+)

@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ecg_assets.errors import BadRecord
-from ecg_assets.sources.inside_root import require_inside_root
+from ecg_assets.sources.datasets import ARRAYS, recording_readers
+from ecg_assets.sources.file_limits import require_inside_root
 from ecg_assets.sources.record import Record
-from ecg_assets.sources.wfdb_reader import read_record
+from ecg_assets.sources.wfdb.reader import read_record
 
-_OTHER_FORM = re.compile(r"\.(?P<form>npy|csv|mat|hdf5)(?:#(?P<part>[^/]*))?$")
+
+@lru_cache(maxsize=1)
+def _other_form() -> re.Pattern[str]:
+    """Path of a recording that is no WFDB record."""
+    endings = "|".join(map(re.escape, (*ARRAYS, *recording_readers())))
+    return re.compile(rf"\.(?P<form>{endings})(?:#(?P<part>[^/]*))?$")
 
 
 def read_recording(
-    path: Path, leads: Sequence[str] | None = None, *, root: Path | None = None
+    path: str | Path, leads: Sequence[str] | None = None, *, root: str | Path | None = None
 ) -> Record:
     """Read a recording's stored integers.
 
@@ -25,8 +32,8 @@ def read_recording(
     path
         ``x`` or ``x.hea``: a WFDB record. ``x.npy``, ``x.csv`` or ``x.mat``: an array, with
         what the root's folder.yaml says of it; ``x.npy#250`` has 250 samples per second. A
-        ``x.mat`` beside a ``x.hea`` is a WFDB record. ``exams_part0.hdf5#123``: exam 123 of
-        CODE-15%.
+        ``x.mat`` beside a ``x.hea`` is a WFDB record. Anything else is read as the dataset says
+        that has a reader for the ending: ``exams_part0.hdf5#123`` is exam 123 of CODE-15%.
     leads
         Names of the leads to read, in the order wanted; None for all, in the file's order.
     root
@@ -36,27 +43,25 @@ def read_recording(
     Raises
     ------
     BadRecord
-        As `read_record`, `read_array_file` and `read_exam`.
+        As `read_record`, `read_array_file` and the datasets' own readers.
     SettingsError
         When folder.yaml cannot be understood.
     """
     # A string: taking a Path apart would cost more than the search.
-    found = _OTHER_FORM.search(os.fspath(path))
+    found = _other_form().search(os.fspath(path))
     if found is None:
         return read_record(path, leads, root=root)
     file = Path(os.fspath(path)[: found.end("form")])
     if found["form"] == "mat" and file.with_suffix(".hea").is_file():
         return read_record(file.with_suffix(""), leads, root=root)
     require_inside_root(file, root)
-    if found["form"] == "hdf5":
-        from ecg_assets.sources.code_15_exam import read_exam
-
-        return read_exam(file, found["part"] or "", leads)
+    if found["form"] not in ARRAYS:
+        return recording_readers()[found["form"]](file, found["part"] or "", leads)
     # Loaded here: a WFDB record needs neither scipy nor YAML.
-    from ecg_assets.sources.array_files import read_array_file
-    from ecg_assets.sources.folder_settings import FolderSettings, load_folder_settings
+    from ecg_assets.sources.folder.arrays import read_array_file
+    from ecg_assets.sources.folder.settings import FolderSettings, load_folder_settings
 
-    settings = load_folder_settings(root) if root else FolderSettings()
+    settings = load_folder_settings(Path(root)) if root else FolderSettings()
     return read_array_file(file, leads, settings, _parse_rate(found["part"]))
 
 

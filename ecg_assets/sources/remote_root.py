@@ -11,13 +11,20 @@ from pathlib import Path, PurePosixPath
 import fsspec
 
 from ecg_assets.errors import BadRecord, SettingsError
-from ecg_assets.sources.inside_root import require_plain_name
-from ecg_assets.sources.wfdb_header import read_header
+from ecg_assets.sources.dataset import Remote
+from ecg_assets.sources.datasets import find_dataset, recording_readers
+from ecg_assets.sources.file_limits import require_plain_name
+from ecg_assets.sources.wfdb.header import read_header
 from ecg_assets.storage import replace_file
 
 _N_CONNECTIONS = 16
-_WHOLE_FILES = (".npy", ".csv", ".mat", ".hdf5", ".h5")
-_SIGNALS = (".dat", ".mat", ".hdf5", ".h5", ".npy")
+_SIGNALS = (".dat", ".mat", ".h5", ".npy")
+_WHOLE_FILES = (".npy", ".csv", ".mat", ".h5")
+
+
+def _own_endings() -> tuple[str, ...]:
+    """List the endings of files that datasets read by themselves."""
+    return tuple(f".{ending}" for ending in recording_readers())
 
 
 def is_remote(root: str) -> bool:
@@ -42,9 +49,8 @@ class RemoteRoot:
     def fetch_tables(self, folder: Path, source: str) -> None:
         """Copy what lists a source's recordings; a file of the same size is not copied again.
 
-        That is the files right at the root but signals, and all headers of PhysioNet 2021 and
-        of folders of conditions, which have no table of their recordings. A ``folder`` is
-        copied whole.
+        That is, as the dataset says: the files right at the root but signals; all headers
+        besides, where there is no table of the recordings; or everything.
 
         Parameters
         ----------
@@ -59,11 +65,12 @@ class RemoteRoot:
             When the URL cannot be opened, or holds no file.
         """
         system, base = self._open()
+        remote = find_dataset(source).remote
         try:
-            if source in {"folder", "physionet-2021", "condition-folders"}:
-                found = system.find(base, detail=True).values()
-            else:
+            if remote == Remote.TABLES:
                 found = system.ls(base, detail=True)
+            else:
+                found = system.find(base, detail=True).values()
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"ECG_RAW_ROOT is {self.url}, which cannot be listed: {error}"
@@ -75,7 +82,7 @@ class RemoteRoot:
             entry["name"]: entry["size"]
             for entry in found
             if entry["type"] == "file"
-            and (source == "folder" or not entry["name"].endswith(_SIGNALS))
+            and (remote == Remote.ALL or not entry["name"].endswith((*_SIGNALS, *_own_endings())))
         }
         wanted = [
             (name, folder / _below(base, name))
@@ -98,7 +105,7 @@ class RemoteRoot:
         """
         system, base = self._open()
         files = [path.partition("#")[0] for path in paths]
-        whole = {name for name in files if name.endswith(_WHOLE_FILES)}
+        whole = {name for name in files if name.endswith((*_WHOLE_FILES, *_own_endings()))}
         stems = sorted(set(files) - whole)
         first = [*sorted(whole), *(f"{stem}.hea" for stem in stems)]
         _copy_all(system, [(f"{base}/{name}", folder / name) for name in first])

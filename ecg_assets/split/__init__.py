@@ -4,17 +4,21 @@ Belongs here: assigning patients, a user's own split, a dataset's folds, finding
 stand in two splits. Does not belong here: labels, signals. Used by build and defs.
 """
 
-from ecg_assets.split.fold_split import split_by_folds
+from ecg_assets.split.folds import split_by_folds
 from ecg_assets.split.leakage import find_leaking_patients, require_no_leakage
-from ecg_assets.split.patient_split import (
+from ecg_assets.split.patients import (
     SPLIT,
     SPLIT_NAMES,
+    SplitShares,
     count_splits,
+    name_file_rule,
+    name_fold_rule,
+    name_hash_rule,
+    parse_hash_rule,
     read_meta_split,
     split_by_patient,
     write_meta_split,
 )
-from ecg_assets.split.split_shares import SplitShares, name_hash_rule, parse_hash_rule
 
 __all__ = [
     "SPLIT",
@@ -22,6 +26,8 @@ __all__ = [
     "SplitShares",
     "count_splits",
     "find_leaking_patients",
+    "name_file_rule",
+    "name_fold_rule",
     "name_hash_rule",
     "parse_hash_rule",
     "read_meta_split",

@@ -12,6 +12,7 @@ from ecg_assets.build import Manifest, build_manifest
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.preprocess import SignalSpec, preprocess_shard, write_shard
 from ecg_assets.sources import MISSING
+from ecg_assets_tests.labels.reports import make_reports
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
 
 LEADS = ("I", "II")
@@ -39,6 +40,11 @@ class Cohort:
     records: pd.DataFrame
     labels: pd.DataFrame
     split: pd.DataFrame
+
+    @property
+    def reports(self) -> pd.DataFrame:
+        """Reports of two lines for ``a0``; the others have none."""
+        return make_reports({"a0": ["Sinus rhythm", "Normal ECG"]})
 
     @property
     def shards(self) -> Path:

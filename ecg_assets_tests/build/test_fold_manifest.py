@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecg_assets.build import Manifest, positive_weights
-from ecg_assets.build.fold_manifest import fold_manifest, require_common_labels
+from ecg_assets.build.folds import fold_manifest, require_common_labels
 from ecg_assets.errors import SettingsError
 from ecg_assets.split import find_leaking_patients
 from ecg_assets_tests.models.toy_recordings import toy_manifest

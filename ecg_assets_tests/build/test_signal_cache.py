@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import wfdb
 from numpy.typing import NDArray
 
 from ecg_assets.build import SignalCache
-from ecg_assets.errors import SchemaError, SpecMismatch
+from ecg_assets.errors import DiskFull, SchemaError, SpecMismatch
 from ecg_assets.preprocess import SignalSpec, segment, signal_spec_of_kind, standardize
+from ecg_assets.preprocess.signal_spec import RecordPart
 from ecg_assets_tests.build.cohort import (
     GOOD,
     LEADS,
@@ -121,6 +125,31 @@ def test_lead_that_is_not_there_is_an_error(cohort: Cohort, cache: SignalCache) 
     assert list(cache.folder.parent.iterdir()) == [cache.folder]
 
 
+@pytest.mark.parametrize("kind", ["ecg-fm", "raw", "ecg-founder"])
+@pytest.mark.parametrize("part", [RecordPart(1.0, 2.0), RecordPart(0.0, None), RecordPart(1, None)])
+def test_segments_of_a_part_equal_those_of_the_part_alone(
+    cohort: Cohort, kind: str, part: RecordPart
+) -> None:
+    spec = signal_spec_of_kind(kind, leads=("I", "II"), segment_s=1.0, part=part)
+    cache, rows = _open(cohort, spec), np.array([5, 1, 0, 2])
+    found, record_index = cache.segments(rows, spec)
+    expected = []
+    for row in rows:
+        signal, rate = _stored(cohort, GOOD[row])
+        stop = None if part.record_s is None else round((part.start_s + part.record_s) * rate)
+        used = signal[None, :, round(part.start_s * rate) : stop]
+        scales = np.full((1, 2), 200.0), np.zeros((1, 2))
+        whole = replace(spec, start_s=0.0, record_s=None)
+        expected.append(segment(standardize(used, rate, whole, *scales), whole)[0])
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+    assert cache.n_segments(rows, spec).tolist() == [len(one) for one in expected]
+    numbers = np.concatenate([np.arange(len(one)) for one in expected])
+    found_alone = cache.segments_at(rows[record_index], numbers, spec)
+    np.testing.assert_allclose(found_alone, found, rtol=0, atol=0)
+    first = replace(spec, start_s=0.0, record_s=10.0)
+    assert _open(cohort, first).folder != cache.folder
+
+
 def test_index_that_points_elsewhere_is_refused(cohort: Cohort, tmp_path: Path) -> None:
     index = cohort.manifest().index
     with pytest.raises(SchemaError, match="1 of 6 recordings"):
@@ -194,9 +223,24 @@ def test_cache_that_was_not_finished_is_not_there(
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("ecg_assets.preprocess.shard_signals.standardize", fail)
+    monkeypatch.setattr("ecg_assets.preprocess.blocks.standardize_part", fail)
     with pytest.raises(OSError, match="the disk is full"):
         _open(cohort, _filtered("raw"))
+    assert list((cohort.folder / "cache").iterdir()) == []
+
+
+def test_cache_that_the_disk_cannot_hold_is_an_error_before_it_is_mapped(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing to a map without room ends the process with SIGBUS, and says nothing."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    monkeypatch.setattr("ecg_assets.build.decoded_signals._decode_shard", None)  # not reached
+    with pytest.raises(DiskFull, match=re.escape(f"The disk of {cohort.folder / 'cache'} is full")):
+        _open(cohort)
     assert list((cohort.folder / "cache").iterdir()) == []
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import dagster as dg
 import pytest
 
+from ecg_assets.defs.resources import Trainer
 from ecg_assets_tests.defs.small_job import MATRIX, SmallJob
 from ecg_assets_tests.labels.upstream_stand_in import write_stand_in
 
@@ -22,8 +24,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
         job = SmallJob.at(folder, instance, ecg_fm_root=str(upstream), matrix=str(matrix))
         job.run_to_manifests()
         job.materialize("upstream_labels", "label_differences")
-        job.pretrain()
-        job.train()
+        in_child = replace(job, trainer=Trainer())
+        in_child.pretrain()
+        in_child.train()
         job.train_experiments()
         job.compare_models()
         job.evaluate(job.checkpoints[0])

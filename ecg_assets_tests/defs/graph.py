@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._config import Shape
 
 from ecg_assets.defs.build import build_definitions
 
@@ -17,7 +19,7 @@ SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 
 
 def describe_graph(definitions: dg.Definitions) -> dict[str, Any]:
-    """Keys, dependencies, groups, partitions, checks and automation."""
+    """Keys, dependencies, groups, partitions, run configuration, checks and automation."""
     graph = definitions.resolve_asset_graph()
     assets = {}
     for key in sorted(graph.get_all_asset_keys()):
@@ -27,7 +29,9 @@ def describe_graph(definitions: dg.Definitions) -> dict[str, Any]:
             "depends_on": sorted(parent.to_user_string() for parent in node.parent_keys),
             "partitions": getattr(node.partitions_def, "name", None),
             "pools": sorted(node.pools or ()),
-            "code_version": node.code_version,
+            # What settings add to it is the deployment's.
+            "code_version": str(node.code_version).partition("+")[0],
+            "run_config": sorted(run_config_of(definitions, key.to_user_string())),
             "checks": sorted(check.name for check in node.check_keys),
         }
     return {
@@ -41,6 +45,13 @@ def describe_graph(definitions: dg.Definitions) -> dict[str, Any]:
         "sensors": sorted(sensor.name for sensor in definitions.sensors or ()),
         "schedules": sorted(schedule.name for schedule in definitions.schedules or ()),
     }
+
+
+def run_config_of(definitions: dg.Definitions, asset: str) -> Mapping[str, Any]:
+    """Fields of an asset's run configuration, as the launchpad has them."""
+    node = definitions.resolve_assets_def(asset).node_def
+    schema = node.config_schema.config_type if node.config_schema else None
+    return schema.fields if isinstance(schema, Shape) else {}
 
 
 if __name__ == "__main__":

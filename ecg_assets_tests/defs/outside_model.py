@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.settings import Settings
 from ecg_assets.models.families import FAMILIES
 from ecg_assets_tests.defs.small_job import SmallJob
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from dagster._core.storage.tags import (
 )
 
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.child import train_request
+from ecg_assets.defs.resources import Trainer
+from ecg_assets.defs.settings import Settings
 
 TABLES = (
     "record_list",
@@ -24,6 +28,10 @@ TABLES = (
     "unmatched_statements",
     "split",
 )
+RESAMPLED = (
+    *("eval_metrics", "external_metrics", "lead_degradation", "slice_metrics", "matrix_cell"),
+)
+"""Assets whose runs say how many resamples their intervals take."""
 N_RECORDS = 160
 MATRIX = """
 models:
@@ -31,18 +39,37 @@ models:
   net1d: {preset: ecg-founder-six-tiny}
 sources: [synthetic]
 label_sets: [ecg-fm-17, six-conditions]
-methods: [linear-probe, full]
+methods: [logistic-regression, full]
 changes: {epochs: 1}
 """
 """Design of the evaluation matrix, as ECG_MATRIX names it."""
 
 
+class TrainsHere(Trainer):
+    """Trains in this process: a child of its own needs longer to start than to train."""
+
+    def run(
+        self,
+        context: dg.AssetExecutionContext,
+        module: str,
+        arguments: Sequence[str | Path],
+        extras: dict[str, Any] | None = None,
+    ) -> Sequence[Any]:
+        training, path = arguments
+        return [{"checkpoint": str(train_request(str(training), Path(path), lambda _: None))}]
+
+
 @dataclass
 class SmallJob:
-    """An instance, its settings, and a way to materialize assets on them."""
+    """An instance, its settings, and a way to materialize assets on them.
+
+    `trainer` is the product's own where a test is about the child process.
+    """
 
     instance: dg.DagsterInstance
     settings: Settings
+    n_resamples: int = 50
+    trainer: Trainer = field(default_factory=TrainsHere)
 
     @classmethod
     def at(cls, folder: Path, instance: dg.DagsterInstance, **settings: Any) -> SmallJob:
@@ -52,12 +79,20 @@ class SmallJob:
             "raw_root": "",
             "data_dir": str(folder / "data"),
             "n_synthetic_records": N_RECORDS,
-            "n_resamples": 50,
             "device": "cpu",
             "preset": "tiny",
             "matrix": "",
         }
         return cls(instance, Settings(**{**values, **settings}))
+
+    @contextmanager
+    def copied_to(self, folder: Path) -> Iterator[SmallJob]:
+        """Give a copy of its results and events, free to be changed."""
+        home = Path(self.instance.root_directory)
+        shutil.copytree(home, folder, dirs_exist_ok=True)
+        data = folder / Path(self.settings.data_dir).relative_to(home)
+        with dg.DagsterInstance.local_temp(str(folder)) as instance:
+            yield SmallJob(instance, self.settings_with(data_dir=str(data)))
 
     def settings_with(self, **changes: Any) -> Settings:
         """The same settings but for some."""
@@ -65,7 +100,7 @@ class SmallJob:
 
     @property
     def definitions(self) -> dg.Definitions:
-        return build_definitions({"settings": self.settings})
+        return build_definitions({"settings": self.settings, "trainer": self.trainer})
 
     @property
     def shards(self) -> list[str]:
@@ -83,27 +118,43 @@ class SmallJob:
         config: dict[str, Any] | None = None,
         raise_on_error: bool = True,
     ) -> dg.ExecuteInProcessResult:
-        """Materialize assets with their checks, for one partition or a range of shards."""
+        """Materialize assets with their checks, for one partition or a range of shards.
+
+        Raises what made a step fail, if it is told to.
+        """
         tags = {}
         if shards:
             tags = {
                 ASSET_PARTITION_RANGE_START_TAG: shards[0],
                 ASSET_PARTITION_RANGE_END_TAG: shards[-1],
             }
+        intervals: dict[str, Any] = {
+            asset: {"config": {"n_resamples": self.n_resamples}}
+            for asset in assets
+            if asset in RESAMPLED
+        }
         job = self.definitions.resolve_implicit_global_asset_job_def()
-        return job.execute_in_process(
-            instance=self.instance,
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
-            partition_key=partition,
-            tags=tags,
-            run_config={"ops": config} if config else None,
-            raise_on_error=raise_on_error,
-        )
+        try:
+            return job.execute_in_process(
+                instance=self.instance,
+                asset_selection=[dg.AssetKey(asset) for asset in assets],
+                partition_key=partition,
+                tags=tags,
+                run_config={"ops": {**intervals, **(config or {})}},
+                raise_on_error=raise_on_error,
+            )
+        except dg.Failure as failure:
+            raise failure.__cause__ or failure from None
 
-    def run_to_manifests(self) -> None:
+    def run_to_manifests(self, mat_config: dict[str, Any] | None = None) -> None:
         """Materialize everything before training."""
         self.materialize(*TABLES)
-        self.materialize("signal_shards", "mat_records", shards=self.shards)
+        self.materialize(
+            "signal_shards",
+            "mat_records",
+            shards=self.shards,
+            config={"mat_records": {"config": mat_config or {}}},
+        )
         self.materialize("computed_labels", "manifests", "fairseq_manifests", "signal_quality")
         self.materialize("mirror_status", "label_crosswalk", "drift")
 
@@ -133,7 +184,7 @@ class SmallJob:
     def compare_models(self) -> None:
         """Evaluate two cells of the matrix for one epoch; the others stay missing."""
         self.materialize("frozen_embeddings", partition="transformer|synthetic")
-        for method in ("linear-probe", "full"):
+        for method in ("logistic-regression", "full"):
             cell = f"transformer/{method}|synthetic/ecg-fm-17"
             self.materialize("matrix_cell", partition=cell)
         self.materialize("evaluation_matrix")

@@ -1,16 +1,19 @@
-"""A failed run and a failed check reach the log, Slack, e-mail or a function, without data."""
+"""A failed run and a failed check reach the log or a function, without data; so do the recipes."""
 
 import json
 import logging
+import re
 import socketserver
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import dagster as dg
 import pytest
+from dagster._utils.error import serializable_error_info_from_exc_info
 
 from ecg_assets.defs import alerts
 from ecg_assets.defs.alerts import (
@@ -18,11 +21,19 @@ from ecg_assets.defs.alerts import (
     alert_on_failed_check,
     alert_on_failed_run,
     choose_alert,
+    describe_error,
 )
+from ecg_assets.defs.build import build_definitions
 from ecg_assets.errors import BadRecord, CheckpointError, SettingsError
 
 ALERT = Alert("run failed", "4f1c", job="evaluate", asset="predictions", partition="tiny")
+ADVICE = " ".join(["Copy it again."] * 30)
 RECEIVED: list[Alert] = []
+PAGE = Path(__file__).parents[2] / "docs" / "reevaluation.md"
+RECIPES = dict(
+    re.findall(r"as `(\w+)\.py`.*?```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+)
+"""Modules that the page on alerts shows, by name."""
 
 
 def keep(alert: Alert) -> None:
@@ -46,7 +57,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["good", "bad", "odd"]))
 def predictions(context: dg.AssetExecutionContext) -> None:
     if context.partition_key == "bad":
-        raise CheckpointError("model.pt is damaged.\nCopy it again.")
+        raise CheckpointError(f"model.pt is damaged.\n{ADVICE}")
     if context.partition_key == "odd":
         raise BadRecord("missing_file", "study 40689238 of patient 10000032: Sinus rhythm")
 
@@ -79,7 +90,7 @@ def test_a_failed_run_is_told_with_the_reason(
     _tell(instance, result)
     (alert,) = kept
     assert alert.subject == "run failed: predictions [bad]"
-    assert alert.error == "CheckpointError: model.pt is damaged."
+    assert alert.error == f"CheckpointError: model.pt is damaged.\n{ADVICE}"
     assert alert.run_id == result.run_id
 
 
@@ -90,6 +101,18 @@ def test_what_may_quote_a_recording_is_not_told(
     (alert,) = kept
     assert alert.error.startswith("BadRecord (")
     assert not any(text in alert.text for text in ("40689238", "10000032", "Sinus"))
+
+
+def test_the_sentence_is_told_whatever_stands_behind_it() -> None:
+    """Of a file that pydantic refuses, say: the reason behind is no advice."""
+    try:
+        try:
+            json.loads("{")
+        except ValueError as error:
+            raise SettingsError("ECG_MATRIX is no YAML file. Correct it.") from error
+    except SettingsError:
+        found = describe_error(serializable_error_info_from_exc_info(sys.exc_info()))
+    assert found == "SettingsError: ECG_MATRIX is no YAML file. Correct it."
 
 
 def test_each_failed_check_is_told_once(instance: dg.DagsterInstance, kept: list[Alert]) -> None:
@@ -116,7 +139,22 @@ def test_log_is_the_default(
     assert "run failed: predictions [tiny]" in caplog.text
 
 
-def test_slack_gets_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Choose a recipe of the page, put beside the user's own code."""
+
+    def choose(name: str) -> None:
+        (tmp_path / f"{name}.py").write_text(RECIPES[name], "utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv("ECG_ALERT", f"{name}:send")
+
+    return choose
+
+
+def test_slack_gets_one_message(
+    recipe: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe("alert_slack")
     bodies: list[bytes] = []
 
     class Webhook(BaseHTTPRequestHandler):
@@ -131,8 +169,7 @@ def test_slack_gets_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     with HTTPServer(("127.0.0.1", 0), Webhook) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        monkeypatch.setenv("ECG_ALERT", "slack")
-        monkeypatch.setenv("ECG_SLACK_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
+        monkeypatch.setenv("SLACK_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
         choose_alert()(ALERT)
         thread.join()
     assert json.loads(bodies[0]) == {"text": ALERT.text}
@@ -158,14 +195,16 @@ class _Mailbox(socketserver.StreamRequestHandler):
                 self.wfile.write(b"250 kept\r\n")
 
 
-def test_email_gets_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_email_gets_one_message(
+    recipe: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe("alert_email")
     _Mailbox.lines = []
     with socketserver.TCPServer(("127.0.0.1", 0), _Mailbox) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        monkeypatch.setenv("ECG_ALERT", "email")
-        monkeypatch.setenv("ECG_ALERT_EMAIL", "team@example.org")
-        monkeypatch.setenv("ECG_SMTP_HOST", f"127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("ALERT_EMAIL", "team@example.org")
+        monkeypatch.setenv("SMTP_HOST", f"127.0.0.1:{server.server_address[1]}")
         choose_alert()(ALERT)
         thread.join()
     assert "Subject: ecg-assets: run failed: predictions [tiny]" in _Mailbox.lines
@@ -173,16 +212,23 @@ def test_email_gets_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    "name",
     [
-        ("slack", "needs ECG_SLACK_WEBHOOK"),
-        ("email", "needs ECG_ALERT_EMAIL"),
-        ("pager", "module:function"),
-        (f"{alerts.__name__}:nothing", "module:function"),
+        *("slack", "pager", "sys:", "sys:version", "pathlib:Path.nothing", "ecg_raises:send"),
+        *(f"{alerts.__name__}:{name}" for name in ("nothing", "PARTITION_TAG", "choose_alert")),
     ],
 )
-def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+def test_what_is_no_function_of_an_alert_is_refused_when_definitions_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "ecg_raises.py").write_text("raise ZeroDivisionError('of the module')")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("ECG_ALERT", name)
-    monkeypatch.delenv("ECG_SLACK_WEBHOOK", raising=False)
-    with pytest.raises(SettingsError, match=text):
-        choose_alert()(ALERT)
+    with pytest.raises(SettingsError, match=f"ECG_ALERT is '{name}'.*module:function"):
+        build_definitions()
+
+
+@pytest.mark.parametrize("name", ["builtins:print", "logging:getLogger"])
+def test_any_function_of_one_argument_will_do(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("ECG_ALERT", name)
+    assert callable(choose_alert())

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models import load_trained
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.predictions import Predictions
@@ -42,11 +42,11 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
         job = SmallJob.at(folder, instance)
         model = tiny_founder(n_labels=3)
         model.config.problem_type = EXCLUSIVE
-        checkpoint = job.settings.checkpoints / NAME
+        checkpoint = job.settings.store.checkpoints / NAME
         checkpoint.mkdir(parents=True)
         save_trained(checkpoint, model, signal_spec_of_kind("ecg-founder"), CLASSES)
         for asset in ("predictions", "validation_predictions"):
-            path = job.settings.folder(asset) / f"{NAME}.parquet"
+            path = job.settings.stored.folder(asset) / f"{NAME}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(_predictions().to_table(), path)
         instance.add_dynamic_partitions(str(CHECKPOINTS.name), [NAME])
@@ -75,7 +75,7 @@ def test_a_production_model_loads_and_has_thresholds_of_the_validation_split(
     )
     job.materialize("production_model", partition=NAME)
     shown = job.metadata("production_model", NAME)
-    folder = job.settings.folder("production_model") / NAME
+    folder = job.settings.stored.folder("production_model") / NAME
     assert shown["files"] == sorted(path.name for path in folder.iterdir())
     assert {"model.onnx", "README.md", "thresholds.json"} <= set(shown["files"])
     assert set(shown["thresholds"]["thresholds"]) == set(CLASSES.names)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -44,7 +44,7 @@ class Ticks:
 @pytest.fixture
 def ticks(finished: SmallJob) -> Iterator[Ticks]:
     """What tests put below checkpoints is gone afterwards."""
-    folder = finished.settings.checkpoints
+    folder = finished.settings.store.checkpoints
     before = set(folder.iterdir())
     yield Ticks(finished)
     for path in set(folder.iterdir()) - before:
@@ -55,7 +55,7 @@ def ticks(finished: SmallJob) -> Iterator[Ticks]:
 def test_sensor_asks_for_the_new_checkpoint_alone(ticks: Ticks) -> None:
     """A checkpoint folder that appears, made by whatever, is evaluated; the others are not."""
     assert ticks.asked() == []
-    folder, known = ticks.job.settings.checkpoints, ticks.job.checkpoints[0]
+    folder, known = ticks.job.settings.store.checkpoints, ticks.job.checkpoints[0]
     shutil.copytree(folder / known, folder / "copied-by-hand")
     assert not ticks.tick().run_requests
     result = ticks.tick()
@@ -66,17 +66,17 @@ def test_sensor_asks_for_the_new_checkpoint_alone(ticks: Ticks) -> None:
 
 
 def test_sensor_asks_for_a_file(ticks: Ticks) -> None:
-    (ticks.job.settings.checkpoints / "model.v2.pt").write_bytes(b"whatever it holds")
+    (ticks.job.settings.store.checkpoints / "model.v2.pt").write_bytes(b"whatever it holds")
     assert ticks.asked() == ["model.v2"]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "label_vocabulary.json", "run.json"])
 def test_sensor_asks_again_when_what_is_evaluated_changed(ticks: Ticks, name: str) -> None:
-    path = ticks.job.settings.checkpoints / ticks.job.checkpoints[0] / name
+    path = ticks.job.settings.store.checkpoints / ticks.job.checkpoints[0] / name
     content = path.read_bytes()
     assert ticks.asked() == []
     try:
-        path.write_bytes(content + b" ")
+        path.write_bytes(content.replace(b'"seed": 1', b'"seed": 2') + b" ")
         assert ticks.asked() == [ticks.job.checkpoints[0]]
     finally:
         path.write_bytes(content)
@@ -84,7 +84,7 @@ def test_sensor_asks_again_when_what_is_evaluated_changed(ticks: Ticks, name: st
 
 
 def test_a_bad_name_is_refused_and_stops_nobody(ticks: Ticks) -> None:
-    folder = ticks.job.settings.checkpoints
+    folder = ticks.job.settings.store.checkpoints
     (folder / "a...b.pt").write_bytes(b"x")
     (folder / "good-name.pt").write_bytes(b"x")
     assert ticks.asked() == ["good-name", None]  # and the list of refused ones
@@ -93,7 +93,7 @@ def test_a_bad_name_is_refused_and_stops_nobody(ticks: Ticks) -> None:
 
 def test_a_name_taken_twice_asks_for_the_file_that_will_be_refused(ticks: Ticks) -> None:
     known = ticks.job.checkpoints[0]
-    (ticks.job.settings.checkpoints / f"{known}.pt").write_bytes(b"x")
+    (ticks.job.settings.store.checkpoints / f"{known}.pt").write_bytes(b"x")
     ticks.tick()
     (request,) = ticks.tick().run_requests or ()
     assert request.partition_key == known
@@ -101,7 +101,7 @@ def test_a_name_taken_twice_asks_for_the_file_that_will_be_refused(ticks: Ticks)
 
 
 def test_without_manifests_nothing_is_asked_for(ticks: Ticks, tmp_path: Path) -> None:
-    shutil.copytree(ticks.job.settings.checkpoints, tmp_path / "checkpoints")
+    shutil.copytree(ticks.job.settings.store.checkpoints, tmp_path / "checkpoints")
     job = SmallJob(ticks.job.instance, ticks.job.settings_with(data_dir=str(tmp_path)))
     elsewhere = Ticks(job)
     elsewhere.tick()
@@ -109,7 +109,7 @@ def test_without_manifests_nothing_is_asked_for(ticks: Ticks, tmp_path: Path) ->
 
 
 def test_unfinished_checkpoint_is_not_evaluated(ticks: Ticks) -> None:
-    work = ticks.job.settings.checkpoints / ".training-abc"
+    work = ticks.job.settings.store.checkpoints / ".training-abc"
     work.mkdir()
     (work / "model.safetensors").touch()
     assert ticks.asked() == []
@@ -148,7 +148,7 @@ def _schedule(job: SmallJob) -> list[dg.RunRequest] | dg.SkipReason:
     with dg.build_schedule_context(
         instance=job.instance,
         resources={"settings": job.settings},
-        scheduled_execution_time=datetime(2026, 1, 4, 3, tzinfo=timezone.utc),
+        scheduled_execution_time=datetime(2026, 1, 4, 3, tzinfo=UTC),
     ) as context:
         found = weekly_reevaluation(context)
     assert isinstance(found, list | dg.SkipReason)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from ecg_assets.defs.checks.build import no_label_is_of_one_database
+from ecg_assets.defs.checks.data import no_label_is_of_one_database
 from ecg_assets_tests.defs.small_job import TABLES, SmallJob
 from ecg_assets_tests.models.toy_recordings import toy_manifest
 from ecg_assets_tests.sources.condition_recordings import (
@@ -67,7 +67,7 @@ def test_folders_become_a_manifest_of_six_conditions(tmp_path: Path) -> None:
         job.materialize("signal_shards", shards=job.shards)
         result = job.materialize("manifests")
         records, manifests = job.metadata("record_list"), job.metadata("manifests")
-        folder = job.settings.folder("")
+        folder = job.settings.stored.root
     assert records["records_of_several_conditions"] == 1
     assert records["records_without_patient"] == sum(N_PHYSIONET.values()) + 1
     index = pq.read_table(folder / "manifests" / "index.parquet").to_pandas()

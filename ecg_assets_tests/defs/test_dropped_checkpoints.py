@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import torch
 
-from ecg_assets.defs.dropped_checkpoints import (
+from ecg_assets.defs.settings import Settings
+from ecg_assets.dropped.checkpoints import (
     Dropped,
-    explain_bad_name,
+    explain_unusable,
     find_dropped,
     prepare_checkpoint,
     settle,
 )
-from ecg_assets.defs.refused_checkpoints import is_refused, list_refused, refusals_kept
-from ecg_assets.defs.resources import Settings
+from ecg_assets.dropped.refused import is_refused, list_refused, refusals_kept
 from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.lineage import fingerprint_file, fingerprint_folder
@@ -102,7 +102,7 @@ def test_content_is_read_again_only_when_sizes_or_times_change(
         read.append(path)
         return fingerprint_file(path)
 
-    monkeypatch.setattr("ecg_assets.defs.dropped_checkpoints.fingerprint_file", count)
+    monkeypatch.setattr("ecg_assets.dropped.checkpoints.fingerprint_file", count)
     cursor = None
     for _ in range(5):
         _, cursor = _tick(checkpoints, cursor)
@@ -213,10 +213,10 @@ def test_every_kind_of_bad_checkpoint_is_listed_with_its_reason(
     for name in expected:
         with (
             pytest.raises(CheckpointError),
-            refusals_kept(settings, Path(name).stem),
+            refusals_kept(settings.store, Path(name).stem),
         ):
             prepare_checkpoint(checkpoints, Path(name).stem)
-    table = list_refused(settings).set_index("file")
+    table = list_refused(settings.store).set_index("file")
     assert sorted(table.index) == sorted(expected)
     for name, text in expected.items():
         assert text in str(table.at[name, "reason"])
@@ -230,25 +230,25 @@ def test_a_refusal_holds_until_the_file_is_removed_or_good(
 ) -> None:
     file = checkpoints / "model.pt"
     file.write_text("bad")
-    with pytest.raises(CheckpointError), refusals_kept(settings, "model"):
+    with pytest.raises(CheckpointError), refusals_kept(settings.store, "model"):
         prepare_checkpoint(checkpoints, "model")
-    first = list_refused(settings)
+    first = list_refused(settings.store)
     item = Dropped(file, fingerprint_file(file))
     os.utime(file, (1, 1))
-    assert is_refused(settings, item)
-    assert list_refused(settings).equals(first)
+    assert is_refused(settings.store, item)
+    assert list_refused(settings.store).equals(first)
     content = file.read_bytes()
     file.unlink()
-    assert list_refused(settings).empty
+    assert list_refused(settings.store).empty
     file.write_bytes(content)
     os.utime(file, (1, 1))
-    assert list_refused(settings).equals(first)
+    assert list_refused(settings.store).equals(first)
     shutil.copy(made / "one.pt", file)
-    assert list_refused(settings).empty
-    assert not is_refused(settings, Dropped(file, fingerprint_file(file)))
-    with refusals_kept(settings, "model"):
+    assert list_refused(settings.store).empty
+    assert not is_refused(settings.store, Dropped(file, fingerprint_file(file)))
+    with refusals_kept(settings.store, "model"):
         prepare_checkpoint(checkpoints, "model")
-    assert list_refused(settings).empty
+    assert list_refused(settings.store).empty
 
 
 def test_a_name_that_is_no_longer_taken_twice_is_no_longer_refused(
@@ -257,14 +257,14 @@ def test_a_name_that_is_no_longer_taken_twice_is_no_longer_refused(
     file, folder = checkpoints / "model.pt", checkpoints / "model"
     shutil.copy(made / "one.pt", file)
     shutil.copytree(made / "two", folder)
-    with pytest.raises(CheckpointError), refusals_kept(settings, "model"):
+    with pytest.raises(CheckpointError), refusals_kept(settings.store, "model"):
         prepare_checkpoint(checkpoints, "model")
     item = Dropped(file, fingerprint_file(file))
-    assert list_refused(settings)["file"].tolist() == ["model.pt"]
-    assert is_refused(settings, item)
+    assert list_refused(settings.store)["file"].tolist() == ["model.pt"]
+    assert is_refused(settings.store, item)
     shutil.rmtree(folder)
-    assert list_refused(settings).empty
-    assert not is_refused(settings, item)
+    assert list_refused(settings.store).empty
+    assert not is_refused(settings.store, item)
 
 
 def test_a_file_reads_what_this_deployment_reads_where_its_channels_fit(
@@ -283,5 +283,5 @@ def test_a_file_reads_what_this_deployment_reads_where_its_channels_fit(
 
 
 def test_a_name_that_cannot_be_a_partition_is_told(checkpoints: Path) -> None:
-    assert "Rename it" in explain_bad_name(Dropped(checkpoints / "a...b.pt"))
-    assert explain_bad_name(Dropped(checkpoints / "a.b.pt")) == ""
+    assert "Rename it" in explain_unusable(Dropped(checkpoints / "a...b.pt"))
+    assert explain_unusable(Dropped(checkpoints / "a.b.pt")) == ""

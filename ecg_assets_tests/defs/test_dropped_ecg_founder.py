@@ -24,13 +24,13 @@ def job(finished: SmallJob, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Lead I as ECGFounder reads it, with the labels of the six conditions."""
     folder = tmp_path_factory.mktemp("one-lead")
     results = folder / "data" / "synthetic"
-    shards = finished.settings.folder("signal_shards")
+    shards = finished.settings.stored.folder("signal_shards")
     shutil.copytree(shards, results / "signal_shards")
     for table in TABLES:
-        shutil.copy(finished.settings.folder(table), results / table)
+        shutil.copy(finished.settings.stored.folder(table), results / table)
     with dg.DagsterInstance.ephemeral() as instance:
         six = {"label_set": "six-conditions", "signal_kind": "ecg-founder", "leads": ["I"]}
-        job = SmallJob.at(folder, instance, **six, n_resamples=20)
+        job = SmallJob.at(folder, instance, **six)
         instance.add_dynamic_partitions("shard", finished.shards)
         job.materialize("labels", "label_evidence", "unmatched_statements", "manifests")
         yield job
@@ -38,9 +38,9 @@ def job(finished: SmallJob, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _drop(job: SmallJob, name: str, n_channels: int) -> str:
     """Put a file of 150 outputs, as ECGFounder's authors publish them, into the folder."""
-    job.settings.checkpoints.mkdir(parents=True, exist_ok=True)
+    job.settings.store.checkpoints.mkdir(parents=True, exist_ok=True)
     model = tiny_founder(n_channels, n_labels=150)
-    write_founder(job.settings.checkpoints / f"{name}.pth", model)
+    write_founder(job.settings.store.checkpoints / f"{name}.pth", model)
     job.instance.add_dynamic_partitions("checkpoint", [name])
     return name
 
@@ -48,18 +48,18 @@ def _drop(job: SmallJob, name: str, n_channels: int) -> str:
 def test_one_lead_file_is_evaluated_on_lead_i(job: SmallJob) -> None:
     name = _drop(job, "1_lead_ECGFounder", n_channels=1)
     job.materialize("checkpoint", "predictions", "eval_metrics", partition=name)
-    folder = job.settings.checkpoints / name
+    folder = job.settings.store.checkpoints / name
     spec = json.loads((folder / "signal_spec.json").read_text())
     assert spec == signal_spec_of_kind("ecg-founder", leads=("I",)).to_json()
     conditions = load_label_set("six-conditions").vocabulary.names
     kept = json.loads((folder / "import_report.json").read_text())["outputs"]
     assert kept["LBBB"] == "LEFT BUNDLE BRANCH BLOCK"
     assert tuple(kept) == conditions
-    scores = pq.read_table(job.settings.folder("predictions") / f"{name}.parquet")
-    index = pq.read_table(job.settings.folder("manifests") / "index.parquet").to_pandas()
+    scores = pq.read_table(job.settings.stored.folder("predictions") / f"{name}.parquet")
+    index = pq.read_table(job.settings.stored.folder("manifests") / "index.parquet").to_pandas()
     expected = index.loc[index["split"] == "test", "record_id"]
     assert set(scores["record_id"].to_pylist()) == set(expected)
-    result = json.loads((job.settings.folder("eval_metrics") / f"{name}.json").read_text())
+    result = json.loads((job.settings.stored.folder("eval_metrics") / f"{name}.json").read_text())
     auroc = {row["label"]: row["auroc"] for row in result["labels"]}
     assert tuple(auroc) == conditions
     assert 0 <= auroc["AFIB"] <= 1

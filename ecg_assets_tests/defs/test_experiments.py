@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecg_assets.build import read_manifest
-from ecg_assets.defs import partitions
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.experiments import newest_experiment
-from ecg_assets.defs.native_training import require_native
+from ecg_assets.defs.settings import CodeLocation
+from ecg_assets.defs.training_requests import newest_experiment, require_native
 from ecg_assets.errors import SettingsError
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.split import find_leaking_patients
@@ -22,7 +21,7 @@ from ecg_assets_tests.defs.small_job import SmallJob
 
 
 def test_table_has_each_fold_and_names_those_that_were_not_trained(finished: SmallJob) -> None:
-    table = pq.read_table(finished.settings.folder("") / "cross_validation.parquet").to_pandas()
+    table = pq.read_table(finished.settings.stored.root / "cross_validation.parquet").to_pandas()
     assert set(table["fold"]) == {"1", "2", "3", "4", "5", "mean", "sd"}
     trained = table[table["fold"].isin(["1", "2"])]
     assert set(trained["label"]) == {*ECG_FM_LABELS.names, "macro"}
@@ -36,8 +35,8 @@ def test_table_has_each_fold_and_names_those_that_were_not_trained(finished: Sma
 
 
 def test_folds_hold_out_other_patients_and_never_those_of_test(finished: SmallJob) -> None:
-    plain = read_manifest(finished.settings.folder("manifests"))
-    root = finished.settings.folder("cross_validation")
+    plain = read_manifest(finished.settings.stored.folder("manifests"))
+    root = finished.settings.stored.folder("cross_validation")
     folds = [read_manifest(path) for path in sorted(root.glob("*/*/manifest"))]
     assert len(folds) == 2
     patients = plain.index["subject_id"].to_numpy()
@@ -52,13 +51,13 @@ def test_experiments_are_no_ordinary_checkpoints_and_never_see_test(finished: Sm
     for asset, partition in (("fold_checkpoint", "1"), ("grid_checkpoint", "lr=0.004_batch=32")):
         shown = finished.metadata(asset, partition)
         assert shown["checkpoint_id"] not in finished.checkpoints
-        assert not Path(shown["folder"]).is_relative_to(finished.settings.checkpoints)
+        assert not Path(shown["folder"]).is_relative_to(finished.settings.store.checkpoints)
         assert set(shown["run"]["splits"]) == {"train", "valid"}
         assert shown["run"]["test_loss"] is None
 
 
 def test_grid_names_its_best_point_and_those_that_were_not_trained(finished: SmallJob) -> None:
-    table = pq.read_table(finished.settings.folder("") / "grid_search.parquet").to_pandas()
+    table = pq.read_table(finished.settings.stored.root / "grid_search.parquet").to_pandas()
     assert len(table) == 4
     best = table[table["is_best"]].iloc[0]
     assert (best["learning_rate"], best["batch_size"]) == (0.004, 32)
@@ -119,19 +118,17 @@ def test_trainings_of_another_source_do_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["1", "5,6", "five", "", "-3"])
 def test_a_bad_number_of_folds_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("ECG_FOLDS", text)
-    with pytest.raises(SettingsError, match="ECG_FOLDS is"):
-        partitions._count_folds()
+    with pytest.raises(SettingsError, match=f"ECG_FOLDS is '{text}'"):
+        CodeLocation()
 
 
 def test_numbers_of_a_grid_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(text: str) -> Any:
-        monkeypatch.setenv("ECG_GRID_LEARNING_RATES", text)
-        return partitions._numbers(float, "ECG_GRID_LEARNING_RATES", "0.001")
-
-    assert read("1e-4, 0.01") == [1e-4, 0.01]
-    for bad in ("0.1,0", "high"):
+    monkeypatch.setenv("ECG_GRID_LEARNING_RATES", "1e-4, 0.01")
+    assert CodeLocation().learning_rates == [1e-4, 0.01]
+    for bad in ("0.1,0", "high", ""):
+        monkeypatch.setenv("ECG_GRID_LEARNING_RATES", bad)
         with pytest.raises(SettingsError, match=f"ECG_GRID_LEARNING_RATES is '{bad}'"):
-            read(bad)
+            CodeLocation()
 
 
 def test_another_trainer_is_refused() -> None:

@@ -15,23 +15,30 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ecg_assets.defs.external_sets import choose_sources
-from ecg_assets.defs.resources import Settings
 from ecg_assets.errors import SettingsError
-from ecg_assets.evaluation.leads.lead_degradation import DIFFERENCE
+from ecg_assets.evaluation.external.evaluate_sets import choose_sources
+from ecg_assets.evaluation.leads import DIFFERENCE
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.seen_patients import (
+    FINE_TUNING,
+    SeenPatients,
+    TrainingStage,
+    hash_patients,
+)
 from ecg_assets.preprocess import STANDARD_LEADS
-from ecg_assets.sources.schema import CODE_15, MACHINE_REPORTS, NO_LABEL, SCP_ECG, SNOMED_CT
+from ecg_assets.sources.physionet2021 import SNOMED_CT
+from ecg_assets.sources.ptb_xl import SCP_ECG
+from ecg_assets.sources.schema import MACHINE_REPORTS, NO_LABEL
 from ecg_assets_tests.defs.small_job import TABLES, SmallJob
 from ecg_assets_tests.labels.reports import make_reports
 
 CODES = {
     "ptb-xl": (SCP_ECG, {"Sinus rhythm": "SR 0", "Right bundle branch block": "CRBBB 100"}, "NORM"),
-    "code-15": (CODE_15, {"Right bundle branch block": "RBBB"}, NO_LABEL),
+    "code-15": ("code-15", {"Right bundle branch block": "RBBB"}, NO_LABEL),
     "physionet-2021": (SNOMED_CT, {"Right bundle branch block": "713427006"}, "39732003"),
 }
 """Coding, codes of labels, and the line of a recording without any, by source."""
@@ -43,9 +50,9 @@ def beside_others(
 ) -> Iterator[SmallJob]:
     """Store the synthetic cohort again as three other sources, under their codes."""
     folder = tmp_path_factory.mktemp("others")
-    shutil.copytree(finished.settings.checkpoints, folder / "data" / "checkpoints")
+    shutil.copytree(finished.settings.store.checkpoints, folder / "data" / "checkpoints")
     for source in CODES:
-        _store_as(source, finished.settings.folder(""), folder / "data" / source)
+        _store_as(source, finished.settings.stored.root, folder / "data" / source)
     (folder / "data" / "folder").mkdir()
     with dg.DagsterInstance.ephemeral() as instance:
         job = SmallJob.at(folder, instance)
@@ -70,12 +77,12 @@ def _store_as(source: str, results: Path, folder: Path) -> None:
 
 
 def _results(job: SmallJob) -> dict[str, dict[str, Any]]:
-    path = job.settings.folder("external_metrics") / f"{job.checkpoints[0]}.json"
-    return {result["source"]: result for result in json.loads(path.read_text())}
+    path = job.settings.stored.folder("external_metrics") / f"{job.checkpoints[0]}.json"
+    return {result["evaluation_set"]["source"]: result for result in json.loads(path.read_text())}
 
 
 def _overview(job: SmallJob) -> dict[str, dict[str, Any]]:
-    folder = job.settings.folder("external_predictions") / job.checkpoints[0]
+    folder = job.settings.stored.folder("external_predictions") / job.checkpoints[0]
     return {row["source"]: row for row in json.loads((folder / "sets.json").read_text())}
 
 
@@ -85,7 +92,7 @@ def test_without_another_source_there_is_nothing_to_evaluate(finished: SmallJob)
 
 
 def test_crosswalk_says_what_each_source_expresses(finished: SmallJob) -> None:
-    path = finished.settings.folder("") / "label_crosswalk.parquet"
+    path = finished.settings.stored.root / "label_crosswalk.parquet"
     table = pq.read_table(path).to_pandas()
     is_mapped = table.groupby(["evaluation_source", "label"])["is_mapped"].any()
     assert is_mapped["synthetic"].all()
@@ -99,8 +106,10 @@ def test_every_stored_source_is_a_set_and_others_are_skipped_with_a_reason(
     results = _results(beside_others)
     assert set(results) == set(CODES)
     for source, result in results.items():
-        assert result["evaluation_set"] == f"{source}, all recordings (external)"
-        assert result["n_records"] == _overview(beside_others)[source]["records"]
+        assert (result["evaluation_set"]["part"], result["relation"]) == ("all", "external")
+        row = _overview(beside_others)[source]
+        assert row["evaluation_set"] == f"{source}, all recordings (external)"
+        assert row["records"] == result["n_records"]
     skipped = _overview(beside_others)["folder"]
     assert skipped["state"] == "skipped"
     assert "ECG_SOURCE=folder" in skipped["note"]
@@ -123,9 +132,9 @@ def test_a_recording_has_the_score_and_target_that_it_has_at_home(
 ) -> None:
     name = finished.checkpoints[0]
     at_home = Predictions.from_table(
-        pq.read_table(finished.settings.folder("predictions") / f"{name}.parquet")
+        pq.read_table(finished.settings.stored.folder("predictions") / f"{name}.parquet")
     )
-    folder = beside_others.settings.folder("external_predictions") / name
+    folder = beside_others.settings.stored.folder("external_predictions") / name
     for source in CODES:
         found = Predictions.from_table(pq.read_table(folder / f"{source}.parquet"))
         rows = pd.Index(found.record_ids).get_indexer(pd.Index(at_home.record_ids))
@@ -144,11 +153,16 @@ def test_training_source_gives_its_test_split_and_an_overlap_is_not_external(
     path = tmp_path / "data" / "checkpoints" / name / "run.json"
     run = json.loads(path.read_text())
     path.write_text(json.dumps({**run, "trained_on": {"source": "ptb-xl"}}))
+    stage = TrainingStage("planted", FINE_TUNING, "ptb-xl")
+    SeenPatients((stage,), (hash_patients(["another"], stage),)).write(path.parent)
     with dg.DagsterInstance.ephemeral() as instance:
-        job = SmallJob.at(tmp_path, instance, evaluation_sets=["ptb-xl", "physionet-2021"])
+        job = SmallJob.at(tmp_path, instance)
         instance.add_dynamic_partitions("checkpoint", [name])
-        run_result = job.materialize("external_metrics", partition=name)
-        found = {source: result["evaluation_set"] for source, result in _results(job).items()}
+        config = {"sets": ["ptb-xl", "physionet-2021"], "n_resamples": 50}
+        run_result = job.materialize(
+            "external_metrics", partition=name, config={"external_metrics": {"config": config}}
+        )
+        found = {source: row["evaluation_set"] for source, row in _overview(job).items()}
     assert found == {
         "ptb-xl": "ptb-xl, test split",
         "physionet-2021": "physionet-2021, all recordings (overlaps with the training data)",
@@ -159,25 +173,23 @@ def test_training_source_gives_its_test_split_and_an_overlap_is_not_external(
     assert "PhysioNet 2021 contains the recordings of PTB-XL" in str(overlapping)
 
 
-def test_sets_to_evaluate_on_can_be_named(
-    beside_others: SmallJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ECG_EVALUATION_SETS", "ptb-xl, code-15")
-    assert Settings().evaluation_sets == ["ptb-xl", "code-15"]
-    named = beside_others.settings_with(evaluation_sets=["code-15", "synthetic"])
-    assert choose_sources(named) == ["code-15"]
-    with pytest.raises(SettingsError, match="ECG_EVALUATION_SETS names \\['ptbxl'\\]"):
-        choose_sources(beside_others.settings_with(evaluation_sets=["ptbxl"]))
+def test_sets_to_evaluate_on_can_be_named(beside_others: SmallJob) -> None:
+    stored = beside_others.settings.stored
+    assert choose_sources(stored, ["code-15", "synthetic"]) == ["code-15"]
+    with pytest.raises(SettingsError, match="names the sets \\['ptbxl'\\]"):
+        choose_sources(stored, ["ptbxl"])
 
 
 def test_lead_i_alone_is_one_point_and_the_others_say_why(finished: SmallJob) -> None:
     name = finished.checkpoints[0]
-    folder = finished.settings.folder("lead_degradation")
+    folder = finished.settings.stored.folder("lead_degradation")
     table = pq.read_table(folder / f"{name}.parquet").to_pandas()
     macro = table[table["label"] == "macro"].set_index("leads")
     assert macro["value"].notna().sum() == 1
     assert macro["undefined"]["2 leads (I, II)"].startswith("not run: ")
-    metrics = json.loads((finished.settings.folder("eval_metrics") / f"{name}.json").read_text())
+    metrics = json.loads(
+        (finished.settings.stored.folder("eval_metrics") / f"{name}.json").read_text()
+    )
     assert macro["value"]["Lead I × 12"] == metrics["macro"]["auroc"]
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -200,7 +212,7 @@ def test_twelve_stored_leads_give_the_whole_curve(finished: SmallJob, tmp_path: 
         instance.add_dynamic_partitions("checkpoint", ["twelve"])
         evaluated = ("predictions", "eval_metrics", "lead_degradation")
         job.materialize("checkpoint", *evaluated, partition="twelve")
-        results = job.settings.folder("")
+        results = job.settings.stored.root
     table = pq.read_table(results / "lead_degradation" / "twelve.parquet").to_pandas()
     assert table["undefined"][table["label"] == "macro"].str.contains("not run").sum() == 0
     auroc = table[table["metric"] == "auroc"].set_index(["leads", "label"])
@@ -227,12 +239,14 @@ def test_real_recordings_are_an_external_set_of_a_synthetic_checkpoint(
         job.materialize(*TABLES)
         job.materialize("signal_shards", shards=job.shards)
         job.materialize("manifests")
-        shutil.copytree(finished.settings.checkpoints / name, job.settings.checkpoints / name)
+        shutil.copytree(
+            finished.settings.store.checkpoints / name, job.settings.store.checkpoints / name
+        )
         instance.add_dynamic_partitions("checkpoint", [name])
         here = SmallJob(instance, job.settings_with(source="synthetic", raw_root=""))
         here.materialize("external_metrics", partition=name)
         result = _results(here)["physionet-2021"]
-    assert result["evaluation_set"] == "physionet-2021, all recordings (external)"
+    assert (result["evaluation_set"]["part"], result["relation"]) == ("all", "external")
     assert result["n_records"] == 25
     assert "lead reversal alone has a code" in result["undefined"]["Poor data quality"]
     rows = {row["label"]: row for row in result["labels"]}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,18 @@ import pandas as pd
 import pytest
 
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.resources import FairseqSignalsResource
+from ecg_assets.defs.resources import FairseqSignalsResource, Trainer
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets_tests.defs.small_job import SmallJob
-from ecg_assets_tests.finetune.fairseq_stand_in import write_stand_in
+from ecg_assets_tests.training.finetune.fairseq_stand_in import write_stand_in
 
 TRAINER = {"trainer": "fairseq-signals", "preset": "ecg-fm-lead-i"}
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
-    """Everything before training."""
-    folder = tmp_path_factory.mktemp("fairseq")
-    with dg.DagsterInstance.local_temp(str(folder)) as instance:
-        job = SmallJob.at(folder, instance)
-        job.run_to_manifests()
+def job(tmp_path_factory: pytest.TempPathFactory, finished: SmallJob) -> Iterator[SmallJob]:
+    """The finished job, free to be changed."""
+    with finished.copied_to(tmp_path_factory.mktemp("fairseq")) as job:
         yield job
 
 
@@ -74,10 +72,11 @@ def _train(job: SmallJob, pretrained: Path | str, **config: Any) -> None:
 
 
 def test_checkpoint_of_fairseq_signals_is_one_like_any_other(job: SmallJob, stand_in: Path) -> None:
-    _train(job, stand_in / "trained.pt", epochs=3)
-    (name,) = job.checkpoints
+    known = set(job.checkpoints)
+    _train(replace(job, trainer=Trainer()), stand_in / "trained.pt", epochs=3)
+    (name,) = set(job.checkpoints) - known
     assert name.startswith("ecg-fm-lead-i-fairseq-")
-    folder = job.settings.checkpoints / name
+    folder = job.settings.store.checkpoints / name
     run = json.loads((folder / "run.json").read_text())
     history = pd.read_csv(folder / "history.csv")
     assert history["epoch"].tolist() == [1, 2, 3]
@@ -93,9 +92,9 @@ def test_checkpoint_of_fairseq_signals_is_one_like_any_other(job: SmallJob, stan
     assert shown["valid_loss"] == run["valid_loss"] != pytest.approx(math.log(2), rel=1e-3)
     assert shown["best_epoch"] == 2
     assert "data:image/png;base64," in shown["curves"]
-    assert not list(job.settings.checkpoints.glob(".training-*"))
+    assert not list(job.settings.store.checkpoints.glob(".training-*"))
     _require_call(job, stand_in)
-    job.evaluate(name)
+    job.materialize("checkpoint", "predictions", "eval_metrics", partition=name)
     assert job.metadata("eval_metrics", name)["source"] == "synthetic"
     (stand_in / "call.json").unlink()
     _train(job, stand_in / "trained.pt", epochs=3)
@@ -105,7 +104,7 @@ def test_checkpoint_of_fairseq_signals_is_one_like_any_other(job: SmallJob, stan
 def _require_call(job: SmallJob, stand_in: Path) -> None:
     """Compare what the child was called with to what lies on disk."""
     call = json.loads((stand_in / "call.json").read_text())["arguments"]
-    folder = job.settings.folder("fairseq_manifests")
+    folder = job.settings.stored.folder("fairseq_manifests")
     assert call[:2] == ["--config-dir", str(next(stand_in.rglob("diagnosis.yaml")).parent)]
     assert f"task.data={folder}" in call
     assert "optimization.max_epoch=3" in call
@@ -123,6 +122,23 @@ def test_failure_shows_cause_and_last_lines(job: SmallJob, stand_in: Path) -> No
     assert "log.txt" in str(error.value)
 
 
+def test_signals_of_another_kind_never_reach_fairseq_signals(job: SmallJob, stand_in: Path) -> None:
+    other = SmallJob(job.instance, job.settings_with(signal_kind="raw"))
+    try:
+        _export(other)
+        with pytest.raises(EcgAssetsError, match="ECG_SIGNAL_KIND=ecg-fm"):
+            _train(other, stand_in / "trained.pt", epochs=7)
+        assert not (stand_in / "call.json").exists()
+    finally:
+        _export(job)
+
+
+def _export(job: SmallJob) -> None:
+    """Make again what training reads."""
+    job.materialize("mat_records", shards=job.shards)
+    job.materialize("manifests", "fairseq_manifests")
+
+
 def test_a_finished_training_is_not_repeated_when_what_follows_fails(
     job: SmallJob, stand_in: Path
 ) -> None:
@@ -131,7 +147,7 @@ def test_a_finished_training_is_not_repeated_when_what_follows_fails(
     (stand_in / "trained.pt").write_bytes(b"no checkpoint")
     with pytest.raises(EcgAssetsError, match="is not a checkpoint"):
         _train(job, start, epochs=6)
-    (trained,) = job.settings.checkpoints.glob(".training-*/history.json")
+    (trained,) = job.settings.store.checkpoints.glob(".training-*/history.json")
     shutil.copy(start, trained.parent / "checkpoints" / "checkpoint_best.pt")
     (stand_in / "call.json").unlink()
     known = set(job.checkpoints)
@@ -149,10 +165,10 @@ def test_training_ends_with_the_run_that_started_it(job: SmallJob, stand_in: Pat
     (stand_in / "fail.txt").unlink()
     (stand_in / "call.json").unlink()
     (stand_in / "hang.txt").touch()
-    requests = (job.settings.data_path / "requests").glob("*.json")
+    requests = (job.settings.store.requests).glob("*.json")
     request = max(requests, key=lambda path: path.stat().st_mtime_ns)
     watcher = subprocess.Popen(
-        [sys.executable, "-m", "ecg_assets.defs.fairseq_process", str(request)],
+        [sys.executable, "-m", "ecg_assets.defs.child", "fairseq", str(request)],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -191,7 +207,7 @@ def test_what_is_missing_is_said_before_anything_is_launched(
         _train(job, stand_in / "trained.pt", preset="tiny")
     with pytest.raises(SettingsError, match=r"\['compile', 'tf32'\], which only the native"):
         _train(job, stand_in / "trained.pt", tf32=True, compile="off")
-    manifests = job.settings.folder("fairseq_manifests")
+    manifests = job.settings.stored.folder("fairseq_manifests")
     aside = manifests.with_name("aside")
     manifests.rename(aside)
     try:
@@ -257,7 +273,7 @@ def test_the_real_one_trains_and_its_logged_loss_is_that_of_the_converted_model(
     on_cpu = CpuJob(job.instance, job.settings)
     _train(on_cpu, start, epochs=2, batch_size=32)
     (name,) = set(job.checkpoints) - known
-    found = json.loads((job.settings.checkpoints / name / "run.json").read_text())[
+    found = json.loads((job.settings.store.checkpoints / name / "run.json").read_text())[
         "fairseq_signals"
     ]
     # It logs three decimals, in base 2.

@@ -22,7 +22,9 @@ def test_thresholds_come_from_validation_and_numbers_from_test(
     tmp_path: Path, finished: SmallJob
 ) -> None:
     for name in ("manifests", "signal_shards"):
-        shutil.copytree(finished.settings.folder(name), tmp_path / "data" / "synthetic" / name)
+        shutil.copytree(
+            finished.settings.stored.folder(name), tmp_path / "data" / "synthetic" / name
+        )
     folder = tmp_path / "data" / "checkpoints" / "imported"
     folder.mkdir(parents=True)
     torch.manual_seed(0)
@@ -34,7 +36,7 @@ def test_thresholds_come_from_validation_and_numbers_from_test(
         job = SmallJob.at(tmp_path, instance)
         instance.add_dynamic_partitions("checkpoint", ["imported"])
         job.materialize("checkpoint", "predictions", "eval_metrics", partition="imported")
-    results = job.settings.folder("")
+    results = job.settings.stored.root
     index = pq.read_table(results / "manifests" / "index.parquet").to_pandas()
     of_split = index.groupby("split")["record_id"].agg(set)
     scored = pq.read_table(results / "predictions" / "imported.parquet")["record_id"]
@@ -42,5 +44,5 @@ def test_thresholds_come_from_validation_and_numbers_from_test(
     assert set(scored.to_pylist()) == of_split["test"]
     assert set(validated.to_pylist()) == of_split["valid"]
     metrics = json.loads((results / "eval_metrics" / "imported.json").read_text())
-    assert metrics["evaluation_set"].endswith(", test split")
+    assert (metrics["evaluation_set"]["part"], metrics["relation"]) == ("test", "unknown")
     assert np.isfinite([row["threshold"] for row in metrics["labels"] if row["threshold"]]).any()

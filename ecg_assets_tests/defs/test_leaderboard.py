@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +18,10 @@ import pytest
 
 from ecg_assets.build import Manifest, write_manifest
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.checks.evaluation import CHECKS
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.checks import evaluation
+from ecg_assets.defs.settings import Settings
 from ecg_assets.evaluation import EvaluationResult, evaluate_checkpoint
+from ecg_assets.evaluation.sets import EvaluationSet, Part
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 from ecg_assets.preprocess import SignalSpec
 from ecg_assets_tests.defs.small_job import SmallJob
@@ -29,6 +31,13 @@ from ecg_assets_tests.evaluation.simulation import (
     simulate_predictions,
 )
 
+_CHECKS = (
+    evaluation.inputs_are_those_stored_now,
+    evaluation.no_worse_than_the_champion,
+    evaluation.calibration_is_that_of_validation,
+    evaluation.every_label_can_be_measured,
+    evaluation.predicted_shares_are_those_of_validation,
+)
 SET = "synthetic, test split"
 N_RECORDS, N_SHARDS = 900, 3
 
@@ -47,7 +56,7 @@ class Stored:
 
     def keep(self, checkpoint: str, predictions: Predictions) -> None:
         """Store a checkpoint, its predictions and its metrics."""
-        folder = self.settings.checkpoints / checkpoint
+        folder = self.settings.store.checkpoints / checkpoint
         folder.mkdir(parents=True)
         for name in ("model.safetensors", "config.json"):
             (folder / name).touch()
@@ -60,7 +69,7 @@ class Stored:
         self.job.instance.add_dynamic_partitions("checkpoint", [checkpoint])
 
     def keep_predictions(self, checkpoint: str, predictions: Predictions) -> None:
-        path = self.settings.folder("predictions") / f"{checkpoint}.parquet"
+        path = self.settings.stored.folder("predictions") / f"{checkpoint}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(predictions.to_table(), path)
 
@@ -69,15 +78,14 @@ class Stored:
             self.validation,
             predictions,
             checkpoint=checkpoint,
-            source="synthetic",
-            evaluation_set=SET,
+            evaluation_set=EvaluationSet("synthetic", Part.TEST),
             signal_spec={},
             lineage={},
             n_resamples=60,
         )
 
     def keep_metrics(self, result: EvaluationResult) -> None:
-        path = self.settings.folder("eval_metrics") / f"{result.checkpoint}.json"
+        path = self.settings.stored.folder("eval_metrics") / f"{result.checkpoint}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result.to_json(), allow_nan=False))
 
@@ -87,18 +95,20 @@ class Stored:
             instance=self.job.instance, tags={"dagster/partition": checkpoint}
         )
         found = result.get_asset_check_evaluations()
-        assert len(found) == len(CHECKS)
+        assert len(found) == len(_CHECKS)
         return [one.check_name for one in found if not one.passed]
 
     @cached_property
     def checks_job(self) -> dg.JobDefinition:
-        selection = dg.AssetSelection.checks(*CHECKS)
+        selection = dg.AssetSelection.checks(*_CHECKS)
         mine = dg.Definitions(jobs=[dg.define_asset_job("only_checks", selection)])
         return dg.Definitions.merge(self.job.definitions, mine).resolve_job_def("only_checks")
 
     def leaderboard(self) -> pd.DataFrame:
         self.job.materialize("refused_checkpoints", "leaderboard")
-        table: pd.DataFrame = pq.read_table(self.settings.folder("leaderboard.parquet")).to_pandas()
+        table: pd.DataFrame = pq.read_table(
+            self.settings.stored.folder("leaderboard.parquet")
+        ).to_pandas()
         return table
 
 
@@ -125,10 +135,10 @@ def stored(tmp_path: Path) -> Iterator[Stored]:
     """One good checkpoint, evaluated."""
     (tmp_path / "home").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
-        job = SmallJob.at(tmp_path, instance, n_resamples=60)
+        job = SmallJob.at(tmp_path, instance)
         validation = as_validation(simulate_predictions(N_RECORDS, seed=8))
         found = Stored(job, validation, simulate_predictions(N_RECORDS, seed=9))
-        write_manifest(_manifest(found.test), job.settings.folder("manifests"))
+        write_manifest(_manifest(found.test), job.settings.stored.folder("manifests"))
         found.keep("good", found.test)
         yield found
 
@@ -186,19 +196,36 @@ def test_leaderboard_has_paired_differences_a_picture_and_a_csv(stored: Stored) 
     assert table.at[other, "verdict"] == "not distinguishable"
     assert table.at["worse", "verdict"] == "worse"
     assert table["difference_high"]["worse"] < 0
-    folder = stored.settings.folder("leaderboard")
+    folder = stored.settings.stored.folder("leaderboard")
     assert len(pd.read_csv(folder / "leaderboard.csv")) == len(table)
     assert (folder / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
     shown = stored.job.metadata("leaderboard")
     assert "data:image/png;base64," in shown["macro_auroc"]
+    rows = {row.data["checkpoint"]: row.data for row in shown["leaderboard"].records}
+    number = r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]"
+    assert re.fullmatch(number, rows["worse"]["macro_auroc"])
+    assert re.fullmatch(number.replace("0\\.", "−0\\."), rows["worse"]["difference"])
+    assert rows[champion]["difference"] == "–"
+    assert list(shown)[-2:] == ["dagster/column_schema", "path"]
     assert shown["not_compared"] == []
+
+
+def test_a_copy_is_named_and_the_first_registered_is_the_champion(stored: Stored) -> None:
+    """Also where the copy comes first by name."""
+    stored.keep("a-copy", stored.test)
+    for name in ("good", "a-copy"):
+        result = stored.evaluate(name, stored.test)
+        stored.keep_metrics(dataclasses.replace(result, lineage={"weights": "4f"}))
+    table = stored.leaderboard().set_index("checkpoint")
+    assert table["verdict"].to_dict() == {"good": "champion", "a-copy": "copy of the champion"}
+    assert table["copy_of"].dropna().to_dict() == {"a-copy": "good"}
 
 
 def test_a_removed_checkpoint_keeps_its_row(stored: Stored) -> None:
     stored.keep("gone", blur(stored.test, noise=0.2))
-    for path in (stored.settings.checkpoints / "gone").iterdir():
+    for path in (stored.settings.store.checkpoints / "gone").iterdir():
         path.unlink()
-    (stored.settings.checkpoints / "gone").rmdir()
+    (stored.settings.store.checkpoints / "gone").rmdir()
     assert set(stored.leaderboard()["checkpoint"]) == {"good", "gone"}
     assert stored.job.metadata("leaderboard")["removed_checkpoints"] == ["gone"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from ecg_assets.defs.demo_run import summary_text
 from ecg_assets.defs.freshness import assets_to_run
 from ecg_assets.defs.partitions import SHARDS
-from ecg_assets.defs.summary import summary_text
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.sources import open_source
 from ecg_assets_tests.defs.small_job import N_RECORDS, SmallJob
@@ -34,7 +34,7 @@ def test_every_check_ran_and_no_blocking_one_failed(finished: SmallJob) -> None:
 
 
 def test_records_are_kept_or_named_with_a_reason(finished: SmallJob) -> None:
-    folder = finished.settings.folder("")
+    folder = finished.settings.stored.root
     index = pq.read_table(folder / "manifests" / "index.parquet").to_pandas()
     excluded = pq.read_table(folder / "manifests" / "excluded.parquet").to_pandas()
     assert len(index) + len(excluded) == N_RECORDS
@@ -53,7 +53,7 @@ def test_planted_file_faults_are_the_rejects(finished: SmallJob) -> None:
     }
     planted = planted[planted["fault"].isin(list(expected))]
     rejects = pd.concat(
-        [pq.read_table(p).to_pandas() for p in finished.settings.folder("rejects").iterdir()]
+        [pq.read_table(p).to_pandas() for p in finished.settings.stored.folder("rejects").iterdir()]
     )
     found = dict(zip(rejects["record_id"], rejects["reason"], strict=True))
     assert found == {
@@ -91,7 +91,7 @@ def test_an_identical_rerun_leaves_everything_downstream_fresh(finished: SmallJo
 
 def test_metrics_name_every_input_and_those_are_stored_now(finished: SmallJob) -> None:
     checkpoint = finished.checkpoints[0]
-    path = finished.settings.folder("eval_metrics") / f"{checkpoint}.json"
+    path = finished.settings.stored.folder("eval_metrics") / f"{checkpoint}.json"
     lineage = json.loads(path.read_text())["lineage"]
     for asset in ("record_list", "machine_reports", "labels", "split", "manifests"):
         assert lineage[asset] == finished.version(asset)
@@ -103,7 +103,7 @@ def test_metrics_name_every_input_and_those_are_stored_now(finished: SmallJob) -
 
 
 def test_checkpoint_carries_spec_labels_history_and_lineage(finished: SmallJob) -> None:
-    folder = finished.settings.checkpoints / finished.checkpoints[0]
+    folder = finished.settings.store.checkpoints / finished.checkpoints[0]
     assert json.loads((folder / "signal_spec.json").read_text()) == (
         finished.settings.signal_spec.to_json()
     )
@@ -119,12 +119,14 @@ def test_checkpoint_carries_spec_labels_history_and_lineage(finished: SmallJob) 
 
 def test_report_and_metadata_show_pictures(finished: SmallJob) -> None:
     checkpoint = finished.checkpoints[0]
-    report = finished.settings.folder("eval_report") / checkpoint / "report.html"
+    report = finished.settings.stored.folder("eval_report") / checkpoint / "report.html"
     html = report.read_text()
     assert "data:image/png;base64," in html
     assert all(name in html for name in ECG_FM_LABELS.names)
     shown = finished.metadata("eval_report", checkpoint)
-    assert "data:image/png;base64," in shown["ROC curves"]
+    # The page has all pictures, the instance's database one.
+    pictures = [name for name, value in shown.items() if "data:image/png;base64," in str(value)]
+    assert pictures == ["ROC curves"]
     assert "data:image/png;base64," in finished.metadata("finetuned_checkpoint")["curves"]
 
 
@@ -135,7 +137,7 @@ def test_summary_names_every_label_and_the_report(finished: SmallJob) -> None:
 
 
 def test_no_patient_id_or_report_text_is_in_the_metadata(finished: SmallJob) -> None:
-    folder = finished.settings.folder("")
+    folder = finished.settings.stored.root
     patients = set(pq.read_table(folder / "record_list.parquet")["subject_id"].to_pylist())
     reports = pq.read_table(folder / "machine_reports.parquet")["lines"].to_pylist()
     lines = {line for record in reports for line in record} - set(ECG_FM_LABELS.names)
@@ -151,11 +153,11 @@ def test_no_patient_id_or_report_text_is_in_the_metadata(finished: SmallJob) -> 
 def test_fairseq_manifests_point_at_files_with_their_row_of_y(finished: SmallJob) -> None:
     import scipy.io
 
-    folder = finished.settings.folder("fairseq_manifests")
+    folder = finished.settings.stored.folder("fairseq_manifests")
     y = np.load(folder / "y.npy")
-    records = pq.read_table(finished.settings.folder("record_list.parquet")).to_pandas()
+    records = pq.read_table(finished.settings.stored.folder("record_list.parquet")).to_pandas()
     lines = (folder / "test.tsv").read_text().splitlines()
-    root = finished.settings.folder("mat_records")
+    root = finished.settings.stored.folder("mat_records")
     assert lines[0] == str(root)
     for line in lines[1:6]:
         name, n_samples = line.split("\t")

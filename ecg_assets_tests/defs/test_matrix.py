@@ -16,18 +16,17 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.execution.asset_backfill import AssetBackfillData
 
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.matrix.cells import collect_cells, evaluate_cell
-from ecg_assets.defs.matrix.design import design_of
-from ecg_assets.defs.matrix.embeddings import embed_source
-from ecg_assets.defs.matrix.room import MatrixRoom
+from ecg_assets.defs.matrix import DeployedMatrix, collect_cells, embed_source, evaluate_cell
+from ecg_assets.defs.matrix_partitions import design_of
+from ecg_assets.defs.settings import VARIABLES, Settings
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.matrix.design import Cell
-from ecg_assets.evaluation.matrix.stored_cell import MissingCell, StoredCell, read_cell
-from ecg_assets.finetune.presets import PRESETS
-from ecg_assets.finetune.request import FinetuneRequest
-from ecg_assets.models.checkpoint_files import read_json
+from ecg_assets.evaluation.matrix.stored import MissingCell, StoredCell, read_cell
+from ecg_assets.models.checkpoint_folder import read_json
+from ecg_assets.training.finetune.presets import PRESETS
+from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets_tests.defs.small_job import SmallJob
-from ecg_assets_tests.test_readme import ROOT, VARIABLE, settings_in_code
+from ecg_assets_tests.test_readme import ROOT, VARIABLE
 
 EMBEDDINGS, CELL = dg.AssetKey("frozen_embeddings"), dg.AssetKey("matrix_cell")
 DESIGN = """
@@ -39,14 +38,14 @@ label_sets: [ecg-fm-17, six-conditions]
 """
 
 
-def _room(job: SmallJob, folder: Path, design: str) -> MatrixRoom:
+def _matrix(job: SmallJob, folder: Path, design: str) -> DeployedMatrix:
     """Give a matrix of its own to the job's data, below another folder."""
     data = folder / "data"
     data.mkdir()
-    (data / "synthetic").symlink_to(job.settings.folder(""))
+    (data / "synthetic").symlink_to(job.settings.stored.root)
     (folder / "matrix.yaml").write_text(design, encoding="utf-8")
     settings = job.settings_with(data_dir=str(data), matrix=str(folder / "matrix.yaml"))
-    return MatrixRoom(settings, design_of(settings))
+    return DeployedMatrix(settings, design_of(settings))
 
 
 def _graph(folder: Path, job: SmallJob) -> AssetGraph:
@@ -70,7 +69,7 @@ def test_a_cell_depends_on_the_embeddings_of_its_model_and_source_alone(
 ) -> None:
     graph = _graph(tmp_path, unfinished)
     for row, column, parent in (
-        ("a/linear-probe", "ptb-xl/six-conditions", "a|ptb-xl"),
+        ("a/logistic-regression", "ptb-xl/six-conditions", "a|ptb-xl"),
         ("b/full", "synthetic/ecg-fm-17", "b|synthetic"),
     ):
         cell = AssetKeyPartitionKey(CELL, f"{row}|{column}")
@@ -107,7 +106,7 @@ def test_one_backfill_makes_the_whole_matrix(
 def test_table_names_cells_that_were_not_evaluated_and_shows_the_others(
     finished: SmallJob,
 ) -> None:
-    path = finished.settings.folder("") / "evaluation_matrix.parquet"
+    path = finished.settings.stored.root / "evaluation_matrix.parquet"
     table = pq.read_table(path).to_pandas()
     macro = table[(table["label"] == "macro") & (table["metric"] == "auroc")]
     assert len(macro) == 8
@@ -125,7 +124,7 @@ def test_fine_tuned_cells_are_no_ordinary_checkpoints_and_never_see_test(
 ) -> None:
     shown = finished.metadata("matrix_cell", "transformer/full|synthetic/ecg-fm-17")
     assert shown["checkpoint"] not in finished.checkpoints
-    folder = finished.settings.data_path / "matrix" / "checkpoints" / shown["checkpoint"]
+    folder = finished.settings.store.matrix / "checkpoints" / shown["checkpoint"]
     run = read_json(folder / "run.json")
     assert set(run["splits"]) == {"train", "valid"}
     assert run["request"]["recipe"]["epochs"] == 1
@@ -133,10 +132,10 @@ def test_fine_tuned_cells_are_no_ordinary_checkpoints_and_never_see_test(
 
 
 def test_methods_of_a_model_are_measured_on_the_same_recordings(finished: SmallJob) -> None:
-    root = finished.settings.data_path / "matrix" / "cells"
+    root = finished.settings.store.matrix / "cells"
     cells = [
         read_cell(root, Cell("transformer", method, "synthetic", "ecg-fm-17"))
-        for method in ("linear-probe", "full")
+        for method in ("logistic-regression", "full")
     ]
     probe, full = (cell.predictions for cell in cells if cell is not None)
     assert probe.record_ids.tolist() == full.record_ids.tolist()
@@ -153,20 +152,20 @@ def test_a_second_label_set_runs_no_encoder_and_leaves_the_embeddings_as_they_ar
     before = finished.version("frozen_embeddings", "transformer|synthetic")
     monkeypatch.setattr(classifier.EcgClassifier, "embed", _stay_away)
     monkeypatch.setattr(ecg_fm.EcgFmForClassification, "embed", _stay_away)
-    room = MatrixRoom(finished.settings, design_of(finished.settings))
-    cell = Cell("transformer", "linear-probe", "synthetic", "six-conditions")
-    stored = evaluate_cell(room, cell, _stay_away)
+    matrix = DeployedMatrix(finished.settings, design_of(finished.settings))
+    cell = Cell("transformer", "logistic-regression", "synthetic", "six-conditions")
+    stored = evaluate_cell(matrix, cell, _stay_away, n_resamples=50)
     assert len(stored.result.labels) == 6
-    again = embed_source(room, room.design.find_model("transformer"), "synthetic", _stay_away)
+    again = embed_source(matrix, matrix.design.find_model("transformer"), "synthetic", _stay_away)
     assert again.is_reused
-    assert again.inputs.fingerprint == before
-    assert again.inputs.encoder == stored.facts.fingerprint
+    assert again.inputs.sha256 == before
+    assert again.inputs.encoder == stored.facts.weights_sha256
 
 
 def test_a_checkpoint_reads_signals_by_its_own_spec_and_says_what_it_saw(
     finished: SmallJob, tmp_path: Path
 ) -> None:
-    checkpoint = finished.settings.checkpoints / finished.checkpoints[0]
+    checkpoint = finished.settings.store.checkpoints / finished.checkpoints[0]
     design = f"""
 models:
   trained: {{preset: ecg-fm-lead-i, checkpoint: {checkpoint}}}
@@ -174,12 +173,12 @@ models:
 sources: [synthetic]
 label_sets: [six-conditions]
 """
-    room = _room(finished, tmp_path, design)
-    model = room.design.find_model("trained")
-    embedded = embed_source(room, model, "synthetic", lambda _: None)
+    matrix = _matrix(finished, tmp_path, design)
+    model = matrix.design.find_model("trained")
+    embedded = embed_source(matrix, model, "synthetic", lambda _: None)
     assert embedded.inputs.start["spec"] == read_json(checkpoint / "signal_spec.json")
-    cell = Cell("trained", "linear-probe", "synthetic", "six-conditions")
-    stored = evaluate_cell(room, cell, _stay_away)
+    cell = Cell("trained", "logistic-regression", "synthetic", "six-conditions")
+    stored = evaluate_cell(matrix, cell, _stay_away, n_resamples=50)
     assert stored.facts.weights == checkpoint.name
     n_patients = stored.result.n_patients
     assert f"saw 0 of {n_patients} test patients" in stored.facts.seen_before
@@ -190,7 +189,9 @@ label_sets: [six-conditions]
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        evaluate_cell(room, Cell("trained", "full", "synthetic", "six-conditions"), train)
+        evaluate_cell(
+            matrix, Cell("trained", "full", "synthetic", "six-conditions"), train, n_resamples=50
+        )
     assert wanted[0].pretrained == checkpoint
     assert wanted[0].recipe.objective == "multi-label"
     assert not wanted[0].recipe.reports_test
@@ -202,11 +203,11 @@ def test_a_cell_of_another_design_or_setting_is_missing_with_the_reason(
     text = Path(finished.settings.matrix).read_text().replace("epochs: 1", "epochs: 2")
     (tmp_path / "matrix.yaml").write_text(text)
     settings = finished.settings_with(matrix=str(tmp_path / "matrix.yaml"))
-    found = collect_cells(MatrixRoom(settings, design_of(settings)))
+    found = collect_cells(DeployedMatrix(settings, design_of(settings)))
     full = found[Cell("transformer", "full", "synthetic", "ecg-fm-17")]
     assert isinstance(full, MissingCell)
     assert full.reason.startswith("evaluated with another design")
-    probe = found[Cell("transformer", "linear-probe", "synthetic", "ecg-fm-17")]
+    probe = found[Cell("transformer", "logistic-regression", "synthetic", "ecg-fm-17")]
     assert isinstance(probe, StoredCell)
 
 
@@ -223,11 +224,11 @@ def test_what_a_cell_lacks_is_said_with_what_to_do(
     finished: SmallJob, tmp_path: Path, changes: dict[str, Any], source: str, message: str
 ) -> None:
     design = "models: {trained: {preset: tiny}}\nsources: [synthetic, ptb-xl]\nlabel_sets: [own]\n"
-    room = _room(finished, tmp_path, design.replace("own", "six-conditions"))
-    settings = room.settings.model_copy(update=changes)
-    cell = Cell("trained", "linear-probe", source, "six-conditions")
+    matrix = _matrix(finished, tmp_path, design.replace("own", "six-conditions"))
+    settings = matrix.settings.model_copy(update=changes)
+    cell = Cell("trained", "logistic-regression", source, "six-conditions")
     with pytest.raises(SettingsError, match=message):
-        evaluate_cell(MatrixRoom(settings, room.design), cell, _stay_away)
+        evaluate_cell(DeployedMatrix(settings, matrix.design), cell, _stay_away, n_resamples=50)
 
 
 def test_without_a_file_a_tiny_preset_of_each_family_is_compared(unfinished: SmallJob) -> None:
@@ -257,7 +258,9 @@ def test_a_design_that_cannot_be_trained_is_refused_at_loading(
 
 def test_a_cells_files_hold_no_patient_but_its_predictions(finished: SmallJob) -> None:
     folder = Path(
-        finished.metadata("matrix_cell", "transformer/linear-probe|synthetic/ecg-fm-17")["folder"]
+        finished.metadata("matrix_cell", "transformer/logistic-regression|synthetic/ecg-fm-17")[
+            "folder"
+        ]
     )
     patients = pq.read_table(folder / "predictions.parquet")["subject_id"].to_pylist()
     for name in ("result.json", "cell.json"):
@@ -280,4 +283,14 @@ def test_the_page_shows_a_design_that_loads_and_partitions_that_are_there(
         partitions = graph.get(dg.AssetKey(asset)).partitions_def
         assert partitions is not None
         assert partition in [str(key) for key in partitions.get_partition_keys()]
-    assert set(VARIABLE.findall(page)) <= settings_in_code()
+    assert set(VARIABLE.findall(page)) <= set(VARIABLES)
+
+
+def test_a_cell_asks_for_what_it_asked_for_in_earlier_versions() -> None:
+    """Else all cells that users have stored would count as another design's."""
+    settings = Settings(source="synthetic", preset="tiny", leads=["I"], stored_leads=["I"])
+    matrix = DeployedMatrix(settings, design_of(settings))
+    cell = Cell("tiny", "logistic-regression", "synthetic", "ecg-fm-17")
+    former = "82c433b6f82e8f41941351e38e6e2f1e53317d642d8f535900d80ed823966bf2"
+    assert matrix.identify(cell, 1000) == former
+    assert matrix.identify(cell, 50) != former

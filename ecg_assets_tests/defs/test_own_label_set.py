@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import SettingsError
 
 

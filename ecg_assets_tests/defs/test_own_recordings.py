@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ecg_assets.sources import read_record
-from ecg_assets.sources.synthetic import write_synthetic_cohort
+from ecg_assets.sources.synthetic.cohort import write_synthetic_cohort
 from ecg_assets_tests.defs.small_job import SmallJob
 
 LABELS = ["Paced rhythm", "Low voltage"]
@@ -48,12 +48,12 @@ def test_own_recordings_reach_a_report_on_own_labels(tmp_path: Path) -> None:
         job.train(epochs=1)
         job.evaluate(job.checkpoints[0])
         report = json.loads(
-            (job.settings.folder("eval_metrics") / f"{job.checkpoints[0]}.json").read_text()
+            (job.settings.stored.folder("eval_metrics") / f"{job.checkpoints[0]}.json").read_text()
         )
     assert [row["label"] for row in report["labels"]] == LABELS
     given = pd.read_csv(raw / "labels.csv").set_index("file")
-    index = pq.read_table(job.settings.folder("manifests") / "index.parquet").to_pandas()
-    targets = np.load(job.settings.folder("manifests") / "y.npy")
+    index = pq.read_table(job.settings.stored.folder("manifests") / "index.parquet").to_pandas()
+    targets = np.load(job.settings.stored.folder("manifests") / "y.npy")
     files = index["record_id"].str.removesuffix(".npy") + ".npy"
     assert np.array_equal(targets, given.loc[files, LABELS].to_numpy())
     assert index.groupby("subject_id")["split"].nunique().max() == 1

@@ -27,15 +27,17 @@ def test_real_recordings_run_through_the_graph(
         )
         job.run_to_manifests()
         assert job.shards == ["georgia", "ningbo", "ptb-xl"]
-        shutil.copytree(finished.settings.checkpoints / name, job.settings.checkpoints / name)
+        shutil.copytree(
+            finished.settings.store.checkpoints / name, job.settings.store.checkpoints / name
+        )
         instance.add_dynamic_partitions("checkpoint", [name])
         job.evaluate(name)
-        folder = job.settings.folder("")
+        folder = job.settings.stored.root
         assert pq.read_table(folder / "manifests" / "index.parquet").num_rows == 25
         evidence = pq.read_table(folder / "label_evidence.parquet").to_pandas()
         assert set(evidence["rule"]) == {"snomed-ct code"}
         result = json.loads((folder / "eval_metrics" / f"{name}.json").read_text())
-        assert result["evaluation_set"] == "physionet-2021, all recordings (external)"
+        assert (result["evaluation_set"]["part"], result["relation"]) == ("all", "external")
         assert result["n_records"] == 25
         assert result["undefined"]
         assert result["macro"]["auroc"] is not None

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 
+from ecg_assets.build import INDEX
+from ecg_assets.defs.assets.pretrain import _inputs
 from ecg_assets.defs.checkpoint_state import complete_checkpoints
-from ecg_assets.lineage import fingerprint_file
+from ecg_assets.lineage import fingerprint_file, fingerprint_table
+from ecg_assets_tests.build.cohort import make_cohort
 from ecg_assets_tests.defs.small_job import SmallJob
 
 
@@ -42,5 +47,18 @@ def test_it_comes_from_recordings_and_not_from_labels(finished: SmallJob) -> Non
 
 
 def test_it_is_not_taken_for_a_checkpoint_to_evaluate(finished: SmallJob) -> None:
-    names = {found.checkpoint_id for found in complete_checkpoints(finished.settings.checkpoints)}
+    names = {
+        found.checkpoint_id for found in complete_checkpoints(finished.settings.store.checkpoints)
+    }
     assert _folder(finished).name not in names
+
+
+def test_recordings_without_labels_change_a_request_s_name_where_there_are_some(
+    tmp_path: Path,
+) -> None:
+    manifest = make_cohort(tmp_path).manifest()
+    with dg.DagsterInstance.ephemeral() as instance:
+        with_some = _inputs(instance, manifest)
+        with_none = _inputs(instance, replace(manifest, unlabelled=INDEX.empty()))
+    assert with_none["recordings"] == fingerprint_table(INDEX.from_pandas(manifest.index))
+    assert with_some["recordings"] != with_none["recordings"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ecg_assets.defs.executor import choose_executor
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.jobs import choose_executor
+from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import SettingsError
 from ecg_assets.lineage import fingerprint_folder
 from ecg_assets_tests.defs.small_job import N_RECORDS, SmallJob
@@ -64,7 +64,7 @@ def test_shards_from_a_cluster_are_the_same(
     found = tmp_path / "data" / "synthetic"
     for asset in ("signal_shards", "rejects"):
         assert fingerprint_folder(found / asset) == fingerprint_folder(
-            finished.settings.folder(asset)
+            finished.settings.stored.folder(asset)
         )
 
 

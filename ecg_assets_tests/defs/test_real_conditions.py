@@ -18,9 +18,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ecg_assets.models.checkpoint_files import CLASS_REPORTS
+from ecg_assets.models.checkpoint_folder import CLASS_REPORTS
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
-from ecg_assets.sources.wfdb_header import read_header
+from ecg_assets.sources.wfdb.header import read_header
 from ecg_assets_tests.defs.small_job import TABLES, SmallJob
 
 pytestmark = pytest.mark.reference
@@ -83,7 +83,6 @@ def _run(folder: Path, instance: dg.DagsterInstance, source: str, root: Path) ->
         leads=list(STANDARD_LEADS),
         stored_leads=list(STANDARD_LEADS),
         seed=SPLIT_SEED,
-        n_resamples=20,
     )
     job.materialize(*TABLES)
     job.materialize("signal_shards", shards=job.shards)
@@ -97,7 +96,7 @@ def _run(folder: Path, instance: dg.DagsterInstance, source: str, root: Path) ->
 
 def _labels(job: SmallJob) -> pd.DataFrame:
     """Labels of the manifest, a row a record, with its split."""
-    folder = job.settings.folder("manifests")
+    folder = job.settings.stored.folder("manifests")
     index = pq.read_table(folder / "index.parquet").to_pandas().set_index("record_id")
     names = json.loads((folder / "label_vocabulary.json").read_text())["names"]
     labels = pd.DataFrame(np.load(folder / "y.npy"), index=index.index, columns=names)
@@ -106,7 +105,7 @@ def _labels(job: SmallJob) -> pd.DataFrame:
 
 
 def _signals(job: SmallJob) -> pd.DataFrame:
-    shards = job.settings.folder("signal_shards").glob("*.parquet")
+    shards = job.settings.stored.folder("signal_shards").glob("*.parquet")
     table = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
     return table.set_index("record_id").sort_index()
 
@@ -130,7 +129,9 @@ def test_a_recording_of_just_one_condition_has_the_same_label_in_both(
     others = folders.index.difference(of_one)
     assert others.tolist() == ["HR06001", "HR06003"]
     assert folders.loc[others, "NORM"].tolist() == [1, 1]
-    evidence = pq.read_table(layouts["physionet-2021"].settings.folder("label_evidence.parquet"))
+    evidence = pq.read_table(
+        layouts["physionet-2021"].settings.stored.folder("label_evidence.parquet")
+    )
     rules = evidence.to_pandas().query("label == 'NORM'").groupby("record_id")["rule"].agg(set)
     assert all("excluded" in rules[record_id] for record_id in others)
 
@@ -143,7 +144,7 @@ def test_labels_that_nobody_has_are_named_and_have_no_numbers(
     name = job.checkpoints[0]
     of_norm = _labels(job).loc[[*NORMAL], "split"]
     assert of_norm.value_counts().to_dict() == SPLITS_OF_NORMAL
-    result = json.loads((job.settings.folder("eval_metrics") / f"{name}.json").read_text())
+    result = json.loads((job.settings.stored.folder("eval_metrics") / f"{name}.json").read_text())
     reasons = result["undefined"]
     assert {"AFIB", "AFLT", "1dAVb", "RBBB", "LBBB"} <= set(reasons)
     by_label = {row["label"]: row for row in result["labels"]}
@@ -158,7 +159,7 @@ def test_labels_that_nobody_has_are_named_and_have_no_numbers(
 def test_the_checkpoint_has_a_report_of_its_epoch(layouts: dict[str, SmallJob]) -> None:
     for job in layouts.values():
         report = json.loads(
-            (job.settings.checkpoints / job.checkpoints[0] / CLASS_REPORTS).read_text()
+            (job.settings.store.checkpoints / job.checkpoints[0] / CLASS_REPORTS).read_text()
         )
         found = report["1"]["classification_report"]
         assert found["NORM"]["support"] == SPLITS_OF_NORMAL["valid"]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecg_assets.defs.report_inputs import SHOWN_ASSETS, read_findings
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.settings import Settings
 from ecg_assets.evaluation import EvaluationResult, find_wrong_numbers
 from ecg_assets.evaluation.shift.slices import SLICE_METRICS
 from ecg_assets.models.predictions import Predictions
@@ -22,7 +22,7 @@ from ecg_assets_tests.evaluation.simulation import simulate_predictions
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(source="synthetic", data_dir=str(tmp_path), n_resamples=20, device="cpu")
+    return Settings(source="synthetic", data_dir=str(tmp_path), device="cpu")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def predictions() -> Predictions:
-    return simulate_predictions(60)
+    return simulate_predictions(120)
 
 
 def _made_from(instance: dg.DagsterInstance, asset: str, version: str) -> None:
@@ -45,18 +45,20 @@ def _made_from(instance: dg.DagsterInstance, asset: str, version: str) -> None:
 def _store_slices(settings: Settings, predictions: Predictions, result: EvaluationResult) -> None:
     slices = make_findings(predictions, result).slices
     assert slices is not None
-    path = settings.folder("slice_metrics") / "tiny-1.parquet"
+    path = settings.stored.folder("slice_metrics") / "tiny-1.parquet"
     path.parent.mkdir(parents=True)
     pq.write_table(SLICE_METRICS.from_pandas(slices), path)
 
 
 def _store_evaluation(settings: Settings, name: str, predictions: Predictions) -> None:
     for asset in ("eval_metrics", "predictions"):
-        settings.folder(asset).mkdir(parents=True, exist_ok=True)
+        settings.stored.folder(asset).mkdir(parents=True, exist_ok=True)
     result = evaluate_simulated(predictions, name)
-    path = settings.folder("eval_metrics") / f"{name}.json"
+    path = settings.stored.folder("eval_metrics") / f"{name}.json"
     path.write_text(json.dumps(result.to_json()))
-    pq.write_table(predictions.to_table(), settings.folder("predictions") / f"{name}.parquet")
+    pq.write_table(
+        predictions.to_table(), settings.stored.folder("predictions") / f"{name}.parquet"
+    )
 
 
 def test_nothing_stored_is_nothing_found(
@@ -100,27 +102,27 @@ def test_difference_is_from_the_stored_champion(
     result = evaluate_simulated(predictions)
     found = read_findings(instance, settings, result, predictions).difference
     assert found is not None
-    assert (found.champion, found.other, found.other_fingerprint) == ("best", "best", None)
+    assert (found.champion, found.other, found.other_weights_sha256) == ("best", "best", None)
     macro = found.to_json()["macro_auroc"]
     expected = result.labels["auroc"].mean() - evaluate_simulated(best).labels["auroc"].mean()
     assert macro["difference"] == pytest.approx(expected)
-    (settings.folder("predictions") / "best.parquet").unlink()
+    (settings.stored.folder("predictions") / "best.parquet").unlink()
     found_nothing = read_findings(instance, settings, result, predictions)
     assert "best are no longer stored" in found_nothing.not_compared
 
 
 def test_report_of_a_job_shows_everything_and_names_nobody(finished: SmallJob) -> None:
     checkpoint = finished.checkpoints[0]
-    folder = finished.settings.folder("eval_report") / checkpoint
+    folder = finished.settings.stored.folder("eval_report") / checkpoint
     html, text = ((folder / name).read_text() for name in ("report.html", "metrics.json"))
     metrics = json.loads(text)
-    stored = finished.settings.folder("eval_metrics") / f"{checkpoint}.json"
+    stored = finished.settings.stored.folder("eval_metrics") / f"{checkpoint}.json"
     assert metrics["evaluation"] == json.loads(stored.read_text())
     assert find_wrong_numbers(html, metrics) == []
     assert "Nothing is stored: materialize" not in html
     assert set(metrics["shown"]) == set(SHOWN_ASSETS)
     assert metrics["model_card"]["kind"] == "trained here"
-    records = pq.read_table(finished.settings.folder("") / "record_list.parquet")
+    records = pq.read_table(finished.settings.stored.root / "record_list.parquet")
     ids = {*records["subject_id"].to_pylist(), *records["record_id"].to_pylist()}
     words = set(re.findall(r"[\w./-]+", re.sub(r"base64,[^\"]+", "", html) + text))
     assert not ids & words

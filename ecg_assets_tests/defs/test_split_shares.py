@@ -9,16 +9,17 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from ecg_assets.defs.assets.split import patient_split
-from ecg_assets.defs.checks.split import no_split_is_empty, shares_are_those_asked_for
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.assets.sources_and_split import patient_split
+from ecg_assets.defs.checks.data import no_split_is_empty, shares_are_those_asked_for
+from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import SettingsError
+from ecg_assets.made_with import with_facts
 
 RECORDS = pd.DataFrame({"record_id": (ids := [str(i) for i in range(500)]), "subject_id": ids})
 
 
 def _split(settings: Settings) -> pd.DataFrame:
-    result = patient_split(settings, RECORDS)
+    result = patient_split(settings, with_facts(RECORDS, settings.source_facts()))
     assert isinstance(result, dg.MaterializeResult)
     table = result.value
     assert isinstance(table, pd.DataFrame)
@@ -77,5 +78,5 @@ def test_shares_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(SettingsError, match=r"ECG_TEST_SHARE is 0\.7; .* from 0 to 0\.5"):
         _ = Settings().split_shares
     monkeypatch.setenv("ECG_TEST_SHARE", "a tenth")
-    with pytest.raises(SettingsError, match="ECG_TEST_SHARE is 'a tenth'; expected float"):
+    with pytest.raises(SettingsError, match=r"ECG_TEST_SHARE is 'a tenth'. .* valid number"):
         Settings()

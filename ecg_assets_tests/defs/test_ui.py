@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +45,7 @@ def _free_port() -> int:
 def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        assert process.poll() is None, "dagster dev ended early"
+        assert process.poll() is None, "the UI ended early"
         try:
             urllib.request.urlopen(url, timeout=2)
             return
@@ -52,35 +54,35 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) 
     raise AssertionError(f"nothing answers at {url}")
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "dagster_home"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dagster_home")
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", folder)
     return folder
 
 
-@pytest.fixture
-def address(tmp_path: Path, home: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    """One UI with its daemon for all tests; steps run in the process of their run."""
     port = _free_port()
     process = subprocess.Popen(
         [
-            str(Path(sys.executable).with_name("dagster")),
-            "dev",
+            sys.executable,
+            "-m",
+            "ecg_assets.defs.ui",
             "--workspace",
             str(ROOT / "workspace.yaml"),
-            "--host",
-            "127.0.0.1",
             "--port",
             str(port),
         ],
-        cwd=tmp_path,
+        cwd=home,
         env={
             **os.environ,
             "DAGSTER_HOME": str(home),
             "ECG_SOURCE": "synthetic",
             "ECG_RAW_ROOT": "",
-            "ECG_DATA_DIR": str(tmp_path / "data"),
+            "ECG_DATA_DIR": str(home / "data"),
+            "ECG_EXECUTOR": "one-process",
             "ECG_SYNTHETIC_RECORDS": "60",
         },
         start_new_session=True,
@@ -99,6 +101,17 @@ def address(tmp_path: Path, home: Path) -> Iterator[str]:
 def _succeeded(home: Path, asset: str) -> bool:
     with dg.DagsterInstance.from_config(str(home)) as instance:
         return instance.get_latest_materialization_event(dg.AssetKey(asset)) is not None
+
+
+def test_a_page_of_another_site_starts_nothing(address: str) -> None:
+    query = urllib.parse.quote("mutation{launchRun(executionParams:{}){__typename}}")
+    request = urllib.request.Request(
+        f"{address}/graphql?query={query}",
+        data=b" ",
+        headers={"Origin": "https://evil.example", "Content-Type": "text/plain"},
+    )
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request, timeout=30)
 
 
 def test_split_is_materialized_by_clicking(address: str, home: Path) -> None:

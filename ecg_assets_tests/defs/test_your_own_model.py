@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +14,12 @@ import pytest
 
 from ecg_assets import entry_points
 from ecg_assets.entry_points import load_entry_points
-from ecg_assets.models.model_family import ModelFamily
+from ecg_assets.models.family import ModelFamily
 from ecg_assets_tests.defs.small_job import SmallJob
+from ecg_assets_tests.outside_package import install_package
 from ecg_assets_tests.test_readme import ROOT
 
 PAGE = ROOT / "docs" / "your_own_model.md"
-FILE = re.compile(r"^`([\w/.]+)`[^\n]*:\n\n```\w+\n(.*?)```", re.MULTILINE | re.DOTALL)
-ENTRY_POINTS = re.compile(r'^\[project\.entry-points\."([\w.]+)"\]\n(.*?)(?:\n\n|\Z)', re.M | re.S)
 DESIGN = """\
 models:
   mine: {preset: resnet-1d-tiny}
@@ -32,41 +29,21 @@ changes: {epochs: 2}
 """
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the page's files and what an installer would write of their entry points."""
-    folder = tmp_path_factory.mktemp("site")
-    files = dict(FILE.findall(PAGE.read_text(encoding="utf-8")))
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    described = folder / "ecg_resnet-0.1.0.dist-info"
-    described.mkdir()
-    (described / "METADATA").write_text("Name: ecg-resnet\nVersion: 0.1.0\n", encoding="utf-8")
-    groups = ENTRY_POINTS.findall(files["pyproject.toml"])
-    lines = [f"[{group}]\n{entries}\n".replace('"', "") for group, entries in groups]
-    (described / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
-    return folder
-
-
-def test_the_page_has_the_whole_package(installed: Path) -> None:
-    files = {path.relative_to(installed).as_posix() for path in installed.rglob("*.*")}
+def test_the_page_has_the_whole_package(tmp_path: Path) -> None:
+    install_package(PAGE, tmp_path)
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     modules = {f"ecg_resnet/{name}.py" for name in ("family", "model", "presets")}
     assert {"pyproject.toml", *modules} <= files
 
 
 def test_the_pages_model_is_trained_and_stands_in_the_matrix(
-    installed: Path, finished: SmallJob, tmp_path: Path
+    finished: SmallJob, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(finished.settings.data_path / "synthetic", data / "synthetic")
     design = tmp_path / "matrix.yaml"
     design.write_text(DESIGN, encoding="utf-8")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)]),
-    }
+    environment = install_package(PAGE, tmp_path / "site")
     result = tmp_path / "result.json"
     program = [sys.executable, "-m", "ecg_assets_tests.defs.outside_model"]
     done = subprocess.run(
@@ -81,7 +58,7 @@ def test_the_pages_model_is_trained_and_stands_in_the_matrix(
     assert found["families"][-1] == "resnet-1d"
     assert (found["sample_rate_hz"], found["segment_s"]) == (250, 5.0)
     measured = {(row["model"], row["method"]): row["value"] for row in found["macro_auroc"]}
-    assert set(measured) == {("mine", "linear-probe"), ("mine", "full")}
+    assert set(measured) == {("mine", "logistic-regression"), ("mine", "full")}
     assert all(0 < value <= 1 for value in measured.values())
 
 

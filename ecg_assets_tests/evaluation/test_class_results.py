@@ -14,12 +14,8 @@ from sklearn.metrics import accuracy_score, classification_report, confusion_mat
 from sklearn.preprocessing import LabelEncoder
 
 from ecg_assets.errors import SchemaError
-from ecg_assets.evaluation.class_results import (
-    PICTURES,
-    measure_classes,
-    write_class_results,
-)
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.evaluation.classes import PICTURES, measure_classes, write_class_results
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.predictions import Predictions
 
 NAMES = ("NORM", "AFIB", "AFLT", "1dAVb", "RBBB", "LBBB")

@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from ecg_assets.errors import SpecMismatch
 from ecg_assets.evaluation import DIFFERENCES, compare_predictions
-from ecg_assets.evaluation.intervals import draw_patients
 from ecg_assets.labels import LabelVocabulary
+from ecg_assets.metrics.intervals import draw_patients
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.simulation import blur, simulate_predictions
 
@@ -59,9 +59,18 @@ def test_differences_equal_scikit_learn_on_the_same_resampled_rows() -> None:
 
 
 def test_checkpoint_against_itself_differs_by_exactly_nothing() -> None:
-    p = simulate_predictions(80)
+    p = simulate_predictions(120)
     found = compare_predictions(p, p, n_resamples=20, seed=0)
     assert (found[["difference", "low", "high"]] == 0).all(axis=None)
+
+
+def test_two_patients_tell_no_difference() -> None:
+    """Two patients, one checkpoint wrong on both: [−0.4, −0.3] would be read as certain."""
+    champion = simulate_predictions(120)
+    champion.subject_ids[:] = (np.arange(120) % 2).astype(str)
+    found = compare_predictions(blur(champion, noise=1), champion, n_resamples=50, seed=0)
+    assert found["difference"].notna().all()
+    assert found[["low", "high"]].isna().all(axis=None)
 
 
 def test_pairing_makes_the_interval_narrower() -> None:

@@ -17,12 +17,13 @@ from sklearn.metrics import roc_auc_score
 from ecg_assets.errors import SchemaError, SpecMismatch
 from ecg_assets.evaluation import (
     METRIC_TABLE,
-    METRICS,
     EvaluationResult,
     Thresholds,
     evaluate,
     evaluate_checkpoint,
 )
+from ecg_assets.evaluation.sets import EvaluationSet, Part
+from ecg_assets.metrics.metrics import METRICS
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.simulation import simulate_predictions, simulate_validation
 
@@ -37,8 +38,7 @@ def _evaluate(
         VALIDATION,
         predictions,
         checkpoint="tiny-1",
-        source="synthetic",
-        evaluation_set="synthetic, test split",
+        evaluation_set=EvaluationSet("synthetic", Part.TEST),
         signal_spec={},
         lineage={},
         n_resamples=n_resamples,
@@ -50,6 +50,26 @@ def _row(table: pd.DataFrame, label: str, metric: str) -> dict[str, Any]:
     chosen = table[(table["label"] == label) & (table["metric"] == metric)]
     (row,) = chosen.to_dict("records")
     return {str(name): value for name, value in row.items()}
+
+
+def test_columns_of_frames_are_found_by_name() -> None:
+    p = simulate_predictions(40)
+    expected = evaluate(p.score, p.target, NAMES, p.subject_ids, 20)
+    score = pd.DataFrame(p.score, columns=NAMES)
+    target = pd.DataFrame(p.target, columns=NAMES)[NAMES[::-1]]
+    pd.testing.assert_frame_equal(evaluate(score, target, NAMES, p.subject_ids, 20), expected)
+    with pytest.raises(ValueError, match=r"labels has columns .*'other'.* expected .*label_names"):
+        evaluate(score, target.rename(columns={NAMES[0]: "other"}), NAMES)
+    with pytest.raises(ValueError, match="different indices"):
+        evaluate(score, target.iloc[::-1], NAMES)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_a_record_without_a_group_is_refused(missing: Any) -> None:
+    p = simulate_predictions(40)
+    groups = [*p.subject_ids[:-1], missing]
+    with pytest.raises(ValueError, match="1 of 40 groups are missing"):
+        evaluate(p.score, p.target, NAMES, groups)
 
 
 def test_arrays_give_what_the_checkpoints_predictions_give() -> None:
@@ -84,7 +104,7 @@ def test_every_missing_number_has_its_reason() -> None:
     score[[3, 5], 1] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        table = evaluate(score, target, NAMES, p.subject_ids, 30)
+        table = evaluate(score, target, NAMES, p.subject_ids, 30, least_patients=1)
     is_missing = table[["value", "low", "high"]].isna().any(axis=1)
     assert table.loc[is_missing, "undefined"].notna().all()
     reason = table.set_index(["label", "metric"])["undefined"]
@@ -104,16 +124,27 @@ def test_value_without_replicates_has_no_interval_and_says_so() -> None:
     assert row["undefined"] == "no interval: no resamples were drawn"
 
 
+def test_two_patients_have_no_interval_and_it_says_so() -> None:
+    p = simulate_predictions(60)
+    table = evaluate(p.score, p.target, NAMES, np.arange(60) % 2)
+    assert table[["low", "high"]].isna().all(axis=None)
+    row = _row(table, "macro", "auroc")
+    assert np.isfinite(row["value"])
+    assert row["undefined"] == "no interval: 2 patients, fewer than 30"
+
+
 def test_mean_of_labels_that_are_rarely_all_there_has_no_interval() -> None:
     """Each label's positives are one of three patients'; both are drawn in 12 of 27 resamples."""
     p = simulate_predictions(60, n_labels=2)
     patients = np.arange(60) % 3
     target = p.target * (patients[:, np.newaxis] == [0, 1])
-    table = evaluate(p.score, target, NAMES[:2], patients, 1000)
+    table = evaluate(p.score, target, NAMES[:2], patients, 1000, least_patients=3)
     assert np.isfinite(_row(table, "label 0", "auroc")["low"])
     macro = _row(table, "macro", "auroc")
     assert np.isfinite(macro["value"]) and np.isnan(macro["low"])
-    assert macro["undefined"] == "no interval: undefined in more than half of 1000 resamples"
+    assert macro["undefined"] == (
+        "no interval: 1000 resamples are all the same, or undefined in more than half"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,8 +189,7 @@ def test_evaluated_set_is_refused_as_validation() -> None:
             p,  # type: ignore[arg-type]
             p,
             checkpoint="tiny-1",
-            source="synthetic",
-            evaluation_set="test",
+            evaluation_set=EvaluationSet("synthetic", Part.TEST),
             signal_spec={},
             lineage={},
         )
@@ -215,7 +245,7 @@ def test_result_without_a_mapped_label_survives_json() -> None:
 def test_result_of_another_version_says_what_to_do() -> None:
     value = _evaluate(simulate_predictions(50)).to_json()
     del value["weighted"]
-    with pytest.raises(SchemaError, match=r"\['weighted'\].*Materialize eval_metrics again"):
+    with pytest.raises(SchemaError, match=r"\['weighted'\].*Evaluate the checkpoint again"):
         EvaluationResult.from_json(value)
 
 

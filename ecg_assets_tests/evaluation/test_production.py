@@ -15,10 +15,10 @@ import wfdb
 from sklearn.metrics import roc_curve
 
 from ecg_assets.evaluation.production import export_production, main
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models import load_checkpoint, load_trained, predict_recording
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.checkpoint_files import VALIDATION_PREDICTIONS, WEIGHTS
+from ecg_assets.models.checkpoint_folder import VALIDATION_PREDICTIONS, WEIGHTS
 from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.predictions import ValidationPredictions
@@ -71,6 +71,7 @@ def _recording(folder: Path) -> tuple[Path, np.ndarray[Any, Any]]:
     return folder / "r1", stored[:, ::-1].T
 
 
+@pytest.mark.filterwarnings("ignore:Recordings are longer")
 @pytest.mark.parametrize("family", ["ecg_fm", "ecg-founder"])
 def test_the_page_alone_leads_from_a_recording_to_the_packages_scores(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

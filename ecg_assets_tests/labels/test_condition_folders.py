@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ecg_assets.labels import label_matrix, label_records, load_label_set
-from ecg_assets.labels.codes import load_code_table
-from ecg_assets.sources.condition_names import CONDITIONS
-from ecg_assets.sources.schema import CONDITION_FOLDER
+from ecg_assets.labels.codings import find_coding
+from ecg_assets.sources.condition_folders import CONDITION_FOLDER, CONDITIONS
 from ecg_assets_tests.labels.reports import make_reports
 
 SIX = load_label_set("six-conditions")
@@ -32,7 +31,7 @@ def _labels(lines: dict[str, list[str]]) -> dict[str, set[str]]:
 
 
 def test_table_has_every_folder_that_the_source_reads() -> None:
-    assert set(load_code_table("condition_folders")) == set(CONDITIONS) == set(LABEL_OF)
+    assert set(find_coding("condition-folder").codes) == set(CONDITIONS) == set(LABEL_OF)
 
 
 def test_each_folder_is_one_label() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecg_assets.labels.database_figure import draw_databases
-from ecg_assets.labels.label_databases import count_by_database, find_confounded
+from ecg_assets.labels.audit import count_by_database, find_confounded
+from ecg_assets.labels.figures import draw_databases
 
 DATABASES = ("CPSC", "CPSC-Extra", "INCART", "PTB", "PTB-XL", "Georgia", "Chapman", "Ningbo")
 PUBLISHED = {

@@ -23,7 +23,7 @@ from ecg_assets.labels import (
     label_records,
 )
 from ecg_assets.lineage import fingerprint_table
-from ecg_assets.sources.schema import SNOMED_CT
+from ecg_assets.sources.physionet2021 import SNOMED_CT
 from ecg_assets_tests.labels.reports import make_reports, probabilities
 from ecg_assets_tests.labels.truth import HEDGED, REJECTED, STATED
 
@@ -79,7 +79,7 @@ def test_every_positive_is_explained_by_evidence_that_reaches_the_threshold() ->
 
 
 def test_evidence_names_the_line_and_its_words() -> None:
-    reports = make_reports({"a": ["Abnormal ECG", "*** Possible RBBB ***"], "b": ["RBBB"]})
+    reports = make_reports({"a": ["Abnormal ECG", "*** Perhaps RBBB ***"], "b": ["RBBB"]})
     evidence = label_records(reports).evidence
     assert evidence.astype(object).to_dict("records") == [
         {
@@ -88,12 +88,13 @@ def test_evidence_names_the_line_and_its_words() -> None:
             "line_index": index,
             "line": line,
             "matched": "rbbb",
+            "cue": cue,
             "rule": rule,
-            "probability": probability,
+            "probability": pytest.approx(probability),
         }
-        for record, index, line, rule, probability in (
-            ("a", 1, "*** Possible RBBB ***", "possible", 0.5),
-            ("b", 0, "RBBB", "stated", 1.0),
+        for record, index, line, cue, rule, probability in (
+            ("a", 1, "*** Perhaps RBBB ***", "perhaps", "possible", 0.6),
+            ("b", 0, "RBBB", "", "stated", 1.0),
         )
     ]
 
@@ -102,7 +103,8 @@ def test_threshold_is_inclusive_and_a_probability_of_zero_never_positive() -> No
     reports = make_reports({"a": ["Possible LBBB", "Probable RBBB", "No atrial flutter"]})
     both = {"Left bundle branch block", "Right bundle branch block"}
     assert _values(label_records(reports), "a") == both
-    assert _values(label_records(reports, threshold=0.51), "a") == {"Right bundle branch block"}
+    assert _values(label_records(reports, threshold=0.6), "a") == both
+    assert _values(label_records(reports, threshold=0.61), "a") == {"Right bundle branch block"}
     assert _values(label_records(reports, threshold=0.7), "a") == {"Right bundle branch block"}
     assert _values(label_records(reports, threshold=0.0), "a") == both
 
@@ -130,7 +132,7 @@ def test_findings_in_different_lines_combine() -> None:
         {"a": lines, "b": ["RBBB", "Incomplete LBBB"], "c": lines[:1] + lines[2:]}
     )
     found = {record: p["Bifascicular block"] for record, p in probabilities(reports).items()}
-    assert found == {"a": 0.5, "b": 0.0, "c": 0.0}
+    assert found == {"a": 0.6, "b": 0.0, "c": 0.0}
     evidence = label_records(reports).evidence
     because = evidence[evidence["label"] == "Bifascicular block"].iloc[0]
     assert because["rule"] == "combination"
@@ -158,7 +160,8 @@ def test_snomed_codes_make_labels_and_unknown_codes_are_listed() -> None:
     assert _values(tables, "b") == {"Sinus rhythm", "Bradycardia"}
     assert "c" not in set(tables.labels["record_id"])
     assert set(tables.evidence["rule"]) == {"snomed-ct code", "combination"}
-    assert tables.unmatched.to_dict("records") == [{"statement": "999", "count": 2}]
+    unmatched = [{"statement": "999", "reason": "unknown", "count": 2}]
+    assert tables.unmatched.to_dict("records") == unmatched
 
 
 def test_one_text_is_read_by_the_coding_of_its_record() -> None:
@@ -174,9 +177,55 @@ def test_one_text_is_read_by_the_coding_of_its_record() -> None:
 def test_unmatched_statements_are_counted_by_occurrence() -> None:
     reports = make_reports({"a": ["Plugh", "PLUGH."], "b": ["plugh; Xyzzy", "Sinus rhythm"]})
     assert label_records(reports).unmatched.to_dict("records") == [
-        {"statement": "plugh", "count": 3},
-        {"statement": "xyzzy", "count": 1},
+        {"statement": "plugh", "reason": "unknown", "count": 3},
+        {"statement": "xyzzy", "reason": "unknown", "count": 1},
     ]
+
+
+def test_report_in_another_language_has_no_labels_and_is_counted() -> None:
+    reports = make_reports(
+        {
+            "german": ["Sinusrhythmus", "Kein Infarkt", "LBBB"],
+            "one statement of two": ["LBBB", "Kein Infarkt"],
+            "mostly english": ["Sinus rhythm", "LBBB", "Kein Infarkt"],
+            "english": ["No infarct"],
+        }
+    )
+    tables = label_records(reports)
+    labelled = {"mostly english", "english"}
+    assert set(tables.labels["record_id"]) == labelled
+    assert set(tables.evidence["record_id"]) == labelled
+    assert tables.n_in_other_languages == 2
+    assert _values(tables, "mostly english") == {"Sinus rhythm", "Left bundle branch block"}
+    assert tables.unmatched.to_dict("records") == [
+        {"statement": "kein infarkt", "reason": "other language", "count": 3},
+        {"statement": "sinusrhythmus", "reason": "other language", "count": 1},
+    ]
+
+
+def test_what_an_exception_names_takes_away_as_much_as_it_is_certain() -> None:
+    lines = ["Bifascicular block", "2:1 block"]
+    reports = make_reports(
+        {
+            "alone": lines,
+            "beside": [*lines, "LBBB", "Atrial flutter"],
+            "beside possible ones": [*lines, "Possible LBBB", "Possible atrial flutter"],
+        }
+    )
+    found = {
+        record: (p["Right bundle branch block"], p["Atrioventricular block"])
+        for record, p in probabilities(reports).items()
+    }
+    assert found == {"alone": (1.0, 0.7), "beside": (0.0, 0.0), "beside possible ones": (0.4, 0.4)}
+
+
+def test_what_is_made_together_can_be_a_part() -> None:
+    reports = make_reports({"a": ["Bifascicular block", "SVT"]})
+    label = "Supraventricular tachycardia with aberrancy"
+    assert probabilities(reports)["a"][label] == 0.7
+    evidence = label_records(reports).evidence
+    because = evidence[evidence["label"] == label].iloc[0]
+    assert because["matched"] == "svt + bifascicular block"
 
 
 def test_any_concept_can_be_a_label() -> None:

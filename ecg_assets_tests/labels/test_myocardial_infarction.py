@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from ecg_assets.labels import label_records, label_reports, load_label_set
-from ecg_assets.labels.code_15 import read_column
-from ecg_assets.labels.codes import load_code_table
+from ecg_assets.labels.codings import find_coding
 from ecg_assets.sources import PtbXl
-from ecg_assets.sources.schema import SCP_ECG, SNOMED_CT
+from ecg_assets.sources.physionet2021 import SNOMED_CT
+from ecg_assets.sources.ptb_xl import SCP_ECG
 from ecg_assets_tests.labels.reports import make_reports
 
 MI = load_label_set("myocardial-infarction")
@@ -59,7 +59,7 @@ def _as_ecg_lfm_counts(text: str) -> bool:
 
 
 def test_exactly_nine_statements_of_ptb_xl_make_it() -> None:
-    codes = load_code_table("scp_ecg")
+    codes = find_coding("scp-ecg").codes
     reports = make_reports({code: [f"{code} 100"] for code in codes}, coding=SCP_ECG)
     assert _positives(reports) == set(NINE)
 
@@ -86,7 +86,7 @@ def test_threshold_0_is_ecg_lfms_own_rule_but_for_unknown_likelihoods(tmp_path: 
 
 
 def test_codes_of_the_physionet_challenge_that_make_it() -> None:
-    codes = load_code_table("snomed_ct")
+    codes = find_coding("snomed-ct").codes
     reports = make_reports({code: [code] for code in codes}, coding=SNOMED_CT)
     assert _positives(reports) == {"57054005", "54329005", "164865005", "164867002"}
 
@@ -106,5 +106,6 @@ def test_report_text_makes_it(line: str, expected: int) -> None:
 
 
 def test_code_15_has_no_column_for_it() -> None:
-    concepts = {read_column(name).mentions[0].concept for name in load_code_table("code_15")}
+    coding = find_coding("code-15")
+    concepts = {coding.read(name).mentions[0].concept for name in coding.codes}
     assert not any("nfarct" in concept for concept in concepts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ecg_assets.labels import ECG_FM_LABELS
-from ecg_assets.labels.knowledge import Knowledge, load_knowledge
+from ecg_assets.labels.codings import find_coding
+from ecg_assets.labels.concepts import Knowledge, load_knowledge
 from ecg_assets.labels.lexicon import Kind, Lexicon, Meaning, load_lexicon
-from ecg_assets.labels.snomed_ct import load_codes
 from ecg_assets.labels.words import Spelling
 
 SCORED_CODES = {
@@ -47,7 +47,7 @@ SCORED_CODES = {
 
 @pytest.mark.parametrize("code", SCORED_CODES)
 def test_scored_code_implies_its_labels(code: str) -> None:
-    implied = load_knowledge().implied[load_codes()[code]]
+    implied = load_knowledge().implied[find_coding("snomed-ct").codes[code]]
     assert set(implied) & set(ECG_FM_LABELS.names) == SCORED_CODES[code]
 
 

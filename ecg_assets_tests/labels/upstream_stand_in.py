@@ -31,7 +31,13 @@ class PatternLabeler:
         frame = pd.DataFrame(rows, columns=["idx", "name", "prob", "pattern"])
         return SimpleNamespace(
             labels_flat=frame.set_index("idx").rename_axis("sample")[["name", "prob"]],
-            pattern_results=frame[["idx", "pattern"]],
+            pattern_results=pd.DataFrame(
+                {
+                    "idx": frame.groupby("idx").cumcount().to_numpy(),
+                    "pattern_str": frame["pattern"].to_numpy(),
+                },
+                index=frame["idx"].to_numpy(),
+            ),
         )
 '''
 

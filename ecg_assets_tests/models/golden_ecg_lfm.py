@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ecg_assets.models.ecg_lfm.config import ecg_lfm_config_of
+from ecg_assets.models.ecg_lfm.family import SIZES
+from ecg_assets.models.ecg_lfm.file import ecg_lfm_names
 from ecg_assets.models.ecg_lfm.model import EcgLfmForClassification
-from ecg_assets.models.ecg_lfm.names import ecg_lfm_names
-from ecg_assets.models.ecg_lfm.sizes import SIZES
 
 # Narrower than the encoder at its end: there ECG-LFM has a projection, as at its published size.
 SHAPE = {**SIZES["tiny"], "conv_dim": (16, 16, 32, 32, 32, 32)}

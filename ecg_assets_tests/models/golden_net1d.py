@@ -11,8 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecg_assets.models.ecg_founder.config import Net1DConfig, net1d_config, net1d_config_of
-from ecg_assets.models.ecg_founder.net1d import EcgFounder
+from ecg_assets.models.ecg_founder.net1d import (
+    EcgFounder,
+    Net1DConfig,
+    net1d_config,
+    net1d_config_of,
+)
 
 _FIELDS = ("base_filters", "filter_list", "m_blocks_list", "kernel_size", "stride", "groups_width")
 

@@ -8,9 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ecg_assets import models
 from ecg_assets.errors import CheckpointError
+from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.models.checkpoint import load_trained, save_trained
-from ecg_assets.models.checkpoint_files import read_card, read_validation_predictions
+from ecg_assets.models.checkpoint_folder import (
+    MODEL_FILES,
+    checkpoint_content_sha256,
+    read_card,
+    read_validation_predictions,
+)
 from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.fold import fold_lead_one
@@ -35,6 +42,11 @@ def _edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+@pytest.mark.parametrize("name", models.__all__)
+def test_every_public_name_of_the_room_can_be_imported(name: str) -> None:
+    assert getattr(models, name).__name__ == name
+
+
 @torch.inference_mode()
 def test_a_loaded_checkpoint_gives_the_same_logits(
     folder: Path, model: EcgFmForClassification
@@ -50,11 +62,11 @@ def test_a_loaded_checkpoint_gives_the_same_logits(
 def test_the_card_tells_spec_and_labels_and_the_weights_fingerprint(folder: Path) -> None:
     card = read_card(folder)
     assert (card.spec, card.vocabulary, card.run) == (SPEC, VOCABULARY, {})
-    before = card.fingerprint
+    before = card.weights_sha256
     weights = load_file(folder / "model.safetensors")
     weights["head.bias"] += 1
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    assert card.fingerprint != before
+    assert card.weights_sha256 != before
 
 
 @pytest.mark.parametrize(
@@ -122,3 +134,38 @@ def test_a_model_is_not_saved_with_labels_it_does_not_have(
     with pytest.raises(CheckpointError, match="7 channels"):
         save_trained(tmp_path, model, SPEC, VOCABULARY)
     assert list(tmp_path.iterdir()) == []
+
+
+# What counts as a checkpoint's content.
+
+_MEASURED = {"circumstances": ["seconds", "hardware"], "seconds": 3.5, "hardware": {"n_cpus": 2}}
+
+
+def _content(folder: Path, run: dict[str, Any]) -> str:
+    (folder / "run.json").write_text(json.dumps({"valid_loss": 0.5, **run}))
+    return checkpoint_content_sha256(folder)
+
+
+def test_the_same_weights_trained_twice_are_one_content(folder: Path) -> None:
+    once = _content(folder, _MEASURED)
+    assert _content(folder, {**_MEASURED, "seconds": 4.5, "hardware": {"n_cpus": 64}}) == once
+    assert _content(folder, {**_MEASURED, "valid_loss": 0.6}) != once
+    weights = load_file(folder / "model.safetensors")
+    weights["head.bias"] += 1
+    save_file(weights, folder / "model.safetensors")
+    assert _content(folder, _MEASURED) != once
+
+
+def test_a_run_of_an_earlier_version_counts_as_it_always_did(folder: Path) -> None:
+    """Else each stored checkpoint would be evaluated again."""
+    run = {"valid_loss": 0.5, "seconds": 3.5}
+    found = _content(folder, run)
+    names = (*MODEL_FILES, "run.json")
+    assert found == fingerprint_json({name: fingerprint_file(folder / name) for name in names})
+    assert _content(folder, {**run, "seconds": 4.5}) != found
+
+
+@pytest.mark.parametrize("named", [["valid_loss"], "seconds", [["seconds"]], [3], None])
+def test_only_circumstances_can_be_left_out(folder: Path, named: object) -> None:
+    run = {"circumstances": named, "seconds": 3.5}
+    assert _content(folder, run) != _content(folder, {**run, "valid_loss": 0.6})

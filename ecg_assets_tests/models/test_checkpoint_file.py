@@ -7,7 +7,7 @@ import pytest
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels import ECG_FM_LABELS, load_label_set
 from ecg_assets.models import load_trained
-from ecg_assets.models.checkpoint_file import import_checkpoint_file
+from ecg_assets.models.load import import_checkpoint_file
 from ecg_assets_tests.models.golden_net1d import tiny_founder, write_founder
 
 

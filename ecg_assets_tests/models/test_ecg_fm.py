@@ -112,9 +112,9 @@ def test_transformers_own_save_and_load_keep_every_weight(tmp_path: Path) -> Non
     assert (tmp_path / "model.safetensors").is_file()
 
 
-def test_models_and_finetune_are_imported_without_torch() -> None:
+def test_models_and_training_are_imported_without_torch() -> None:
     program = (
-        "import sys, ecg_assets.models, ecg_assets.finetune\n"
+        "import sys, ecg_assets.models, ecg_assets.training\n"
         "assert not hasattr(ecg_assets.models, 'no_such_name')\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )

@@ -9,12 +9,12 @@ import torch
 
 from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
 from ecg_assets.labels.label_set import load_label_set
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models import export_fairseq, imported_folder, load_checkpoint, load_trained
-from ecg_assets.models.checkpoint_files import read_json
-from ecg_assets.models.ecg_founder.file_import import import_ecg_founder
-from ecg_assets.models.ecg_founder.labels import ecg_founder_labels
-from ecg_assets.models.ecg_founder.net1d import EcgFounder
+from ecg_assets.models.checkpoint_folder import read_json
+from ecg_assets.models.ecg_founder.family import SIZES
+from ecg_assets.models.ecg_founder.file import ecg_founder_labels, import_ecg_founder
+from ecg_assets.models.ecg_founder.net1d import EcgFounder, net1d_config_of
 from ecg_assets.preprocess import STANDARD_LEADS, signal_spec_of_kind
 from ecg_assets_tests.models.golden_net1d import golden_folder, tiny_founder, write_founder
 
@@ -55,6 +55,66 @@ def test_the_architecture_is_read_off_the_weights(tmp_path: Path) -> None:
     assert [getattr(found, name) for name in names] == [getattr(expected, name) for name in names]
     assert tuple(found.filter_list) == tuple(expected.filter_list)
     assert tuple(found.m_blocks_list) == tuple(expected.m_blocks_list)
+
+
+def _founder_of_groups(groups_width: int) -> EcgFounder:
+    """A model whose first stage, of 24 features, is not divided by a width of 16."""
+    shape = {**SIZES["tiny"], "groups_width": groups_width}
+    widths = (24, *shape["filter_list"][1:])
+    config = net1d_config_of({**shape, "filter_list": widths}, n_channels=1, n_labels=2)
+    torch.manual_seed(0)
+    return EcgFounder(config).eval()
+
+
+@torch.inference_mode()
+def test_a_group_width_that_leaves_a_rest_in_the_first_stage_is_found(tmp_path: Path) -> None:
+    model = _founder_of_groups(16)
+    first = model.state_dict()["stage_list.0.block_list.0.conv2.conv.weight"]
+    assert first.shape[:2] == (24, 24)  # one group
+    loaded = load_checkpoint(write_founder(tmp_path / "a.pth", model))
+    assert loaded.config.groups_width == 16
+    signal = torch.randn(2, 1, 1001)
+    assert loaded(signal).logits.equal(model(signal).logits)
+
+
+def test_stages_of_no_common_group_width_are_refused(tmp_path: Path) -> None:
+    model = _founder_of_groups(16)
+    state = model.state_dict()
+    narrow = _founder_of_groups(4).state_dict()
+    name = "stage_list.1.block_list.0.conv2.conv.weight"
+    state[name] = narrow[name]
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": state}, path)
+    with pytest.raises(CheckpointError, match="no groups_width fits all stages, which have 24 fea"):
+        load_checkpoint(path)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+@pytest.mark.parametrize("below", ["state_dict", ""], ids=["below a name", "at the top"])
+def test_names_of_wrappers_are_taken_off(tmp_path: Path, wrapper: str, below: str) -> None:
+    """As DataParallel, torch.compile and a module around the model save it."""
+    model = tiny_founder(n_channels=1, n_labels=5)
+    weights = {wrapper + name: value for name, value in model.state_dict().items()}
+    torch.save({below: weights} if below else weights, tmp_path / "a.pth")
+    signal = torch.randn(1, 1, 1001)
+    assert load_checkpoint(tmp_path / "a.pth")(signal).logits.equal(model(signal).logits)
+
+
+@torch.inference_mode()
+def test_names_of_labels_beside_the_weights_are_no_code(tmp_path: Path) -> None:
+    model = tiny_founder(n_channels=1, n_labels=2)
+    path = write_founder(tmp_path / "a.pth", model, label_names=np.array(["NORM", "AFIB"]))
+    signal = torch.randn(1, 1, 1001)
+    assert load_checkpoint(path)(signal).logits.equal(model(signal).logits)
+
+
+def test_a_refusal_does_not_pass_on_advice_to_load_the_file_all_the_same(tmp_path: Path) -> None:
+    model = tiny_founder(n_channels=1, n_labels=2)
+    path = write_founder(tmp_path / "a.pth", model, names=np.array(["a", None], dtype=object))
+    with pytest.raises(UnsafeCheckpoint) as refused:
+        load_checkpoint(path)
+    assert "weights_only" not in str(refused.value) and "Re-running" not in str(refused.value)
 
 
 @pytest.mark.reference

@@ -12,21 +12,19 @@ import wfdb
 
 from ecg_assets.build import SignalCache
 from ecg_assets.errors import SettingsError
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.apply import apply_to_shards
 from ecg_assets.models.checkpoint import TrainedModel
-from ecg_assets.models.explain import explain_recordings
-from ecg_assets.models.inference import predict_records, to_predictions
 from ecg_assets.models.probabilities import EXCLUSIVE
-from ecg_assets.models.recording import predict_recording
-from ecg_assets.models.saliency import saliency
+from ecg_assets.models.saliency import explain_recordings, saliency
+from ecg_assets.models.scoring import predict_recording, predict_records, to_predictions
 from ecg_assets.preprocess import (
     ShardDataset,
     preprocess_shard,
     signal_spec_of_kind,
     write_shard,
 )
-from ecg_assets.preprocess.ecg_founder_filter import filter_ecg_founder
+from ecg_assets.preprocess.resample import filter_ecg_founder
 from ecg_assets_tests.models.golden_net1d import tiny_founder
 from ecg_assets_tests.models.toy_recordings import VOCABULARY, toy_manifest
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
@@ -59,7 +57,7 @@ def test_shards_and_manifests_give_the_same_scores(
     cache = SignalCache.open(manifest.index, shards["p1000"].parent, SPEC, tmp_path)
     rows = np.arange(3)
     expected = predict_records(trained, manifest, cache, rows, device="cpu")
-    np.testing.assert_allclose(applied.score, expected.score, atol=1e-5)
+    np.testing.assert_allclose(applied.score, expected.score, rtol=0, atol=1e-5)
     assert applied.embedding.shape == (3, trained.model.config.hidden_size)
     assert applied.n_segments.tolist() == [1, 1, 1]
     assert np.ptp(expected.score) > 0.01
@@ -88,11 +86,11 @@ def test_labels_that_exclude_one_another_add_up_to_one(
     model.config.problem_type = EXCLUSIVE
     trained = TrainedModel(model, SPEC, replace(VOCABULARY, aggregation=("mean", "mean")))
     (applied,) = apply_to_shards(trained, shards, device="cpu")
-    np.testing.assert_allclose(applied.score.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(applied.score.sum(axis=1), 1, rtol=0, atol=1e-6)
     manifest = replace(toy_manifest(3), spec=SPEC, vocabulary=trained.vocabulary)
     cache = SignalCache.open(manifest.index, shards["p1000"].parent, SPEC, tmp_path)
     found = predict_records(trained, manifest, cache, np.arange(3), device="cpu")
-    np.testing.assert_allclose(found.score, applied.score, atol=1e-5)
+    np.testing.assert_allclose(found.score, applied.score, rtol=0, atol=1e-5)
     # A choice of labels is made of probabilities: the softmax is over all of them.
     logits = np.log(np.array([[1.0, 2.0, 1.0]], np.float32))
     chosen = to_predictions(manifest, cache, np.array([0]), logits, exclusive=True, columns=[1, 0])

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.finetune.train import checkpoint_activations
 from ecg_assets.models.ecg_lfm.config import ecg_lfm_config
 from ecg_assets.models.ecg_lfm.family import ECG_LFM
 from ecg_assets.models.ecg_lfm.model import EcgLfmForClassification
 from ecg_assets.models.fold import fold_lead_one
 from ecg_assets.models.saliency import saliency
 from ecg_assets.preprocess import STANDARD_LEADS
+from ecg_assets.training.engine.training import checkpoint_activations
 from ecg_assets_tests.models.golden_ecg_lfm import tiny_lfm
 
 

@@ -11,12 +11,12 @@ import torch
 
 from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
 from ecg_assets.labels.label_set import load_label_set
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models import imported_folder, load_checkpoint, load_trained
-from ecg_assets.models.checkpoint_file import import_checkpoint_file
-from ecg_assets.models.checkpoint_files import PRETRAINING_WEIGHTS, read_json
-from ecg_assets.models.ecg_lfm.file_import import import_ecg_lfm
+from ecg_assets.models.checkpoint_folder import PRETRAINING_WEIGHTS, read_json
+from ecg_assets.models.ecg_lfm.file import import_ecg_lfm
 from ecg_assets.models.ecg_lfm.model import EcgLfm
+from ecg_assets.models.load import import_checkpoint_file
 from ecg_assets.preprocess import STANDARD_LEADS, signal_spec_of_kind
 from ecg_assets_tests.models.golden_ecg_lfm import tiny_lfm, write_lfm, write_pretrained_lfm
 

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from ecg_assets.models import load_checkpoint
-from ecg_assets.models.checkpoint_files import PRETRAINING_WEIGHTS
+from ecg_assets.models.checkpoint_folder import PRETRAINING_WEIGHTS
 from ecg_assets.models.ecg_lfm.config import ecg_lfm_config
-from ecg_assets.models.ecg_lfm.file_import import import_ecg_lfm
+from ecg_assets.models.ecg_lfm.file import import_ecg_lfm, map_ecg_lfm_weights
 from ecg_assets.models.ecg_lfm.model import EcgLfm, EcgLfmForClassification
-from ecg_assets.models.ecg_lfm.names import map_ecg_lfm_weights
 from ecg_assets_tests.models.golden_ecg_lfm import golden_lfm
 
 pytestmark = pytest.mark.reference

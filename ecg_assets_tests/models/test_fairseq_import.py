@@ -12,16 +12,15 @@ import pytest
 import torch
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.finetune.presets import PRESETS
-from ecg_assets.finetune.starting_model import pretrained_model
-from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models import EcgFm, import_fairseq, imported_folder, load_checkpoint
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.ecg_fm.fairseq_config import read_architecture
-from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile
-from ecg_assets.models.ecg_fm.fairseq_names import map_weights
+from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile, map_weights
 from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec
+from ecg_assets.training.finetune.presets import PRESETS
+from ecg_assets.training.finetune.starting_model import pretrained_model
 from ecg_assets_tests.models.fairseq_checkpoints import (
     random_classifier,
     rewrite,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ecg_assets.models.ecg_founder.config import net1d_config, net1d_config_of
-from ecg_assets.models.ecg_founder.net1d import EcgFounder, SameConv
+from ecg_assets.models.ecg_founder.net1d import (
+    EcgFounder,
+    Net1DConfig,
+    SameConv,
+    net1d_config,
+    net1d_config_of,
+)
 from ecg_assets.models.families import FAMILIES, family_of
-from ecg_assets.models.loading import load_checkpoint
+from ecg_assets.models.load import load_checkpoint
+from ecg_assets.training.engine.training import checkpoint_activations
 from ecg_assets_tests.models.golden_net1d import (
     fill_as_stated,
     golden_config,
@@ -50,6 +57,37 @@ def test_traps_are_avoided_at_even_and_odd_lengths(
     for found, name in ((model(signal).logits, "logits"), (model.embed(signal), "features")):
         expected = golden[f"{name}_{length}"]
         np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.reference
+@KINDS
+def test_the_architecture_is_read_from_the_weights(kind: str, reference_data: Path) -> None:
+    folder = golden_folder(reference_data)
+    shape = read_json(folder / "tiny_config.json")
+    found = load_checkpoint(folder / f"{kind}_tiny.pth")
+    assert isinstance(found, EcgFounder)
+    names = shape.keys() & vars(Net1DConfig()).keys()
+    assert len(names) == 7
+    stated = {name: np.asarray(shape[name]).tolist() for name in names}
+    assert {name: np.asarray(getattr(found.config, name)).tolist() for name in names} == stated
+    assert found.config.n_channels == LEADS[kind]
+    assert found.config.num_labels == shape["n_classes"]
+
+
+@pytest.mark.reference
+@torch.inference_mode()
+def test_the_published_weights_give_the_published_logits(reference_data: Path) -> None:
+    folder = golden_folder(reference_data)
+    check = read_json(folder / "published_weights_check.json")
+    path = folder / check["file"].split()[0]
+    if not path.is_file():
+        pytest.skip(f"needs the published weights as {path}")
+    model = load_checkpoint(path)
+    assert isinstance(model, EcgFounder)
+    signal = torch.linspace(-1, 1, 60_000).reshape(1, 12, 5000)
+    found = model.eval()(signal).logits[0, :10].numpy()
+    expected = check["first_10_logits"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=check["tolerance"])
 
 
 @pytest.mark.reference
@@ -140,7 +178,9 @@ def test_real_weights_give_the_recorded_logits(reference_data: Path) -> None:
     known = read_json(golden_folder(reference_data) / "published_weights_check.json")
     signal = torch.linspace(-1, 1, 60_000).reshape(1, 12, 5000)
     found = load_checkpoint(path)(signal).logits[0, :10]
-    np.testing.assert_allclose(found.numpy(), known["first_10_logits"], atol=known["tolerance"])
+    np.testing.assert_allclose(
+        found.numpy(), known["first_10_logits"], rtol=0, atol=known["tolerance"]
+    )
 
 
 @pytest.mark.parametrize(("length", "kernel", "stride"), [(11, 16, 2), (10, 16, 2), (7, 1, 1)])
@@ -207,3 +247,21 @@ def test_each_family_keeps_the_interface(name: str) -> None:
     n_encoder = sum(parameter.numel() for parameter in model.encoder_parameters())
     assert n_head == 3 * (config.hidden_size + 1)
     assert n_encoder + n_head == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_recomputed_activations_give_the_same_gradients() -> None:
+    kept = tiny_founder(n_channels=2).train()
+    recomputed = copy.deepcopy(kept)
+    checkpoint_activations(recomputed)
+    calls: list[bool] = []
+    layer = recomputed.get_submodule("stage_list.1.block_list.0.se_fc2")
+    layer.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+    signal = torch.randn(3, 2, 500, generator=torch.Generator().manual_seed(1))
+    for model in (kept, recomputed):
+        model(signal).logits.square().sum().backward()
+    assert len(calls) == 2
+    expected = dict(kept.named_parameters())
+    for name, value in recomputed.named_parameters():
+        assert (value.grad is None) == (expected[name].grad is None), name
+        if value.grad is not None:
+            torch.testing.assert_close(value.grad, expected[name].grad, rtol=0, atol=1e-6)

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from ecg_assets.errors import CheckpointError, SettingsError
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models import export_onnx
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.checkpoint_files import WEIGHTS
+from ecg_assets.models.checkpoint_folder import WEIGHTS
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
@@ -42,7 +42,9 @@ def _save(folder: Path, family: str) -> tuple[EcgClassifier, SignalSpec]:
         save_trained(folder, lfm, SPEC, VOCABULARY)
         return lfm, SPEC
     torch.manual_seed(0)
-    model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=12, n_labels=3)).eval()
+    config = ecg_fm_config("tiny", n_channels=12, n_labels=3)
+    config.positional_convolution = "fft"  # ONNX has the direct form whatever is asked for
+    model = EcgFmForClassification(config).eval()
     torch.nn.init.normal_(model.head.weight, std=2.0)
     save_trained(folder, model, SPEC, VOCABULARY)
     return model, SPEC

@@ -10,8 +10,8 @@ import pytest
 
 from ecg_assets.errors import SchemaError
 from ecg_assets.labels import LabelVocabulary
-from ecg_assets.models.aggregation import aggregate_segments
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.probabilities import aggregate_segments
 
 VOCABULARY = LabelVocabulary(("AF", "1st degree/AV block"), ("mean", "max"))
 

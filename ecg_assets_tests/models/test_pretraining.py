@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,8 @@ from ecg_assets.models.pretraining.losses import (
     contrastive_loss,
     diversity_loss,
 )
+from ecg_assets.models.pretraining.model import PretrainingOutput, perplexity
 from ecg_assets.models.pretraining.objective import TERMS, Objective
-from ecg_assets.models.pretraining.output import PretrainingOutput
-from ecg_assets.models.pretraining.quantizer import perplexity
 
 SMALL = Objective(code_vectors=8, code_width=16, dropout=0.0)
 N_MASKED = 12
@@ -73,10 +71,10 @@ def test_each_term_enters_the_loss_with_its_weight(weight: str, term: str) -> No
     values: dict[str, Any] = dict.fromkeys(
         ("diversity_weight", "feature_penalty_weight", "cmsc_weight"), 0.0
     )
-    model.objective = replace(SMALL, **values)
+    model.objective = SMALL.changed(**values)
     without = model(**batch)
     assert without.loss.item() == without.contrastive.item()
-    model.objective = replace(SMALL, **{**values, weight: 3.0})
+    model.objective = SMALL.changed(**{**values, weight: 3.0})
     weighted = model(**batch)
     assert getattr(weighted, term).item() > 0
     difference = (weighted.loss - without.loss).item()
@@ -91,7 +89,7 @@ def test_the_weights_are_those_of_ecg_fm() -> None:
 
 
 def test_the_convolutions_get_a_tenth_of_their_gradient_and_nothing_else_does() -> None:
-    whole = _gradients(replace(SMALL, feature_gradient=1.0))
+    whole = _gradients(SMALL.changed(feature_gradient=1.0))
     scaled = _gradients(SMALL)
     assert {name for name in whole if "feature_extractor" in name}
     for name, gradient in whole.items():
@@ -214,8 +212,8 @@ def test_an_objective_names_a_wrong_value(change: dict[str, Any]) -> None:
 
 def test_the_contrastive_term_can_be_learnt() -> None:
     """Steps of Adam on one batch of slow signals; chance is about 2.1."""
-    objective = replace(
-        SMALL, feature_penalty_weight=0.0, cmsc_weight=0.0, feature_gradient=1.0, gumbel_decay=0.98
+    objective = SMALL.changed(
+        feature_penalty_weight=0.0, cmsc_weight=0.0, feature_gradient=1.0, gumbel_decay=0.98
     )
     model = _model(objective).train()
     batch = _batch(model)

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.checkpoint import load_weights
 from ecg_assets.models.ecg_lfm.config import EcgLfmConfig, ecg_lfm_config, ecg_lfm_config_of
 from ecg_assets.models.ecg_lfm.pretraining import (
     EcgLfmForPreTraining,
     map_ecg_lfm_pretraining_weights,
 )
+from ecg_assets.models.pretraining.model import PretrainingOutput
 from ecg_assets.models.pretraining.names import fairseq_heads
 from ecg_assets.models.pretraining.objective import Objective
-from ecg_assets.models.pretraining.output import PretrainingOutput
-from ecg_assets.pretrain import PRESETS
+from ecg_assets.models.weights import load_weights
+from ecg_assets.training.pretrain.presets import PRESETS
 
 pytestmark = pytest.mark.reference
 
@@ -88,7 +88,9 @@ def config(settings: dict[str, Any]) -> EcgLfmConfig:
 @pytest.fixture(scope="module")
 def model(state: State, config: EcgLfmConfig, objective: Objective) -> EcgLfmForPreTraining:
     weights = map_ecg_lfm_pretraining_weights(state, config, where="golden")
-    return load_weights(EcgLfmForPreTraining.build(config, objective), weights, where="golden")
+    return load_weights(
+        lambda: EcgLfmForPreTraining.build(config, objective), weights, where="golden"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +14,10 @@ from ecg_assets.models.ecg_fm.pretraining import EcgFmForPreTraining
 from ecg_assets.models.ecg_lfm.config import ecg_lfm_config
 from ecg_assets.models.ecg_lfm.pretraining import EcgLfmForPreTraining
 from ecg_assets.models.pretraining.losses import masked_prediction_loss
+from ecg_assets.models.pretraining.model import EcgForPreTraining
 from ecg_assets.models.pretraining.names import fairseq_heads
 from ecg_assets.models.pretraining.objective import Objective
+from ecg_assets.training.engine.training import checkpoint_activations
 
 SMALL = Objective(
     code_vectors=8,
@@ -36,7 +37,7 @@ def _model(objective: Objective = SMALL) -> EcgLfmForPreTraining:
     return EcgLfmForPreTraining.build(ecg_lfm_config("tiny", n_channels=12, n_labels=1), objective)
 
 
-def _batch(model: EcgLfmForPreTraining) -> dict[str, Tensor]:
+def _batch(model: EcgForPreTraining) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(1)
     mask = torch.zeros(6, model.count_tokens(1250), dtype=torch.bool)
     mask[:, 3 : 3 + N_MASKED] = True
@@ -63,7 +64,7 @@ def test_the_contrast_of_patients_trains_the_encoder() -> None:
 
 
 def test_in_the_published_form_it_trains_nothing_behind_the_projection() -> None:
-    trained = _trained_by("cmsc", replace(SMALL, cmsc_of="features"))
+    trained = _trained_by("cmsc", SMALL.changed(cmsc_of="features"))
     assert "encoder.feature_projection.projection.weight" in trained
     assert not [name for name in trained if name.startswith("encoder.encoder.")]
 
@@ -92,7 +93,7 @@ def test_masked_prediction_enters_the_loss_with_its_weight() -> None:
     model = _model().eval()
     batch = _batch(model)
     once = model(**batch)
-    model.objective = replace(SMALL, masked_prediction_weight=3.0)
+    model.objective = SMALL.changed(masked_prediction_weight=3.0)
     difference = (model(**batch).loss - once.loss).item()
     assert once.masked_prediction.item() > 0
     assert difference == pytest.approx(2 * once.masked_prediction.item(), rel=1e-4)
@@ -114,12 +115,12 @@ def test_the_projections_have_a_width_of_their_own() -> None:
     assert model.project_q.weight.shape == (24, 16)
     assert model.project_hidden.weight.shape == (24, 64)
     assert model.predict_codes.weight.shape == (8, 64)
-    plain = _model(replace(SMALL, compared_width=0))
+    plain = _model(SMALL.changed(compared_width=0))
     assert plain.project_q.weight.shape == (16, 16)
 
 
 def test_dropout_stands_behind_the_layer_of_the_contrastive_loss() -> None:
-    model = _model(replace(SMALL, dropout=0.1))
+    model = _model(SMALL.changed(dropout=0.1))
     found = {name: part.p for name, part in model.named_modules() if isinstance(part, nn.Dropout)}
     behind = {name for name in found if name.startswith("encoder.encoder.layers.1.")}
     assert behind
@@ -136,7 +137,7 @@ def test_the_heads_of_an_objective_without_masked_prediction_lack_it() -> None:
 
 def test_a_layer_that_the_encoder_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="contrastive_layer is 3; the encoder has 2 layers"):
-        _model(replace(SMALL, contrastive_layer=3))
+        _model(SMALL.changed(contrastive_layer=3))
 
 
 def test_an_encoder_that_gives_its_last_layer_alone_has_no_contrastive_layer() -> None:
@@ -164,7 +165,7 @@ def test_an_objective_names_what_its_extensions_cannot_be(
 
 
 def test_an_objective_without_extensions_is_written_as_before_there_were_any() -> None:
-    assert list(Objective().to_json()) == [
+    assert list(Objective().model_dump(mode="json")) == [
         *("mask_probability", "mask_length", "n_negatives"),
         *("contrastive_temperature", "cmsc_temperature"),
         *("code_vectors", "code_groups", "code_width"),
@@ -172,6 +173,29 @@ def test_an_objective_without_extensions_is_written_as_before_there_were_any() -
         *("diversity_weight", "feature_penalty_weight", "cmsc_weight"),
         *("feature_gradient", "dropout", "lead_mask_probability"),
     ]
-    assert Objective(**SMALL.to_json()) == SMALL
-    features = replace(SMALL, cmsc_of="features")
-    assert Objective(**features.to_json()) == features
+    assert Objective(**SMALL.model_dump(mode="json")) == SMALL
+    features = SMALL.changed(cmsc_of="features")
+    assert Objective(**features.model_dump(mode="json")) == features
+
+
+@pytest.mark.parametrize("family", ["ecg_fm", "ecg-lfm"])
+def test_recomputed_activations_give_the_same_gradients(family: str) -> None:
+    gradients, calls = [], []
+    for recomputes in (False, True):
+        torch.manual_seed(0)
+        model: EcgForPreTraining = _model(SMALL.changed(dropout=0.1))
+        if family == "ecg_fm":
+            config = ecg_fm_config("tiny", n_channels=12, n_labels=1)
+            last = SMALL.changed(contrastive_layer=0, dropout=0.1)
+            model = EcgFmForPreTraining.build(config, last)
+        if recomputes:
+            checkpoint_activations(model)
+        layer = model.encoder.encoder.layers[1]
+        first = layer.ffn1 if family == "ecg-lfm" else layer.attention
+        first.register_forward_hook(lambda *_: calls.append(family))
+        torch.manual_seed(2)  # the same dropout and Gumbel noise
+        model.train()(**_batch(model)).loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    assert len(calls) == 3
+    for name, value in gradients[1].items():
+        torch.testing.assert_close(value, gradients[0][name], rtol=0, atol=1e-6)

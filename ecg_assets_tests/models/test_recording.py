@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import wfdb
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from ecg_assets.errors import BadRecord, SpecMismatch
-from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
 from ecg_assets.models.checkpoint import TrainedModel
-from ecg_assets.models.recording import predict_recording
+from ecg_assets.models.scoring import predict_recording
 from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec
 from ecg_assets_tests.models.fairseq_checkpoints import random_classifier, write_finetuned
 
@@ -27,18 +30,26 @@ def _write(folder: Path, *, n_samples: int = 5000, n_leads: int = 12) -> Path:
     """Write random leads in MIMIC-IV-ECG's order, in which aVF stands before aVL."""
     names = [*STANDARD_LEADS[:4], "aVF", "aVL", *STANDARD_LEADS[6:]][:n_leads]
     signal = np.random.default_rng(0).standard_normal((n_samples, n_leads)) / 3
+    return _write_signal(folder / "r1", signal, names)
+
+
+def _write_signal(
+    path: Path, signal_mv: NDArray[np.float64], leads: Sequence[str] = STANDARD_LEADS
+) -> Path:
+    """Write ``(sample, lead)`` in mV."""
+    n_leads = len(leads)
     wfdb.wrsamp(
-        "r1",
+        path.name,
         fs=500,
         units=["mV"] * n_leads,
-        sig_name=names,
-        p_signal=signal,
+        sig_name=list(leads),
+        p_signal=signal_mv,
         fmt=["16"] * n_leads,
         adc_gain=[200.0] * n_leads,
         baseline=[0] * n_leads,
-        write_dir=str(folder),
+        write_dir=str(path.parent),
     )
-    return folder / "r1"
+    return path
 
 
 def test_probabilities_are_those_of_the_segments_put_together(tmp_path: Path) -> None:
@@ -86,3 +97,44 @@ def test_a_short_recording_and_one_without_a_lead_are_refused(tmp_path: Path) ->
         predict_recording(trained, _write(tmp_path, n_samples=2000))
     with pytest.raises(BadRecord, match="missing_lead"):
         predict_recording(trained, _write(tmp_path, n_leads=3))
+
+
+def test_all_segments_of_a_long_recording_count_where_the_model_uses_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecg_assets.models.scoring.MOST_SEGMENTS", 4)  # of its six
+    path, model = _write(tmp_path, n_samples=15_000), random_classifier()
+    whole = TrainedModel(model, replace(SPEC, record_s=None), LABELS)
+    found = predict_recording(whole, path)
+    signal = wfdb.rdrecord(str(path)).p_signal
+    columns = [wfdb.rdheader(str(path)).sig_name.index(lead) for lead in STANDARD_LEADS]
+    scored = ((signal - signal.mean(axis=0)) / signal.std(axis=0))[:, columns].T
+    segments = np.stack(np.split(scored, 6, axis=1)).astype(np.float32)
+    with torch.inference_mode():
+        score = expit(model(torch.from_numpy(segments)).logits.numpy())
+    expected = {"a": score[:, 0].mean(), "b": score[:, 1].max(), "c": score[:, 2].mean()}
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_part_of_a_long_recording_is_scored_with_a_warning(tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).standard_normal((15_000, 12)) / 3
+    signal[:5000] = 0.25
+    _write_signal(tmp_path / "long", signal)
+    _write_signal(tmp_path / "middle", signal[5000:10_000])
+    trained = TrainedModel(random_classifier(), SPEC, LABELS)
+    part = TrainedModel(trained.model, replace(SPEC, start_s=10.0), LABELS)
+    with pytest.warns(UserWarning, match="longer than what is used of them: 10 to 20 s"):
+        found = predict_recording(part, tmp_path / "long")
+    expected = predict_recording(trained, tmp_path / "middle")
+    assert found == pytest.approx(expected, abs=1e-6)
+    # What is used holds no signal, though the rest does.
+    with pytest.raises(BadRecord, match="all samples that are used"):
+        predict_recording(trained, tmp_path / "long")
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0], ids=["missing", "zero"])
+def test_a_recording_without_signal_has_no_probabilities(tmp_path: Path, value: float) -> None:
+    _write_signal(tmp_path / "none", np.full((5000, 12), value))
+    trained = TrainedModel(random_classifier(), SPEC, LABELS)
+    with pytest.raises(BadRecord, match="nothing to score"):
+        predict_recording(trained, tmp_path / "none")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ecg_assets.preprocess.limb_leads import LIMB_LEADS, measure_limb_leads
+from ecg_assets.preprocess.lead_statistics import LIMB_LEADS, measure_limb_leads
 from ecg_assets.sources import MISSING
 
 GAIN = 200.0

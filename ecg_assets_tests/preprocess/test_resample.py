@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,12 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ecg_assets.preprocess import SignalSpec, standardize
-from ecg_assets.preprocess.resample import (
-    count_resampled,
-    resample_linear,
-    resample_polyphase,
-)
-from ecg_assets.preprocess.standardize import count_standardized
+from ecg_assets.preprocess.model_input import count_standardized
+from ecg_assets.preprocess.resample import count_resampled, resample_linear, resample_polyphase
 from ecg_assets.sources import MISSING
 from ecg_assets_tests.preprocess.recordings import make_signal
 
@@ -22,12 +20,34 @@ def _tone(hz: float, rate: float) -> NDArray[np.float64]:
     return np.asarray(np.sin(2 * np.pi * hz * np.arange(int(5 * rate)) / rate))
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("rate", [250, 257, 400, 1000])
+def test_linear_resampling_is_that_of_fairseq_signals(rate: int, reference_data: Path) -> None:
+    golden = np.load(reference_data / "fairseq_golden" / "functions" / "resample_to_500.npz")
+    found = resample_linear(golden[f"in_{rate}"].astype(np.float64), rate, 500)
+    # It interpolates in float32.
+    np.testing.assert_allclose(found, golden[f"out_{rate}"], rtol=0, atol=2e-7)
+
+
+@pytest.mark.reference
+def test_linear_resampling_is_that_of_ecg_founder(reference_data: Path) -> None:
+    golden = np.load(reference_data / "ecgfounder_golden" / "resample_linear.npz")
+    lengths = sorted(int(name.split("_")[1]) for name in golden.files if name.startswith("in_"))
+    assert lengths
+    for n_samples in lengths:
+        signal, expected = (golden[f"{way}_{n_samples}"] for way in ("in", "out"))
+        found = resample_linear(signal.astype(np.float64), n_samples, expected.shape[-1])
+        # Its result is float32: rounded by half the distance of two such numbers at most.
+        rounding = np.spacing(np.abs(expected).max()) / 2
+        np.testing.assert_allclose(found, expected, rtol=0, atol=rounding)
+
+
 @pytest.mark.parametrize("rate", [128, 250.25, 257, 400, 1000])
 def test_tone_keeps_its_time_and_height_through_polyphase(rate: float) -> None:
     found = resample_polyphase(_tone(7, rate), rate, 500)
     expected = _tone(7, 500)[: len(found)]
     inside = slice(100, -100)
-    np.testing.assert_allclose(found[inside], expected[inside], atol=5e-3)
+    np.testing.assert_allclose(found[inside], expected[inside], rtol=0, atol=5e-3)
 
 
 def test_tone_above_half_the_new_rate_does_not_fold_back_through_polyphase() -> None:
@@ -79,4 +99,4 @@ def test_spec_chooses_the_way() -> None:
     spec = SignalSpec(leads=("I", "II"), n_channels=2, resampling="polyphase")
     found = standardize(block, 360, spec)
     assert found.shape[-1] == count_standardized(3600, 360, spec) == 5000
-    np.testing.assert_allclose(found, np.nan_to_num(expected), atol=2e-6)
+    np.testing.assert_allclose(found, np.nan_to_num(expected), rtol=0, atol=2e-6)

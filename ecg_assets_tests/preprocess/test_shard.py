@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import scipy.io
 import wfdb
 
 from ecg_assets.errors import SchemaError, SettingsError
@@ -22,8 +23,9 @@ from ecg_assets.preprocess import (
     worker_pool,
     write_shard,
 )
-from ecg_assets.preprocess.signal_quality import CLASSES, judge_quality
-from ecg_assets.sources import MISSING
+from ecg_assets.preprocess.quality import CLASSES, judge_quality
+from ecg_assets.sources import MISSING, read_recording
+from ecg_assets_tests.killed_parent import child_ends_with_killed_parent, needs_proc
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
 
 LEADS = ("I", "V1")
@@ -169,6 +171,75 @@ def test_progress_ends_at_all_records_and_row_groups_are_bounded(
     assert [metadata.row_group(number).num_rows for number in range(2)] == [256, 44]
 
 
+@pytest.mark.parametrize(
+    ("rate", "is_usable"), [(1, False), (49, False), (50, True), (100_000, True), (100_001, False)]
+)
+def test_rate_that_no_ecg_has_is_rejected(tmp_path: Path, rate: int, is_usable: bool) -> None:
+    write_record(tmp_path / "r", make_signal(1, 500, seed=0), sample_rate_hz=rate)
+    tables = preprocess_shard(record_list(["r"]), tmp_path, ["I"])
+    assert tables.signals["sample_rate_hz"].to_pylist() == ([rate] if is_usable else [])
+    assert tables.rejects["reason"].tolist() == ([] if is_usable else ["bad_sample_rate"])
+
+
+def _write_hostile(root: Path) -> dict[str, str]:
+    """Write files that crash, wait or fill the memory; give each path its reason."""
+    (root / "folder.yaml").write_text("sample_rate_hz: 500\nleads: [I, V1]\nunits_per_mv: 1\n")
+    scipy.io.savemat(root / "mat.mat", {"val": np.ones((2, 50))})
+    content = bytearray((root / "mat.mat").read_bytes())
+    content[content.index((9).to_bytes(4, "little"), 168)] = 0  # the type of the data
+    (root / "mat.mat").write_bytes(content)
+    with (root / "npy.npy").open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (2, 1 << 34)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + (16 << 34))
+    (root / "csv.csv").write_text("I,V1\n")
+    with (root / "csv.csv").open("ab") as file:
+        file.truncate(600 << 20)
+    np.save(root / "integers.npy", np.array([[-125, 915, 0], [0, 0, 0]], dtype=np.int16))
+    write_record(root / "holes", make_signal(2, 500, seed=1), leads=LEADS)
+    text = (root / "holes.hea").read_text()
+    (root / "holes.hea").write_text(text.replace("500 500", "500"))
+    with (root / "holes.dat").open("r+b") as file:
+        file.truncate(1 << 38)
+    write_record(root / "pipe_dat", make_signal(2, 500, seed=1), leads=LEADS)
+    (root / "pipe_dat.dat").unlink()
+    os.mkfifo(root / "pipe_dat.dat")
+    os.mkfifo(root / "pipe_hea.hea")
+    names = ("mat.mat", "npy.npy", "csv.csv", "holes", "pipe_dat", "pipe_hea")
+    return {**dict.fromkeys(names, "unreadable"), "integers.npy": "unlikely_unit"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+@pytest.mark.timeout(120)
+def test_hostile_files_are_rows_of_rejects_and_the_others_are_read(tmp_path: Path) -> None:
+    reasons = _write_hostile(tmp_path)
+    write_record(tmp_path / "good", make_signal(2, 5000, seed=0), leads=LEADS)
+    np.save(tmp_path / "good.npy", np.ones((2, 50)))
+    tables = preprocess_shard(record_list([*reasons, "good", "good.npy"]), tmp_path, LEADS)
+    assert tables.signals["record_id"].to_pylist() == ["good", "good.npy"]
+    found = dict(zip(tables.rejects["record_id"], tables.rejects["reason"], strict=True))
+    assert found == reasons
+
+
+def test_recording_that_does_not_fit_the_memory_is_a_row_of_rejects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good", "large"):
+        write_record(tmp_path / name, make_signal(2, 500, seed=0), leads=LEADS)
+
+    def fail_for_large(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "large":
+            raise MemoryError
+        return read_recording(path, *arguments, **options)
+
+    monkeypatch.setattr("ecg_assets.preprocess.shard.read_recording", fail_for_large)
+    tables = preprocess_shard(record_list(["good", "large"]), tmp_path, LEADS)
+    assert tables.signals["record_id"].to_pylist() == ["good"]
+    assert tables.rejects.to_numpy().tolist() == [
+        ["large", "unreadable", "there is not enough memory on this machine to read it"]
+    ]
+
+
 def test_record_id_that_stands_twice_is_an_error(root: Path) -> None:
     with pytest.raises(SchemaError, match="1 of 2 recordings"):
         preprocess_shard(record_list(["good", "good"]), root, LEADS)
@@ -192,23 +263,9 @@ def test_processes_read_the_same_shard(tmp_path: Path) -> None:
         assert pool is None
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to look for processes")
+@needs_proc
 def test_workers_end_with_a_killed_parent() -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
-    )
-    assert parent.stdout is not None
-    worker = Path("/proc") / parent.stdout.readline().strip()
-    assert (worker / "stat").is_file()
-    parent.kill()
-    parent.wait()
-    deadline = time.monotonic() + 30
-    while worker.is_dir() and time.monotonic() < deadline:
-        # A worker that nobody waits for stays as a zombie where no init process reaps it.
-        if (worker / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return
-        time.sleep(0.05)
-    assert not worker.is_dir()
+    assert child_ends_with_killed_parent(_PARENT)
 
 
 _PARENT = """

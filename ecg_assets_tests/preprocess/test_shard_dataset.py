@@ -13,6 +13,7 @@ from ecg_assets.preprocess import (
     summarize_quality,
     write_shard,
 )
+from ecg_assets.preprocess.quality_summary import SIGNAL_QUALITY
 from ecg_assets.sources import read_record
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
 
@@ -102,6 +103,16 @@ def test_lead_in_mv_is_what_the_recording_says(shards: ShardDataset, root: Path)
     record = read_record(root / "r007", ["V1"])
     assert rate == record.sample_rate
     assert signal.tolist() == record.physical()[0].tolist()
+
+
+def test_a_shard_of_which_nothing_could_be_read_has_no_median(tmp_path: Path) -> None:
+    (tmp_path / "bad.hea").write_text("no header")
+    path, rejects = tmp_path / "p1000.parquet", tmp_path / "rejects.parquet"
+    write_shard(preprocess_shard(record_list(["bad"]), tmp_path, ["I"]), path, rejects)
+    summary = summarize_quality(ShardDataset({"p1000": path}), {"p1000": rejects})
+    table = SIGNAL_QUALITY.from_pandas(summary)
+    assert (table["rejected"].to_pylist(), table["median_std_mv"].to_pylist()) == ([1], [None])
+    assert draw_quality(summary).startswith(b"\x89PNG")
 
 
 def test_quality_counts_each_shards_faults(shards: ShardDataset, root: Path) -> None:

@@ -21,7 +21,7 @@ def test_kinds_differ_in_filter_normalization_segment_and_channels() -> None:
         ("ecg-founder", "z-score-all-leads", 10.0, 1),
         ("none", "none", 5.0, 1),
     ]
-    assert len({spec.fingerprint for spec in specs}) == 3
+    assert len(set(specs)) == 3
     assert signal_spec_of_kind("ecg-founder", segment_s=5.0).segment_s == 5.0
     assert signal_spec_of_kind("ecg-founder", leads=STANDARD_LEADS).n_channels == 12
 

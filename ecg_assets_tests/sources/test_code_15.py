@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +20,7 @@ from numpy.typing import NDArray
 from ecg_assets.errors import BadRecord, SchemaError
 from ecg_assets.sources import MACHINE_REPORTS, RECORD_LIST, SourceTable, read_recording
 from ecg_assets.sources.code_15 import Code15
+from ecg_assets.sources.reader_process import call_in_child
 
 HEADER = (
     "exam_id,age,is_male,nn_predicted_age,1dAVb,RBBB,LBBB,SB,ST,AF,patient_id,death,timey,"
@@ -82,10 +88,33 @@ def test_table_gives_records(tmp_path: Path) -> None:
         "records": 3,
         "patients": 2,
         "missing_trace_files": 1,
+        "ids_in_two_spellings": 0,
         "ages_out_of_range": 0,
+        "ages_not_understood": 0,
+        "sexes_not_understood": 0,
         "records_without_age": 1,
         "records_without_sex": 1,
     }
+
+
+def test_numbers_written_as_floats_are_the_same_exam_and_patient(tmp_path: Path) -> None:
+    plain = _write_exams(tmp_path, *ROWS)
+    expected = _read(plain).table
+    lines = plain.read_reports(expected).table
+    numbers = r"(^\d+|(?<=,)(?:523632|1724173))(?=,)"
+    floats = [re.sub(numbers, r"\1.0", row) for row in ROWS[1:]]
+    mixed = [row.replace("True", "1.0").replace("False", "0.0") for row in (ROWS[0], *floats)]
+    source = _write_exams(tmp_path, *mixed)
+    found = _read(source)
+    pd.testing.assert_frame_equal(found.table, expected)
+    pd.testing.assert_frame_equal(source.read_reports(found.table).table, lines)
+    assert found.findings["ids_in_two_spellings"] == 1
+
+
+def test_sex_that_is_no_truth_is_counted_apart_from_an_empty_one(tmp_path: Path) -> None:
+    found = _read(_write_exams(tmp_path, ROWS[0].replace("38,True", "old,perhaps"), ROWS[2]))
+    assert found.findings["ages_not_understood"] == found.findings["sexes_not_understood"] == 1
+    assert found.findings["records_without_age"] == found.findings["records_without_sex"] == 2
 
 
 def test_lines_are_the_columns_that_are_true(tmp_path: Path) -> None:
@@ -113,6 +142,9 @@ def test_demographics_may_be_missing(tmp_path: Path) -> None:
     [
         ("True,40.16,False", "True,40.16,maybe", "'1dAVb' is neither True nor False.* row 1"),
         ("True,40.16,False", "True,40.16,", "'1dAVb' is neither"),
+        ("1169160,", "1.16916E+06,", "'exam_id' is no id"),
+        ("1169160,", ",", "'exam_id' is empty"),
+        (",523632,", ",P7,", "'patient_id' is no id"),
         ("1169160,", "x,", "'exam_id' is no id"),
         (",523632,", ",,", "'patient_id' is empty"),
         ("exams_part13.hdf5", "../exams_part13.hdf5", "'trace_file' is no name like"),
@@ -158,6 +190,46 @@ def test_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     assert read_recording(Path(f"{path}#7"), ["I"], root=tmp_path).signal.shape == (1, 4000)
 
 
+def _write_rows(path: Path, exam_ids: NDArray[Any], *signals: NDArray[np.float32]) -> None:
+    """Write a row for each signal ``(lead, sample)`` of 4096 samples."""
+    with h5py.File(path, "w") as file:
+        file["exam_id"] = exam_ids
+        file["tracings"] = np.stack([signal.T for signal in signals])
+
+
+def test_exam_of_several_rows_must_have_one_tracing(tmp_path: Path) -> None:
+    path = tmp_path / "exams_part0.hdf5"
+    one, other = _signal(4096), np.float32(0.5) * _signal(4096)
+    one[3, 7] = np.nan
+    _write_rows(path, np.array([7, 11, 7]), one, other, one)
+    expected = read_recording(Path(f"{path}#7"), root=tmp_path)
+    assert np.nanmax(np.abs(expected.physical() - one / 2)) < 0.5001e-3
+    _write_rows(path, np.array([7, 7, 11]), one, other, other)
+    assert _reason(Path(f"{path}#7")) == "repeated_exam"
+    found = read_recording(Path(f"{path}#11"), root=tmp_path)
+    assert np.abs(found.physical() - other / 2).max() < 0.5001e-3
+
+
+@pytest.mark.parametrize(
+    ("exam_ids", "reason"),
+    [
+        (np.array([7.0, 11.0]), None),
+        (np.array([7.5, 11.0]), "unreadable"),
+        (np.array([7.0, np.nan]), "unreadable"),
+        (np.array([b"7", b"11"]), "bad_shape"),
+    ],
+)
+def test_exam_ids_are_whole_numbers(
+    tmp_path: Path, exam_ids: NDArray[Any], reason: str | None
+) -> None:
+    path = tmp_path / "exams_part0.hdf5"
+    _write_rows(path, exam_ids, _signal(4096), _signal(4096))
+    if reason is None:
+        assert read_recording(Path(f"{path}#7"), ["I"], root=tmp_path).signal.shape == (1, 4096)
+    else:
+        assert _reason(Path(f"{path}#7")) == reason
+
+
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "exams_part0.hdf5"
     assert _reason(Path(f"{path}#7")) == "missing_file"
@@ -182,6 +254,33 @@ def test_truncated_or_foreign_file_is_a_bad_record(tmp_path: Path) -> None:
         file["exam_id"] = np.array([7])
         file["tracings"] = np.zeros((1, 12, 4096), dtype=np.float32)
     assert _reason(Path(f"{path}#7")) == "bad_shape"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+@pytest.mark.timeout(60)
+def test_named_pipe_or_folder_in_place_of_the_file_is_unreadable(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "exams_part0.hdf5")
+    (tmp_path / "exams_part1.hdf5").mkdir()
+    for part in (0, 1):
+        assert _reason(Path(f"{tmp_path}/exams_part{part}.hdf5#7")) == "unreadable"
+
+
+def test_reader_that_crashes_is_a_bad_record_and_the_next_exam_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "exams_part0.hdf5"
+    _write_traces(path, {7: _signal()})
+    assert call_in_child(os.getpid) != os.getpid()
+    with pytest.raises(BadRecord, match="its reader crashed"):
+        call_in_child(os.abort)
+    assert read_recording(Path(f"{path}#7"), ["I"], root=tmp_path).lead_names == ("I",)
+    # HDF5's library is not even loaded in the process that asks.
+    program = (
+        "import sys\nfrom ecg_assets.sources import read_recording\n"
+        f"read_recording({f'{path}#7'!r})\nprint(*sys.modules)"
+    )
+    run = [sys.executable, "-c", program]
+    modules = subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
+    assert "ecg_assets.sources.code_15" in modules
+    assert "h5py" not in modules
 
 
 def test_dataset_in_another_file_or_of_claimed_size_is_refused(tmp_path: Path) -> None:

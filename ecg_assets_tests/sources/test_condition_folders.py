@@ -18,8 +18,8 @@ from ecg_assets.sources import (
     open_source,
     read_record,
 )
-from ecg_assets.sources.condition_folders import ConditionFolders
-from ecg_assets.sources.condition_names import CONDITIONS
+from ecg_assets.sources import condition_folders as signal_identity
+from ecg_assets.sources.condition_folders import CONDITIONS, ConditionFolders
 from ecg_assets_tests.sources.condition_recordings import (
     MIMIC_LEADS,
     write_condition_recording,
@@ -87,6 +87,33 @@ def test_records_come_in_one_order_with_what_their_headers_say(tmp_path: Path) -
     assert open_source("condition-folders", tmp_path).read_records().table.equals(found.table)
 
 
+def test_patient_of_the_headers_is_one_however_it_is_written(tmp_path: Path) -> None:
+    for seed, text in enumerate(("17620", "17620.0")):
+        write_condition_recording(
+            tmp_path, "NORMAL", f"r{seed}", seed=seed, comments=(f"subject_id: {text}",)
+        )
+    assert _read(tmp_path).table["subject_id"].tolist() == ["17620", "17620"]
+
+
+def test_copies_that_contradict_in_age_leave_it_empty_and_in_the_patient_are_refused(
+    tmp_path: Path,
+) -> None:
+    write_condition_recording(
+        tmp_path, "NORMAL", "a", seed=1, comments=("subject_id: 7", "Age: 61", "Sex: F")
+    )
+    _copy(tmp_path, "NORMAL/a", "Atrial Fibrillation")
+    header = tmp_path / "NORMAL" / "a.hea"
+    header.write_text(header.read_text().replace("Age: 61", "Age: 62").replace(": 7", ": 7.0"))
+    found = _read(tmp_path)
+    assert found.table["subject_id"].tolist() == ["7"]
+    assert found.table["age"].isna().all()
+    assert found.table["sex"].tolist() == ["F"]
+    assert found.findings["records_with_conflicting_age_or_sex"] == 1
+    header.write_text(header.read_text().replace("subject_id: 7.0", "subject_id: 8"))
+    with pytest.raises(SchemaError, match="1 recordings name more than one subject_id, first of a"):
+        _read(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["a", "another"])
 def test_copy_in_a_second_folder_is_one_record_of_both_conditions(
     tmp_path: Path, name: str
@@ -108,6 +135,17 @@ def test_copy_with_few_leads_is_told_by_its_bytes(tmp_path: Path) -> None:
     write_condition_recording(tmp_path, "Atrial Flutter", "b", seed=2, leads=leads)
     _copy(tmp_path, "NORMAL/a", "Atrial Fibrillation", "c")
     assert set(_lines(tmp_path)) == {"a", "b"}
+
+
+def test_file_of_holes_is_not_read_to_tell_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads = ("I", "II")
+    write_condition_recording(tmp_path, "NORMAL", "a", seed=1, leads=leads)
+    with (tmp_path / "NORMAL" / "a.dat").open("r+b") as file:
+        file.truncate(1 << 38)
+    monkeypatch.setattr(signal_identity, "fingerprint_file", lambda _: pytest.fail("it was read"))
+    assert _lines(tmp_path) == {"a": ["NORMAL"]}
 
 
 def test_copy_whose_signal_is_missing_gives_its_label_and_not_its_path(tmp_path: Path) -> None:

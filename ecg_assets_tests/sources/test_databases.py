@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ecg_assets.sources.databases import name_databases
+from ecg_assets.sources.datasets import name_databases
 from ecg_assets.sources.physionet2021 import PhysioNet2021
 
 

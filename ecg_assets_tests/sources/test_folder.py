@@ -72,7 +72,11 @@ def test_labels_csv_gives_records_patients_and_labels(tmp_path: Path) -> None:
         "records_without_patient": 0,
         "rows_without_file": 0,
         "files_not_in_labels_csv": 0,
+        "patients_in_two_spellings": 0,
+        "times_not_understood": 0,
         "ages_out_of_range": 1,
+        "ages_not_understood": 0,
+        "sexes_not_understood": 0,
         "records_without_age": 2,
         "records_without_sex": 1,
     }
@@ -84,6 +88,67 @@ def test_labels_csv_gives_records_patients_and_labels(tmp_path: Path) -> None:
     assert Folder(tmp_path).read_label_names() == ("AF", "Wide QRS")
     for path in table["path"]:
         assert read_recording(tmp_path / path, ["II"], root=tmp_path).sample_rate == 500
+
+
+def test_patient_is_one_whether_a_table_wrote_floats_or_not(tmp_path: Path) -> None:
+    labels = "file,patient,A\n1,17620.0,1\n2.0,17620,0\n3,0017,0\n4,P1.0,0\n5,1.5,1\n6,,1\n"
+    _write(tmp_path, labels, *(f"{number}.csv" for number in range(1, 7)))
+    found = _read(tmp_path)
+    assert found.table["subject_id"].tolist() == ["17620", "17620", "0017", "P1.0", "1.5", "6"]
+    assert found.findings["patients_in_two_spellings"] == 1
+    assert found.findings["rows_without_file"] == found.findings["files_not_in_labels_csv"] == 0
+    assert _lines(tmp_path)["2"] == [NO_LABEL]
+    _write(tmp_path, "file,A\n1,1\n1.0,1\n")
+    with pytest.raises(SchemaError, match=r"'1', recordings \[1, 2\]"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "File,Patient,AGE,Sex,Time,Sample_Rate_Hz,AF",
+        "FILE,PATIENT ID,Age,SEX,ECG time,Sample rate Hz,AF",
+        "file,Subject-ID,age,Gender,ECG_TIME,sample_rate_hz,AF",
+        " file ,subject,age,gender,time,sample-rate-hz,AF",
+    ],
+)
+def test_column_of_what_is_known_is_no_label_in_any_spelling(tmp_path: Path, header: str) -> None:
+    rows = "a,7,63,F,2024-03-01T10:00:00,250,1\nb,7,0,1,,,0\n"
+    _write(tmp_path, f"{header}\n{rows}", "a.csv", "b.csv")
+    found = _read(tmp_path)
+    assert Folder(tmp_path).read_label_names() == ("AF",)
+    assert found.table["subject_id"].tolist() == ["7", "7"]
+    assert found.table["path"].tolist() == ["a.csv#250.0", "b.csv"]
+    assert found.table["age"].tolist() == [63, 0]
+    assert found.table["sex"].tolist() == ["F", None]
+    assert found.findings["sexes_not_understood"] == 1
+
+
+def test_what_is_filled_and_not_understood_is_counted(tmp_path: Path) -> None:
+    labels = (
+        'file,age,sex,time,A\na,"63,5",w,2024-03-01,1\nb,89+,Mann,03/01/2024,1\nc,old,0,,0\n'
+        "d,,,,0\ne,unknown,N/A,NaT,0\nf,64 years,Männlich,noon,0\n"
+    )
+    _write(tmp_path, labels, *(f"{name}.csv" for name in "abcdef"))
+    found = _read(tmp_path)
+    assert found.table["age"].fillna(-1).tolist() == [63.5, 89, -1, -1, -1, 64]
+    assert found.table["sex"].tolist() == ["F", None, None, None, None, "M"]
+    counts = {name: found.findings[f"{name}_not_understood"] for name in ("ages", "sexes", "times")}
+    assert counts == {"ages": 1, "sexes": 2, "times": 2}
+    assert found.findings["records_without_age"] == 3
+
+
+def test_long_chain_of_folders_gives_names_that_files_can_have(tmp_path: Path) -> None:
+    chains = [f"{'x' * 90}/{'y' * 90}/{last * 45}" for last in ("é", "è")]
+    _write(tmp_path, None, *(f"{chain}/1.npy" for chain in chains), "a/1.npy")
+    table = _read(tmp_path).table
+    names = pd.concat([table["shard"], table["record_id"]])
+    assert names.str.encode("utf-8").str.len().max() <= 150
+    assert names.nunique() == 6
+    assert {"a", "a-1"} < set(names)
+    assert names.str[:90].tolist().count("x" * 90) == 4
+    again = _read(tmp_path).table
+    pd.testing.assert_frame_equal(again, table)
 
 
 def test_empty_cell_counts_as_0_but_an_empty_row_is_unlabelled(tmp_path: Path) -> None:
@@ -159,6 +224,9 @@ def test_folder_without_recordings_is_a_wrong_setting(tmp_path: Path) -> None:
         ("file,A\n/etc/a,1\n", "leaves the dataset's root"),
         ("file,A\nC:\\a,1\n", "leaves the dataset's root"),
         ("file,patient,subject_id\na,1,1\n", "mean the same"),
+        ("file,patient,A\na,7,1\nb,1.23457E+11,1\n", r"patient.*no identifier but.*data row 2"),
+        ("file,sex,Sex\na,1,1\n", r"columns \['sex', 'Sex'\] mean the same"),
+        ("file,File\na,1\n", "mean the same"),
         ("file,A\na.csv,1\na,0\n", r"'a', recordings \[1, 2\]"),
         ("file,A\nx/b,1\nx-b,0\n", "share a name"),
         ("file,(none)\na,1\n", "rename that column"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -76,6 +78,29 @@ def test_byte_order_mark_other_columns_and_extensions_do_no_harm(tmp_path: Path)
     assert row["ecg_time"] == pd.Timestamp("2180-07-23 08:44:00")
 
 
+def test_numbers_written_as_floats_are_the_same_study_and_patient(tmp_path: Path) -> None:
+    plain = [_row(10_000_001, 7), _row(10_000_001, 8), _row(10_000_002, 9)]
+    floats = [row.replace(",", ".0,", 2) for row in plain]
+    expected = _read(tmp_path, *plain).table
+    found = _read(tmp_path, floats[0], plain[1], floats[1], floats[2])
+    pd.testing.assert_frame_equal(found.table, expected)
+    assert found.findings["ids_in_two_spellings"] == 2  # a patient and a study
+    assert found.findings["duplicate_study_ids"] == 1
+    with pytest.raises(SchemaError, match=r"'study_id' is no id.* data row 2"):
+        _read(tmp_path, plain[0], plain[1].replace(",8,", ",8.5,", 1))
+    with pytest.raises(SchemaError, match="'subject_id' is no id"):
+        _read(tmp_path, plain[0].replace("10000001,", "1E+07,", 1))
+    other = plain[1].replace("10000001,", "10000003,", 1)
+    with pytest.raises(SchemaError, match="2 rows share a study_id"):
+        _read(tmp_path, plain[1], other.replace(",8,", ",8.0,", 1))
+
+
+def test_path_through_the_folder_of_another_patient_is_counted(tmp_path: Path) -> None:
+    wrong = _row(10_000_001, 8).replace("10000001,", "10000003,", 1)
+    found = _read(tmp_path, _row(10_000_001, 7), wrong)
+    assert found.findings["paths_of_another_subject"] == 1
+
+
 def test_repeated_rows_are_dropped_and_counted(tmp_path: Path) -> None:
     found = _read(tmp_path, _row(10_000_001, 1), _row(10_000_001, 2), _row(10_000_001, 1))
     assert found.table["study_id"].tolist() == ["1", "2"]
@@ -100,7 +125,7 @@ def test_rows_that_contradict_each_other_are_refused_by_row_not_by_patient(tmp_p
     ],
 )
 def test_path_that_leaves_the_root_is_refused_by_row(tmp_path: Path, path: str) -> None:
-    with pytest.raises(SchemaError, match=r"record_list\.csv: 1 paths leave .* data row 2\."):
+    with pytest.raises(SchemaError, match=r"column 'path' leaves .* data row 2\."):
         _read(tmp_path, _row(10_000_001, 1), f"1,2,2,2180-07-23 08:44:00,{path}")
 
 
@@ -119,7 +144,10 @@ def test_unreadable_time_is_empty_and_counted(tmp_path: Path) -> None:
         ("subject_id,path\n1,2\n", r"\['study_id', 'ecg_time'\] are missing; found \['subject_id"),
         (f"{HEADER},path\n", "'path'.* more than once"),
         (f"{HEADER}\n1,2,3\n", "1 rows have another number of fields"),
-        (f"{HEADER}\n1,,3,4,files/p1000/5\n", "study_id is empty in 1 rows, first in data row 1"),
+        (
+            f"{HEADER}\n1,,3,4,files/p1000/5\n",
+            "'study_id' is empty, first in data row 1",
+        ),
         (f"{HEADER}\n1,2,3,4,elsewhere/5\n", "1 paths are in no folder pNNNN, first in data row 1"),
     ],
 )
@@ -129,6 +157,20 @@ def test_broken_table_is_refused_with_its_file_named(
     (tmp_path / "record_list.csv").write_text(content)
     with pytest.raises(SchemaError, match=rf"record_list\.csv.*{message}"):
         MimicIvEcg(tmp_path).read_records()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["record_list.csv", "machine_measurements.csv"])
+def test_table_that_is_a_named_pipe_is_refused_and_not_waited_for(
+    tmp_path: Path, name: str
+) -> None:
+    records = _read(tmp_path, _row(10_000_001, 1)).table
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    source = MimicIvEcg(tmp_path)
+    with pytest.raises(SchemaError, match=rf"{re.escape(name)} is no regular file"):
+        source.read_records() if name == "record_list.csv" else source.read_reports(records)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
@@ -176,6 +218,19 @@ def test_age_and_sex_come_from_mimics_patients_wherever_they_lie(
     assert found.findings["ages_out_of_range"] == 1
     assert found.findings["records_without_age"] == 3
     assert found.findings["records_without_sex"] == 2
+
+
+def test_patients_written_as_floats_are_found_and_what_is_not_understood_is_counted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "patients.csv").write_text(
+        PATIENTS + "10000001.0,female,52.0,2180.0,,\n10000002,other,old,2180,,\n"
+    )
+    found = _read(tmp_path, _row(10_000_001, 1), _row(10_000_002, 2, "noon"))
+    assert found.table["sex"].fillna("").tolist() == ["F", ""]
+    assert found.table["age"].fillna(-1).tolist() == [52, -1]
+    counts = {name: found.findings[f"{name}_not_understood"] for name in ("ages", "sexes", "times")}
+    assert counts == {"ages": 1, "sexes": 1, "times": 1}
 
 
 def test_patients_that_contradict_each_other_are_refused(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from ecg_assets.errors import SchemaError
 from ecg_assets.sources import MACHINE_REPORTS, SourceTable
-from ecg_assets.sources.mimic_iv_ecg import MimicIvEcg
-from ecg_assets.sources.mimic_reports import REPORT_COLUMNS
+from ecg_assets.sources.mimic_iv_ecg import REPORT_COLUMNS, MimicIvEcg
 from ecg_assets.sources.schema import MEASUREMENTS
 
 
@@ -95,7 +94,9 @@ def test_losses_on_both_sides_are_counted(tmp_path: Path) -> None:
         "records_with_empty_report": 1,
         "reports_without_record": 1,
         "duplicate_study_ids": 1,
+        "ids_in_two_spellings": 0,
         "values_not_measured": 0,
+        "values_implausible": 0,
         "values_not_numbers": 0,
     }
 
@@ -116,6 +117,75 @@ def test_what_was_not_measured_is_empty(tmp_path: Path) -> None:
     assert [row["qrs_end"] for row in table] == [None, None, None]
     assert found.findings["values_not_measured"] == 2
     assert found.findings["values_not_numbers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("interval", "is_measured"),
+    [
+        *(("65535", False), ("32767", False), ("5", False), ("-800", False), ("199", False)),
+        *(("200", True), ("3000", True), ("3001", False), ("0", False), ("inf", False)),
+    ],
+)
+def test_interval_between_beats_that_no_heart_has_is_not_measured(
+    tmp_path: Path, interval: str, is_measured: bool
+) -> None:
+    _write(tmp_path, [{"study_id": "1", "rr_interval": interval, "t_end": "583"}])
+    found, table = _read(tmp_path, "1")
+    assert table[0]["rr_interval"] == (float(interval) if is_measured else None)
+    assert table[0]["t_end"] == 583
+    assert found.findings["values_implausible"] == (not is_measured)
+    assert found.findings["values_not_measured"] == 0
+
+
+def test_extremes_of_16_bits_are_no_times_and_no_axes(tmp_path: Path) -> None:
+    extremes = dict(zip(MEASUREMENTS, ["32767", "-32768", "65535"] * 3, strict=True))
+    values = ("659", "40", "128", "170", "258", "518", "-81", "0", "270")
+    plausible = dict(zip(MEASUREMENTS, values, strict=True))
+    _write(tmp_path, [{"study_id": "1", **extremes}, {"study_id": "2", **plausible}])
+    found, table = _read(tmp_path, "1", "2")
+    assert [table[0][name] for name in MEASUREMENTS] == [None] * 9
+    assert [table[1][name] for name in MEASUREMENTS] == [float(v) for v in plausible.values()]
+    assert found.findings["values_implausible"] == 9
+
+
+def test_study_written_as_a_float_is_the_recordings(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        [
+            {"study_id": "40689238.0", "report_0": "Sinus rhythm"},
+            {"study_id": "40689239", "report_0": "Atrial flutter"},
+            {"study_id": "40689239.0", "report_0": "Atrial flutter"},
+        ],
+    )
+    for studies in (("40689238", "40689239"), ("40689238.0", "40689239.0")):
+        found, table = _read(tmp_path, *studies)
+        assert [row["lines"] for row in table] == [["Sinus rhythm"], ["Atrial flutter"]]
+        assert found.findings["records_without_report"] == 0
+        assert found.findings["ids_in_two_spellings"] == 1
+        assert found.findings["duplicate_study_ids"] == 1
+    _write(tmp_path, [{"study_id": "4.07E+07", "report_0": "Sinus rhythm"}])
+    with pytest.raises(SchemaError, match=r"'study_id' is no id.*data row 1"):
+        _read(tmp_path, "40689238")
+
+
+def test_report_of_another_patient_than_its_recording_is_refused(tmp_path: Path) -> None:
+    records = _records("1", "2", "3").assign(subject_id=["10000001", "10000002", "10000003"])
+    rows = [
+        {"study_id": "3", "subject_id": "", "report_0": "Normal ECG"},
+        {"study_id": "1", "subject_id": "10000001.0", "report_0": "Normal ECG"},
+        {"study_id": "9", "subject_id": "10000009", "report_0": "Normal ECG"},
+        {"study_id": "2", "subject_id": "10000002", "report_0": "Atrial flutter"},
+    ]
+    _write(tmp_path, rows)
+    found = MimicIvEcg(tmp_path).read_reports(records)
+    assert found.findings["records_without_report"] == 0
+    rows[3]["subject_id"] = "10000001"
+    _write(tmp_path, rows)
+    with pytest.raises(
+        SchemaError, match=r"1 rows column 'subject_id' is not .* data row 4"
+    ) as error:
+        MimicIvEcg(tmp_path).read_reports(records)
+    assert "1000000" not in str(error.value)
 
 
 def test_reports_that_contradict_each_other_are_refused_without_their_text(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ecg_assets.errors import BadRecord, SettingsError
-from ecg_assets.sources import MACHINE_REPORTS, RECORD_LIST, SOURCE_NAMES, open_source, read_record
+from ecg_assets.sources import MACHINE_REPORTS, RECORD_LIST, datasets, open_source, read_record
 
 
 def _write_mimic(root: Path) -> None:
@@ -20,10 +20,10 @@ def _write_mimic(root: Path) -> None:
 def test_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="ECG_SOURCE is 'mimic'") as error:
         open_source("mimic", tmp_path)
-    assert all(name in str(error.value) for name in SOURCE_NAMES)
+    assert all(name in str(error.value) for name in datasets())
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCE_NAMES if name != "synthetic"])
+@pytest.mark.parametrize("name", [name for name in datasets() if name != "synthetic"])
 def test_root_that_is_no_folder_names_the_variable(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"ECG_RAW_ROOT is .*nowhere, which does not exist"):
@@ -116,3 +116,14 @@ def _reason(root: Path, path: str) -> str | None:
     except BadRecord as error:
         return error.reason
     return None
+
+
+def test_a_forgotten_ecg_source_is_named_by_what_is_there(tmp_path: Path) -> None:
+    """Not advised: to remove the user's dataset for the synthetic one."""
+    (tmp_path / "ptbxl_database.csv").touch()
+    with pytest.raises(SettingsError, match="set ECG_SOURCE=ptb-xl"):
+        open_source("synthetic", tmp_path)
+    (tmp_path / "ptbxl_database.csv").rename(tmp_path / "mine.npy")
+    with pytest.raises(SettingsError, match="set ECG_SOURCE to what they are") as raised:
+        open_source("synthetic", tmp_path)
+    assert "remove" not in str(raised.value)

@@ -81,9 +81,51 @@ def test_codes_keep_their_order_and_other_entries_are_counted(tmp_path: Path) ->
         "records": 3,
         "records_without_report": 1,
         "codes": 3,
+        "headers_with_several_dx_lines": 0,
         "entries_that_are_no_code": 1,
         "unreadable_headers": 0,
     }
+
+
+def test_codes_of_a_second_line_are_kept_and_counted(tmp_path: Path) -> None:
+    _write(tmp_path, "1", "# Dx: 426783006,1,1", "# Age: 50", "#dx: 164889003,1,426783006")
+    _write(tmp_path, "2", "# Dx: 426783006")
+    source = PhysioNet2021(tmp_path)
+    found = source.read_reports(source.read_records().table)
+    assert found.table["lines"].tolist() == [
+        ["426783006", "1", "1", "164889003"],
+        ["426783006"],
+    ]
+    assert found.findings["headers_with_several_dx_lines"] == 1
+
+
+def test_age_that_a_header_states_twice_counts_only_where_both_agree(tmp_path: Path) -> None:
+    _write(tmp_path, "1", "# Age: 50", "# Age: 50.0", "# Sex: M", "# Sex: F")
+    _write(tmp_path, "2", "# Age: 50", "# Age: 51", "# Sex: m", "# Sex: M")
+    _write(tmp_path, "3", "# Age: 50", "# Sex: female")
+    found = _read(tmp_path)
+    assert found.table["age"].fillna(-1).tolist() == [50, -1, 50]
+    assert found.table["sex"].tolist() == [None, "M", "F"]
+    assert found.findings["headers_with_conflicting_age_or_sex"] == 2
+
+
+def test_long_name_gives_a_record_whose_files_can_be_written(tmp_path: Path) -> None:
+    stem = "x" * 245
+    for name in (f"{stem}1", f"{stem}2", "E1"):
+        _write(tmp_path, f"g1/{name}")
+    table = _read(tmp_path).table
+    assert table["record_id"].str.len().tolist() == [2, 150, 150]
+    assert table["record_id"].is_unique
+    assert set(table["path"]) == {"g1/E1", f"g1/{stem}1", f"g1/{stem}2"}
+
+
+def test_hidden_folders_are_passed_over(tmp_path: Path) -> None:
+    _write(tmp_path, "g1/E1")
+    _write(tmp_path, "g1/.ipynb_checkpoints/E1-checkpoint")
+    _write(tmp_path, ".trash/g2/E2")
+    found = _read(tmp_path)
+    assert found.table["record_id"].tolist() == ["E1"]
+    assert found.table["shard"].tolist() == ["g1"]
 
 
 def test_unreadable_header_is_counted_listed_and_left_to_be_rejected(tmp_path: Path) -> None:

@@ -50,12 +50,33 @@ def test_table_gives_records(tmp_path: Path) -> None:
     assert found.findings == {
         "records": 3,
         "patients": 2,
+        "ids_in_two_spellings": 0,
         "ages_above_89_hidden": 1,
         "ages_out_of_range": 0,
+        "ages_not_understood": 0,
+        "sexes_not_understood": 0,
+        "times_not_understood": 0,
         "records_without_age": 2,
         "records_without_sex": 1,
         "records_without_time": 1,
     }
+
+
+def test_numbers_are_one_recording_and_one_patient_however_they_are_written(
+    tmp_path: Path,
+) -> None:
+    expected = _read(_write(tmp_path, *ROWS))
+    assert expected.findings["ids_in_two_spellings"] == 0
+    rows = [ROWS[0].replace("15709.0", "15709"), ROWS[1].replace("13243.0", "13243")]
+    rows += ["00" + ROWS[2].replace(",,,", ",,1.0,", 1).replace("21000,", "21000.0,")]
+    found = _read(_write(tmp_path, *rows))
+    assert found.table["record_id"].tolist() == expected.table["record_id"].tolist()
+    assert found.table["subject_id"].tolist() == ["15709", "13243", "13243"]
+    assert found.table["sex"].tolist() == ["F", "M", "F"]
+    assert found.findings["ids_in_two_spellings"] == 1
+    assert _write(tmp_path, *rows).read_folds().index.tolist() == found.table["record_id"].tolist()
+    with pytest.raises(SchemaError, match=r"'patient_id' is no id.* data row 2"):
+        _write(tmp_path, ROWS[0], ROWS[1].replace("13243.0", "1.3243E4")).read_records()
 
 
 def test_100_hz_is_taken_only_where_500_hz_is_missing(tmp_path: Path) -> None:

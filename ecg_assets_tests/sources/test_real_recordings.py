@@ -14,8 +14,8 @@ from ecg_assets_tests.sources.wfdb_recordings import rdrecord
 pytestmark = pytest.mark.reference
 
 OTHER_FORMATS = (
-    *("03700181", "100", "100_3chan", "3000003_0003", "310derive", "310derive_2", "310derive_3"),
-    *("a103l", "flac_3_constant", "mixedsignals", "v102s"),
+    *("100", "100_3chan", "3000003_0003", "310derive", "310derive_2", "310derive_3"),
+    *("a103l", "flac_3_constant", "v102s"),
 )
 
 
@@ -58,6 +58,26 @@ def test_recordings_in_mimics_layout_agree_with_wfdb(reference_data: Path) -> No
 def test_recording_of_another_format_agrees_with_wfdb(reference_data: Path, name: str) -> None:
     root = reference_data / "real_ecg" / "wfdb_formats"
     _require_same(root / name, root)
+
+
+@pytest.mark.parametrize(
+    ("name", "leads", "rate"),
+    [
+        ("03700181", ["MCL1"], 500.0),
+        ("mixedsignals", ["V", "II"], 4 * 62.4725),
+    ],
+)
+def test_leads_with_several_samples_a_frame_come_as_they_were_sampled(
+    reference_data: Path, name: str, leads: list[str], rate: float
+) -> None:
+    path = reference_data / "real_ecg" / "wfdb_formats" / name
+    oracle = rdrecord(path, physical=False, smooth_frames=False)
+    record = read_record(path, leads)
+    assert record.sample_rate == rate
+    for lead, signal in zip(leads, record.signal, strict=True):
+        assert np.array_equal(signal, oracle.e_d_signal[oracle.sig_name.index(lead)])
+    with pytest.raises(BadRecord, match="mixed_sample_rates"):
+        read_record(path)
 
 
 def test_leads_of_a_recording_whose_second_file_is_missing(reference_data: Path) -> None:

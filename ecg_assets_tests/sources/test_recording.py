@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 
 from ecg_assets.errors import BadRecord, SettingsError
 from ecg_assets.sources import MISSING, read_record, read_recording
+from ecg_assets.sources.file_limits import MOST_TEXT_BYTES
+from ecg_assets.sources.folder import arrays as array_record
 from ecg_assets_tests.sources.wfdb_recordings import LEADS, digital, write_recording
 
 SETTINGS = "leads: [I, II, V1]\nsample_rate_hz: 500\n"
@@ -86,6 +90,30 @@ def test_integers_are_stored_as_they_are(tmp_path: Path) -> None:
     assert _reason(tmp_path / "c.npy", root=tmp_path) == "samples_exceed_int16"
     _settle(tmp_path)
     assert _reason(tmp_path / "a.npy", root=tmp_path) == "unknown_unit"
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.mat"])
+def test_integers_that_cannot_be_in_the_stated_unit_are_refused(tmp_path: Path, name: str) -> None:
+    microvolts = np.round(_signal() * 150).astype(np.int16)
+    microvolts[1, 3:5] = (MISSING, 900)
+    if name == "a.npy":
+        np.save(tmp_path / name, microvolts)
+    else:
+        scipy.io.savemat(tmp_path / name, {"val": microvolts})
+    _settle(tmp_path, SETTINGS + "units_per_mv: 1\n")
+    with pytest.raises(BadRecord, match=r"unlikely_unit: .*folder\.yaml's units_per_mv"):
+        read_recording(tmp_path / name, root=tmp_path)
+    _settle(tmp_path, SETTINGS + "units_per_mv: 1000\n")
+    found = read_recording(tmp_path / name, root=tmp_path)
+    assert np.nanmax(found.physical()) == pytest.approx(0.9)
+
+
+def test_missing_samples_do_not_count_to_what_a_lead_spans(tmp_path: Path) -> None:
+    _settle(tmp_path, SETTINGS + "units_per_mv: 500\n")
+    stored = np.full((3, 20), MISSING, dtype=np.int16)
+    stored[1, :2] = (-5, 32_000)
+    np.save(tmp_path / "a.npy", stored)
+    assert np.array_equal(read_recording(tmp_path / "a.npy", root=tmp_path).signal, stored)
 
 
 def test_unit_of_floats_is_that_of_the_folder(tmp_path: Path) -> None:
@@ -193,6 +221,74 @@ def test_file_that_claims_more_than_it_holds_allocates_nothing(tmp_path: Path) -
     assert _reason(tmp_path / "a.npy", root=tmp_path) == "unreadable"
 
 
+@pytest.mark.parametrize("dtype", ["<f8", "<i2", "<f4"])
+@pytest.mark.parametrize("shape", [(3, 1 << 30), (1 << 30, 3), (3, 1 << 23)])
+def test_npy_of_holes_is_refused_before_it_is_copied(
+    tmp_path: Path, dtype: str, shape: tuple[int, int]
+) -> None:
+    _settle(tmp_path, SETTINGS + "units_per_mv: 1\n")
+    with (tmp_path / "a.npy").open("wb") as file:
+        header = {"descr": dtype, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + shape[0] * shape[1] * np.dtype(dtype).itemsize)
+    tracemalloc.start()
+    try:
+        assert _reason(tmp_path / "a.npy", root=tmp_path) == "unreadable"
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_csv_of_too_many_rows_or_bytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _settle(tmp_path)
+    _write_csv(tmp_path / "a.csv", _signal())
+    monkeypatch.setattr(array_record, "MOST_SAMPLES", 199)
+    assert _reason(tmp_path / "a.csv", root=tmp_path) == "unreadable"
+    monkeypatch.undo()
+    with (tmp_path / "a.csv").open("ab") as file:
+        file.truncate(MOST_TEXT_BYTES + 1)
+    with pytest.raises(BadRecord, match=rf"unreadable: a\.csv has {MOST_TEXT_BYTES + 1} bytes"):
+        read_recording(tmp_path / "a.csv", root=tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["a.npy", "a.csv", "a.mat"])
+def test_named_pipe_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    _settle(tmp_path)
+    os.mkfifo(tmp_path / name)
+    assert _reason(tmp_path / name, root=tmp_path) == "unreadable"
+    (tmp_path / "folder.yaml").unlink()
+    os.mkfifo(tmp_path / "folder.yaml")
+    with pytest.raises(SettingsError, match=r"folder\.yaml: it is no regular file"):
+        read_recording(tmp_path / "b.csv", root=tmp_path)
+
+
+def test_damaged_mat_that_crashes_its_reader_is_a_bad_record(tmp_path: Path) -> None:
+    _settle(tmp_path)
+    scipy.io.savemat(tmp_path / "whole.mat", {"val": _signal(), "fs": 500.0})
+    content = bytearray((tmp_path / "whole.mat").read_bytes())
+    # The data's type, behind the header, the matrix' flags, its shape and its name.
+    at = content.index((9).to_bytes(4, "little"), 128 + 40)
+    content[at] = 0
+    (tmp_path / "damaged.mat").write_bytes(content)
+    for _ in range(2):
+        assert _reason(tmp_path / "damaged.mat", root=tmp_path) == "unreadable"
+        assert read_recording(tmp_path / "whole.mat", root=tmp_path).signal.shape == (3, 200)
+
+
+def test_path_and_root_may_be_strings(tmp_path: Path) -> None:
+    _settle(tmp_path)
+    np.save(tmp_path / "a.npy", _signal())
+    write_recording(tmp_path, "100", fmt="24")
+    for name in ("a.npy", "a.npy#500", "100"):
+        assert read_recording(f"{tmp_path}/{name}", ["II"], root=str(tmp_path)).sample_rate == 500
+    with pytest.raises(BadRecord, match="missing_file"):
+        read_recording(f"{tmp_path}/b.npy", ["II"], root=str(tmp_path))
+
+
 def test_other_contents_are_named(tmp_path: Path) -> None:
     _settle(tmp_path)
     scipy.io.savemat(tmp_path / "a.mat", {"other": _signal()})
@@ -224,6 +320,10 @@ def test_file_outside_the_root_is_refused(tmp_path: Path, name: str) -> None:
         ("leads: [1]", "expected names"),
         ("- 1", "keys and values"),
         ("{", "folder.yaml"),
+        ("leads: [I]\nleads: [II]", r"keys \['leads'\] stand there more than once"),
+        ("leads: &x [I]\nunits_per_mv: *x", "alias"),
+        ("leads: " + "[" * 3000 + "]" * 3000, "nested too deep"),
+        ("#" * ((1 << 20) + 1), "at most 1048576 are read"),
     ],
 )
 def test_folder_yaml_that_cannot_be_meant_is_refused(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources import MISSING
-from ecg_assets.sources.stored_millivolts import store_millivolts
+from ecg_assets.sources.folder.arrays import store_millivolts
 
 
 @given(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.sources import synthetic
-from ecg_assets.sources.synthetic import MARKER, write_synthetic_cohort
+from ecg_assets.sources.synthetic import MARKER
+from ecg_assets.sources.synthetic import cohort as synthetic
+from ecg_assets.sources.synthetic.cohort import write_synthetic_cohort
 
 
 def _contents(root: Path) -> dict[str, bytes]:

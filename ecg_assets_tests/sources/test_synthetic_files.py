@@ -11,7 +11,7 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
-from ecg_assets.sources.synthetic import write_synthetic_cohort
+from ecg_assets.sources.synthetic.cohort import write_synthetic_cohort
 
 N_RECORDS = 60
 N_SHARDS = 3

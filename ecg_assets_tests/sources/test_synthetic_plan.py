@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecg_assets.sources.simulation import CohortPlan, plan_cohort
-from ecg_assets.sources.simulation.case_mix import CASE_MIX
-from ecg_assets.sources.simulation.quota import assign_by_quota
-from ecg_assets.sources.simulation.study import Conduction, Ectopy, Infarct, Rhythm, Study
+from ecg_assets.sources.synthetic.case_mix import CASE_MIX
+from ecg_assets.sources.synthetic.plan import CohortPlan, assign_by_quota, plan_cohort
+from ecg_assets.sources.synthetic.study import Conduction, Ectopy, Infarct, Rhythm, Study
 
 SINUS_NODE = (Rhythm.SINUS, Rhythm.FIRST_DEGREE_BLOCK, Rhythm.WENCKEBACH)
 FAST = (Rhythm.VENTRICULAR_TACHYCARDIA, Rhythm.ABERRANT_TACHYCARDIA)

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecg_assets.sources.simulation import plan_cohort, report_lines, simulate_recording
-from ecg_assets.sources.simulation import statements as say
-from ecg_assets.sources.simulation.measurements import Measurements
-from ecg_assets.sources.simulation.study import Conduction, Infarct, Rhythm, Study
+from ecg_assets.sources.synthetic import statements as say
+from ecg_assets.sources.synthetic.measurements import Measurements
+from ecg_assets.sources.synthetic.plan import plan_cohort
+from ecg_assets.sources.synthetic.reports import report_lines
+from ecg_assets.sources.synthetic.signal import simulate_recording
+from ecg_assets.sources.synthetic.study import Conduction, Infarct, Rhythm, Study
 
 Reported = tuple[Study, Measurements, str]
 

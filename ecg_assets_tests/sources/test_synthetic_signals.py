@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
-from ecg_assets.sources.simulation import MIMIC_LEADS, Recording, plan_cohort, simulate_recording
-from ecg_assets.sources.simulation.study import Conduction, Ectopy, Infarct, Rhythm, Study
+from ecg_assets.sources.synthetic.plan import plan_cohort
+from ecg_assets.sources.synthetic.signal import MIMIC_LEADS, Recording, simulate_recording
+from ecg_assets.sources.synthetic.study import Conduction, Ectopy, Infarct, Rhythm, Study
 
 FS = 500
 STUDIES = plan_cohort(800, seed=7, n_shards=2).studies

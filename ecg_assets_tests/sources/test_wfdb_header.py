@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources import read_header
-from ecg_assets.sources.lead_names import normalize_lead_name
-from ecg_assets.sources.wfdb_header import Header
+from ecg_assets.sources.wfdb.header import Header, normalize_lead_name
 from ecg_assets_tests.sources.wfdb_recordings import write_recording
 
 UNITS_PER_MV = {"mV": 1, "mv": 1, "uV": 1e3, "V": 1e-3, "NU": math.nan, "mmHg": math.nan}
@@ -171,6 +170,13 @@ def test_comments_are_found_by_name(tmp_path: Path) -> None:
         "age": "57",
         "sex": "Female",
     }
+
+
+def test_all_values_of_a_comment_are_kept(tmp_path: Path) -> None:
+    path = write_recording(tmp_path)
+    with path.with_suffix(".hea").open("a") as header:
+        header.write("#Dx: 1,2\n# dx : 3\n# Age: 57\n")
+    assert read_header(path).comment_values() == {"dx": ["1,2", "3"], "age": ["57"]}
 
 
 def test_path_may_have_the_extension(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tracemalloc
@@ -171,20 +172,40 @@ def test_lead_of_a_missing_second_file_is_only_missed_when_asked_for(tmp_path: P
         read_record(path)
 
 
-def test_frame_of_several_samples_becomes_their_mean_unless_one_is_missing(tmp_path: Path) -> None:
-    path = write_recording(tmp_path, signal=digital(400), leads=("I", "II", "V1"))
-    edit_header(path, "100 3 500 400", "100 3 250 200")
-    edit_header(path, "100.dat 16 ", "100.dat 16x2 ")
+def _put_in_frames(path: Path, *numbers: int) -> None:
+    """Make frames of a record of format 16: so many samples of each lead, one after the other."""
+    frames = np.fromfile(path.with_suffix(".dat"), dtype="<i2").reshape(-1, sum(numbers))
+    lines = [f"{path.name} {len(numbers)} 62.4725 {len(frames)}"]
+    ends = np.cumsum(numbers).tolist()
+    for number, end, lead in zip(numbers, ends, LEADS, strict=True):
+        checksum = int(frames[:, end - number : end].sum(dtype=np.int64)) % 65536
+        lines.append(f"{path.name}.dat 16x{number} 200/mV 16 0 0 {checksum} 0 {lead}")
+    path.with_suffix(".hea").write_text("\n".join(lines) + "\n")
+
+
+def test_frame_of_several_samples_is_read_as_so_many_samples(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, signal=digital(400))
     samples = np.fromfile(tmp_path / "100.dat", dtype="<i2")
     samples[7] = -32768
     samples.tofile(tmp_path / "100.dat")
-    sums = samples.reshape(200, 3, 2).sum(axis=(0, 2), dtype=np.int64) % 65536
-    for old, new in zip(rdrecord(path, physical=False).checksum, sums, strict=True):
-        edit_header(path, f" {old} 0 ", f" {new} 0 ")
+    _put_in_frames(path, 8, 8, 8)
+    expected = samples.reshape(50, 3, 8).transpose(1, 0, 2).reshape(3, 400)
     record = read_record(path)
-    expected = rdrecord(path, physical=False).d_signal.T
-    expected[0, 1] = MISSING
     assert np.array_equal(record.signal, expected)
+    assert record.sample_rate == pytest.approx(499.78)
+    assert np.flatnonzero(np.isnan(record.physical()[0])).tolist() == [7]
+
+
+def test_leads_of_different_rates_are_read_by_name_and_not_together(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, signal=digital(400))
+    _put_in_frames(path, 4, 1, 1)
+    samples = np.fromfile(tmp_path / "100.dat", dtype="<i2").reshape(200, 6)
+    first, others = read_record(path, ["I"]), read_record(path, ["V1", "II"])
+    assert np.array_equal(first.signal[0], samples[:, :4].ravel())
+    assert np.array_equal(others.signal, samples[:, [5, 4]].T)
+    assert (first.sample_rate, others.sample_rate) == (4 * 62.4725, 62.4725)
+    with pytest.raises(BadRecord, match=r"mixed_sample_rates: .*I 4, II 1, V1 1"):
+        read_record(path)
 
 
 def _two_segments(folder: Path, *, gap: int = 0, gain: float = 200.0) -> Path:
@@ -214,6 +235,181 @@ def test_segments_are_joined_and_gaps_are_missing(tmp_path: Path, gap: int) -> N
 def test_segments_of_different_gain_are_not_put_in_one_row(tmp_path: Path) -> None:
     with pytest.raises(BadRecord, match="unreadable: segments differ in gain"):
         read_record(_two_segments(tmp_path, gain=100.0))
+
+
+def _reorder(path: Path, *order: int) -> None:
+    """Write a recording's leads in another order, header and samples."""
+    header = path.with_suffix(".hea")
+    first, *lines = header.read_text().splitlines()
+    header.write_text("\n".join([first, *(lines[at] for at in order)]) + "\n")
+    samples = np.fromfile(path.with_suffix(".dat"), dtype="<i2").reshape(-1, len(lines))
+    samples[:, order].tofile(path.with_suffix(".dat"))
+
+
+@pytest.mark.parametrize("leads", [None, ["V1", "I"]])
+def test_segments_with_leads_in_another_order_are_joined_by_name(
+    tmp_path: Path, leads: list[str] | None
+) -> None:
+    path = _two_segments(tmp_path)
+    expected = read_record(path, leads).signal
+    _reorder(tmp_path / "s2", 2, 0, 1)
+    assert np.array_equal(read_record(path, leads).signal, expected)
+
+
+def test_segment_of_a_layout_may_lack_a_lead_and_a_fixed_one_may_not(tmp_path: Path) -> None:
+    path = _two_segments(tmp_path, gap=50)
+    write_recording(tmp_path, "s2", signal=digital(n_leads=2), leads=("V1", "I"))
+    record = read_record(path, ["II", "I"])
+    assert np.array_equal(record.signal[:, :200], digital()[:, [1, 0]].T)
+    assert np.all(record.signal[0, 200:] == MISSING)
+    assert np.array_equal(record.signal[1, 250:], digital(n_leads=2)[:, 1])
+    with pytest.raises(BadRecord, match="segments_differ: segment s2 has the leads V1, I, not"):
+        read_record(_fixed(tmp_path))
+
+
+def _fixed(folder: Path) -> Path:
+    """Write a header of the segments s1 and s2 without a layout."""
+    (folder / "fixed.hea").write_text("fixed/2 3 500 400\ns1 200\ns2 200\n")
+    return folder / "fixed"
+
+
+@pytest.mark.parametrize(
+    ("segment", "old", "new", "reason"),
+    [
+        ("s2", " V1", " V5", "segments_differ"),
+        ("s2", " V1", " I", "segments_differ"),
+        ("s2", "3 500 200", "3 250 200", "segments_differ"),
+        ("s1", "3 500 200", "3 500 199", "segments_differ"),
+        ("s2", "3 500 200", "3 500 201", "segments_differ"),
+        ("fixed", "3 500 400", "3 250 400", "segments_differ"),
+        ("fixed", "3 500 400", "3 500 399", "bad_header"),
+        ("s2", " 0 V1", "", "segments_differ"),
+    ],
+)
+def test_segments_that_do_not_fit_together_are_refused(
+    tmp_path: Path, segment: str, old: str, new: str, reason: str
+) -> None:
+    _two_segments(tmp_path)
+    path = _fixed(tmp_path)
+    assert read_record(path, ["I"]).signal.shape == (1, 400)
+    edit_header(tmp_path / segment, old, new)
+    with pytest.raises(BadRecord, match=reason):
+        read_record(path, ["I"])
+
+
+def test_damage_in_a_segment_is_found_by_its_checksum(tmp_path: Path) -> None:
+    path = _two_segments(tmp_path)
+    flip_byte(tmp_path / "s2.dat", 0)
+    with pytest.raises(BadRecord, match="checksum_mismatch: lead I"):
+        read_record(path, ["I"])
+
+
+def test_lead_that_no_segment_holds_is_a_missing_lead(tmp_path: Path) -> None:
+    path = _two_segments(tmp_path, gap=50)
+    for name in ("s1", "s2"):
+        write_recording(tmp_path, name, signal=digital(n_leads=2), leads=("V1", "I"))
+    with pytest.raises(BadRecord, match="missing_lead"):
+        read_record(path, ["II"])
+    assert np.all(read_record(path).signal[1] == MISSING)
+
+
+@pytest.mark.parametrize("fmt", ["16", "212", "24"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("31/02/2020", "2006", "05-May-2020", "1/1/1/1", "00/00/0000"),
+        *("25:61:61", "noon", "12:00:00 2020-05-05T00:00"),
+    ],
+)
+def test_base_time_and_date_are_not_needed_to_read(tmp_path: Path, fmt: str, date: str) -> None:
+    path = write_recording(tmp_path, fmt=fmt)
+    edit_header(path, "3 500 200", f"3 500 200 {date}")
+    assert np.array_equal(read_record(path).signal.T, digital())
+    multi = _two_segments(tmp_path)
+    edit_header(multi, "3 500 400", f"3 500 400 {date}")
+    edit_header(tmp_path / "s2", "3 500 200", f"3 500 200 {date}")
+    assert read_record(multi).signal.shape == (3, 400)
+
+
+def test_differences_start_at_the_initial_value(tmp_path: Path) -> None:
+    steps = np.array([[0, 0], [3, -4], [-128, 127]], dtype=np.int8)
+    steps.tofile(tmp_path / "8.dat")
+    (tmp_path / "8.hea").write_text(
+        "8 2 500 3\n8.dat 8 200/mV 12 0 -995 0 0 I\n8.dat 8 200/mV 12 0 40 0 0 II\n"
+    )
+    edit_header(tmp_path / "8", " -995 0 0 I", " -995 62429 0 I")
+    edit_header(tmp_path / "8", " 40 0 0 II", " 40 239 0 II")
+    _require_same(read_record(tmp_path / "8"), tmp_path / "8")
+    assert read_record(tmp_path / "8", ["II"]).signal.tolist() == [[40, 36, 163]]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "100 3 500 100\n100.dat 212 200\nother.dat 212 200\n100.dat 212 200\n",
+        "100 3 500 100\n100.dat 212 200\n100.dat 16 200\n100.dat 212 200\n",
+        "100 3 500 100\n100.dat 212+4 200\n100.dat 212 200\n100.dat 212 200\n",
+        "100 3 500\n100.dat 516 200\n100.dat 516 200\n100.dat 516 200\n",
+    ],
+)
+def test_header_that_says_of_one_file_what_cannot_be_is_refused(
+    tmp_path: Path, header: str
+) -> None:
+    path = write_recording(tmp_path)
+    write_recording(tmp_path, "other")
+    path.with_suffix(".hea").write_text(header)
+    with pytest.raises(BadRecord, match="bad_header"):
+        read_record(path)
+
+
+def test_path_may_be_a_string(tmp_path: Path) -> None:
+    for fmt in ("16", "212"):
+        path = write_recording(tmp_path / fmt, fmt=fmt)
+        record = read_record(str(path), ["II"], root=str(tmp_path))
+        assert np.array_equal(record.signal[0], digital()[:, 1])
+        path.with_suffix(".dat").unlink()
+        for root in (None, str(tmp_path)):
+            with pytest.raises(BadRecord, match="missing_file"):
+                read_record(str(path), root=root)
+    assert read_record(str(_two_segments(tmp_path)), ["I"]).signal.shape == (1, 400)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "100.hea/100", "\udc80"])
+def test_name_that_no_file_can_have_is_a_bad_record(tmp_path: Path, name: str) -> None:
+    write_recording(tmp_path)
+    for root in (None, tmp_path, tmp_path / "elsewhere"):
+        with pytest.raises(BadRecord):
+            read_record(f"{tmp_path}/{name}", root=root)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("fmt", ["16", "212"])
+@pytest.mark.parametrize("name", ["100.hea", "100.dat"])
+def test_named_pipe_is_refused_and_not_waited_for(tmp_path: Path, fmt: str, name: str) -> None:
+    path = write_recording(tmp_path, fmt=fmt)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(BadRecord, match=rf"unreadable: {name} is no regular file"):
+        read_record(path, root=tmp_path)
+
+
+@pytest.mark.parametrize("fmt", ["16", "212", "24"])
+@pytest.mark.parametrize("length", ["", " 20000000000"])
+def test_file_of_holes_is_refused_before_anything_is_allocated(
+    tmp_path: Path, fmt: str, length: str
+) -> None:
+    path = write_recording(tmp_path, fmt=fmt)
+    edit_header(path, "3 500 200", f"3 500{length}")
+    with (tmp_path / "100.dat").open("r+b") as file:
+        file.truncate(6 << 36)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadRecord, match="unreadable"):
+            read_record(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def _remove(name: str) -> Callable[[Path], None]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.split.patient_folds import assign_folds, count_positive_patients
+from ecg_assets.split.folds import assign_folds, count_positive_patients
 
 
 def _cohort(

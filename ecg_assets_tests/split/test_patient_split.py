@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecg_assets.errors import LeakageError, SchemaError
+from ecg_assets.sources.mimic_iv_ecg import MimicIvEcg
 from ecg_assets.split import (
     SPLIT,
     count_splits,
@@ -72,6 +73,57 @@ def test_meta_split_round_trips(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         read_meta_split(tmp_path / "meta_split.csv", records), split, check_dtype=False
     )
+
+
+@pytest.mark.reference
+def test_meta_split_of_fairseq_signals_scripts_names_records_by_their_paths(
+    reference_data: Path,
+) -> None:
+    folder = reference_data / "fairseq_golden" / "dataprep"
+    (root,) = (folder / "raw").iterdir()
+    records = MimicIvEcg(root).read_records().table
+    path = folder / "expected" / "mimic_iv_ecg" / "meta_split.csv"
+    found = read_meta_split(path, records).set_index("subject_id")["split"]
+    golden = pd.read_csv(path, dtype=str).set_index("subject_id")["split"]
+    assert len(found) == len(golden) == 8
+    assert found.groupby(level=0).unique().str.join("").to_dict() == (
+        golden.groupby(level=0).unique().str.join("").to_dict()
+    )
+
+
+def test_meta_split_takes_a_long_name_for_one_recording_alone(tmp_path: Path) -> None:
+    records = _records(["1", "2"]).assign(
+        record_id=["mimic_iv_ecg_7", "mimic_iv_ecg_8"], path=["files/p1/s7/7", "files/p1/s8/8"]
+    )
+    path = tmp_path / "meta_split.csv"
+    for name in ("p1_s7_7", "s7_7", "7"):
+        path.write_text(f"save_file,split\nmimic_iv_ecg_{name}.mat,test\n")
+        assert read_meta_split(path, records)["record_id"].tolist() == ["mimic_iv_ecg_7"]
+    path.write_text("save_file,split\nmimic_iv_ecg_s7_7.mat,test\nmimic_iv_ecg_7.mat,train\n")
+    with pytest.raises(SchemaError, match="1 files are named twice"):
+        read_meta_split(path, records)
+    path.write_text("save_file,split\nmimic_iv_ecg_s9_7.mat,test\n")
+    with pytest.raises(SchemaError, match="names none of the 2 records"):
+        read_meta_split(path, records)
+
+
+def test_meta_split_names_records_whose_number_was_written_as_a_float(tmp_path: Path) -> None:
+    ids = ["mimic_iv_ecg_40689238", "mimic_iv_ecg_40689239", "a-1.0", "a-1"]
+    records = pd.DataFrame({"record_id": ids, "subject_id": ["1", "2", "3", "4"]})
+    path = tmp_path / "meta_split.csv"
+    path.write_text(
+        "save_file,split\nmimic_iv_ecg_40689238.0.mat,train\nmimic_iv_ecg_40689239.mat,test\n"
+        "a-1.0.mat,valid\na-1.mat,train\n"
+    )
+    found = read_meta_split(path, records)
+    assert dict(zip(found["record_id"], found["split"], strict=True)) == dict(
+        zip(ids, ("train", "test", "valid", "train"), strict=True)
+    )
+    path.write_text(
+        "save_file,split\nmimic_iv_ecg_40689238.0.mat,train\nmimic_iv_ecg_40689238.mat,test\n"
+    )
+    with pytest.raises(SchemaError, match="named twice"):
+        read_meta_split(path, records)
 
 
 @pytest.mark.parametrize(

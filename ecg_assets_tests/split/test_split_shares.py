@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.split import SplitShares, name_hash_rule, parse_hash_rule, split_by_patient
-from ecg_assets.split.share_comparison import compare_shares
+from ecg_assets.split.patients import compare_shares
 
 PATIENTS = pd.DataFrame({"record_id": (ids := [str(i) for i in range(2_000)]), "subject_id": ids})
 SHARE = st.floats(0, 0.5)
@@ -66,15 +66,18 @@ def test_rule_of_the_default_is_named_as_ever() -> None:
 
 
 @given(SHARE, SHARE, st.integers(-3, 99))
+@example(0.5, 0.4999999999, 1)
 @settings(max_examples=50, deadline=None)
 def test_rule_is_read_as_it_was_named(valid: float, test: float, seed: int) -> None:
-    if valid + test >= 1:
-        return
-    found = parse_hash_rule(name_hash_rule(seed, SplitShares(valid, test)))
-    assert found is not None
-    assert found[0] == seed
-    assert found[1].valid == pytest.approx(valid, rel=1e-11)
-    assert found[1].test == pytest.approx(test, rel=1e-11)
+    assume(round(valid, 10) + round(test, 10) < 1)
+    shares = SplitShares(valid, test)
+    assert parse_hash_rule(name_hash_rule(seed, shares)) == (seed, shares)
+    assert (shares.valid, shares.test) == pytest.approx((valid, test), rel=0, abs=1e-10)
+
+
+def test_shares_that_round_to_all_patients_are_refused() -> None:
+    with pytest.raises(SettingsError, match="leave no patient to train on"):
+        SplitShares(0.49999999999999994, 0.49999999999999994)
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,19 @@ import pyarrow.parquet as pq
 from dagster import AssetExecutionContext
 from pydantic import Field
 
-from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.pictures import png_metadata
-from ecg_assets.defs.resources import Settings
+from ecg_assets.build import count_cut
+from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import png_metadata
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.embedding_map import draw_embedding_map
-from ecg_assets.labels.label_vocabulary import LabelVocabulary
+from ecg_assets.evaluation.production import export_production
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file, fingerprint_folder
-from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv
+from ecg_assets.models.checkpoint_folder import validation_scores_path
+from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv, used_part
 from ecg_assets.storage import replace_folder
-
-ALL_SHARDS = dg.AssetIn("signal_shards", partition_mapping=dg.AllPartitionMapping())
+from ecg_assets.tables import disarm_formula
 
 
 @dg.multi_asset(
@@ -29,12 +31,12 @@ ALL_SHARDS = dg.AssetIn("signal_shards", partition_mapping=dg.AllPartitionMappin
     outs={
         "embeddings": dg.AssetOut(
             description="Pooled features of each stored recording, averaged over its segments.",
-            code_version="1",
+            code_version="2",
             kinds={"pytorch", "parquet"},
         ),
         "record_scores": dg.AssetOut(
             description="Probability of each label for each stored recording; needs no labels.",
-            code_version="1",
+            code_version="2",
             kinds={"pytorch", "parquet"},
         ),
     },
@@ -44,17 +46,20 @@ ALL_SHARDS = dg.AssetIn("signal_shards", partition_mapping=dg.AllPartitionMappin
 def apply_checkpoint(
     context: AssetExecutionContext, settings: Settings, signal_shards: ShardDataset
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Run the model over all stored shards of the current source."""
-    from ecg_assets.models.applied_files import write_applied
-    from ecg_assets.models.apply import apply_to_shards
+    """Run the model over all stored shards of the current source.
+
+    A recording that is too short or holds no signal has its row, without numbers: ``reason``
+    says why.
+    """
+    from ecg_assets.models.apply import apply_to_shards, write_applied
     from ecg_assets.models.checkpoint import load_trained
 
-    trained = load_trained(settings.checkpoints / context.partition_key)
+    trained = load_trained(settings.store.checkpoints / context.partition_key)
     paths = {
-        asset: settings.folder(asset) / f"{context.partition_key}.parquet"
+        asset: settings.stored.folder(asset) / f"{context.partition_key}.parquet"
         for asset in ("embeddings", "record_scores")
     }
-    n_written, n_too_short = write_applied(
+    counts = write_applied(
         apply_to_shards(
             trained, signal_shards, device=settings.device, precision=settings.precision
         ),
@@ -72,8 +77,11 @@ def apply_checkpoint(
             data_version=dg.DataVersion(fingerprint_file(path)),
             metadata={
                 "path": dg.MetadataValue.path(path),
-                "dagster/row_count": n_written,
-                "too_short": n_too_short,
+                "dagster/row_count": counts.total(),
+                "scored": counts[""],
+                "without_score": {reason: n for reason, n in counts.items() if reason},
+                "used_of_a_recording": trained.spec.describe_part(),
+                "records_longer": count_cut(signal_shards, trained.spec),
                 **shown.get(asset, {}),
             },
         )
@@ -110,11 +118,11 @@ def saliency(
     """Strips of recordings, shaded by what the model's answer rests on: red for, blue against."""
     from ecg_assets.models.checkpoint import load_trained
     from ecg_assets.models.device import choose_device
-    from ecg_assets.models.explain import explain_recordings
+    from ecg_assets.models.saliency import explain_recordings
 
-    trained = load_trained(settings.checkpoints / context.partition_key)
+    trained = load_trained(settings.store.checkpoints / context.partition_key)
     trained.model.to(choose_device(settings.device))
-    scores = settings.folder("record_scores") / f"{context.partition_key}.parquet"
+    scores = settings.stored.folder("record_scores") / f"{context.partition_key}.parquet"
     names = trained.vocabulary.names
     label = config.label or _most_varied(scores, trained.vocabulary)
     if label not in names:
@@ -122,6 +130,8 @@ def saliency(
     table = pq.read_table(scores, columns=["record_id", label]).to_pandas()
     score_of = table.set_index("record_id")[label]
     chosen = config.record_ids or score_of.nlargest(4).index.tolist()
+    if not chosen:
+        raise SettingsError(f"No recording has a score; column reason of {scores} says why.")
     signals = signal_shards.read_records(chosen, trained.spec.leads)
     weights = explain_recordings(trained, signals, names.index(label), config.method)
     lead = trained.spec.leads[0]
@@ -133,16 +143,18 @@ def saliency(
             for number, name in enumerate(chosen, start=1)
         ],
         [
-            signal[: round(length * rate)]
+            signal[used_part(trained.spec, rate)][: round(length * rate)]
             for (signal, rate), length in zip(leads, seconds, strict=True)
         ],
         [rate for _, rate in leads],
         weights,
     )
-    folder = settings.folder("saliency") / context.partition_key
+    folder = settings.stored.folder("saliency") / context.partition_key
     with replace_folder(folder) as temporary:
         (temporary / "saliency.png").write_bytes(png)
-        lines = [f"{number}\t{name}\n" for number, name in enumerate(chosen, start=1)]
+        lines = [
+            f"{number}\t{disarm_formula(name)}\n" for number, name in enumerate(chosen, start=1)
+        ]
         (temporary / "records.tsv").write_text("".join(lines), encoding="utf-8")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint_folder(folder)),
@@ -157,6 +169,56 @@ def saliency(
 
 def _most_varied(scores: Path, vocabulary: LabelVocabulary) -> str:
     """Name the label whose scores differ most between recordings."""
-    table = pq.read_table(scores, columns=list(vocabulary.names))
-    spread = [float(np.ptp(column.to_numpy())) if len(column) else 0.0 for column in table.columns]
-    return vocabulary.names[int(np.argmax(spread))]
+    table = pq.read_table(scores, columns=list(vocabulary.names)).to_pandas()
+    spread = (table.max() - table.min()).fillna(0.0)
+    return vocabulary.names[int(np.argmax(spread.to_numpy()))]
+
+
+# Stage apply: a checkpoint as a folder for whoever only uses it.
+
+
+class ProductionConfig(dg.Config):
+    """What the folder holds."""
+
+    rule: str = Field(
+        default="youden", description="Thresholds: youden, max-f1 or fixed-sensitivity."
+    )
+    onnx: bool = Field(
+        default=True, description="Whether to write model.onnx, which needs the extra onnx."
+    )
+
+
+@dg.asset(
+    group_name="apply",
+    partitions_def=CHECKPOINTS,
+    code_version="1",
+    kinds={"onnx"},
+    deps=["predictions"],
+)
+def production_model(
+    context: AssetExecutionContext, config: ProductionConfig, settings: Settings
+) -> dg.MaterializeResult[None]:
+    """What is needed to use a checkpoint: weights, signal spec, labels, thresholds, ONNX, README.
+
+    Thresholds are chosen on the validation split. The README tells each step from a
+    recording to an answer; `load_trained` reads the folder.
+    """
+    checkpoint = settings.store.checkpoints / context.partition_key
+    folder = settings.stored.folder("production_model") / context.partition_key
+    stated = export_production(
+        checkpoint,
+        folder,
+        rule=config.rule,
+        with_onnx=config.onnx,
+        validation_path=validation_scores_path(checkpoint, settings.stored),
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_folder(folder)),
+        metadata={
+            "folder": dg.MetadataValue.path(folder),
+            "readme": dg.MetadataValue.path(folder / "README.md"),
+            "files": sorted(path.name for path in folder.iterdir()),
+            "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+            "thresholds": stated,
+        },
+    )

@@ -6,46 +6,59 @@ import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
 from dagster import AssetExecutionContext
+from pydantic import Field
 
 from ecg_assets.build import Manifest, SignalCache
-from ecg_assets.defs.checkpoint_state import CONTENT, fingerprint_checkpoint
+from ecg_assets.build.builder import keep_scorable
+from ecg_assets.defs.checkpoint_state import CONTENT
 from ecg_assets.defs.conditions import (
     ANY_EVALUATION_CHANGED,
     EVALUATED_ON_OTHER_DATA,
     WITH_ITS_INPUTS,
 )
 from ecg_assets.defs.data_versions import current_inputs
-from ecg_assets.defs.dropped_checkpoints import prepare_checkpoint
-from ecg_assets.defs.evaluation_set import (
-    choose_rows,
-    evaluation_set_name,
-    validation_scores_path,
-)
-from ecg_assets.defs.evaluation_view import metrics_metadata, training_inputs
-from ecg_assets.defs.external_sets import find_unmapped
-from ecg_assets.defs.leaderboard_view import (
+from ecg_assets.defs.input_facts import source_of
+from ecg_assets.defs.partitions import CHECKPOINTS
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import metrics_metadata, training_inputs
+from ecg_assets.defs.show_leaderboard import (
+    by_registration,
     collect_evaluations,
     compare_with_champions,
     leaderboard_metadata,
 )
-from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.refused_checkpoints import LISTING, list_refused, refusals_kept
-from ecg_assets.defs.resources import Settings
 from ecg_assets.defs.tables import table_metadata, table_result
-from ecg_assets.evaluation import (
-    EvaluationResult,
-    build_leaderboard,
-    evaluate_checkpoint,
-    write_reference_metrics,
+from ecg_assets.dropped.checkpoints import prepare_checkpoint
+from ecg_assets.dropped.refused import LISTING, list_refused, refusals_kept
+from ecg_assets.evaluation import EvaluationResult, build_leaderboard, evaluate_checkpoint
+from ecg_assets.evaluation.external.evaluate_sets import find_unmapped
+from ecg_assets.evaluation.leakage import find_overlaps
+from ecg_assets.evaluation.reference_metrics import write_reference_metrics
+from ecg_assets.evaluation.result import StoredResults
+from ecg_assets.evaluation.sets import (
+    EvaluationSet,
+    choose_part,
+    choose_unseen_rows,
+    relate,
 )
 from ecg_assets.lineage import fingerprint_json, fingerprint_table
-from ecg_assets.models.checkpoint_files import (
+from ecg_assets.metrics.metrics import added_metrics
+from ecg_assets.models.checkpoint_folder import (
     VALIDATION_PREDICTIONS,
+    checkpoint_content_sha256,
     read_card,
     read_validation_predictions,
+    validation_scores_path,
 )
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.seen_patients import read_seen_patients
 from ecg_assets.storage import replace_file
+
+
+class IntervalsConfig(dg.Config):
+    """How intervals are computed."""
+
+    n_resamples: int = Field(default=1000, description="Bootstrap resamples of patients.", ge=0)
 
 
 @dg.asset(
@@ -55,26 +68,26 @@ from ecg_assets.storage import replace_file
     deps=["finetuned_checkpoint"],
 )
 def checkpoint(context: AssetExecutionContext, settings: Settings) -> dg.MaterializeResult[None]:
-    """One checkpoint, whatever made it: its content's fingerprint, signal spec and labels.
+    """One checkpoint, whatever made it: its content's SHA-256, signal spec and labels.
 
     A .pt or .pth file below checkpoints is imported into the folder of its name. What
     cannot be loaded is refused with its reason. This asset stands between
     `finetuned_checkpoint` and the evaluation so that a new checkpoint makes no other
     checkpoint's evaluation stale.
     """
-    with refusals_kept(settings, context.partition_key):
+    with refusals_kept(settings.store, context.partition_key):
         folder = prepare_checkpoint(
-            settings.checkpoints,
+            settings.store.checkpoints,
             context.partition_key,
             settings.signal_spec,
             settings.load_label_set().vocabulary,
         )
     card = read_card(folder)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(fingerprint_checkpoint(folder)),
+        data_version=dg.DataVersion(checkpoint_content_sha256(folder)),
         metadata={
             "folder": dg.MetadataValue.path(folder),
-            "weights": card.fingerprint,
+            "weights_sha256": card.weights_sha256,
             "signal_spec": card.spec.to_json(),
             "label_vocabulary": card.vocabulary.to_json(),
         },
@@ -86,9 +99,9 @@ def _open_signals(
 ) -> SignalCache:
     return SignalCache.open(
         manifest.index,
-        settings.folder("signal_shards"),
+        settings.stored.shards,
         manifest.spec,
-        settings.folder("cache"),
+        settings.stored.cache,
         progress=lambda done, total: context.log.info(f"signals of {done} of {total} records read"),
     )
 
@@ -114,8 +127,11 @@ def predictions(
     """
     from ecg_assets.evaluation.predict import predict_checkpoint
 
-    folder = settings.checkpoints / context.partition_key
-    chosen = choose_rows(manifests, settings, read_card(folder).trained_on)
+    folder = settings.store.checkpoints / context.partition_key
+    source = source_of(manifests.made_with, settings)
+    seen = read_seen_patients(folder)
+    part = choose_part(seen, source, gave_thresholds=True)
+    rows, _ = choose_unseen_rows(seen, manifests, source, part)
     predict = partial(
         predict_checkpoint,
         folder,
@@ -124,15 +140,21 @@ def predictions(
         device=settings.device,
         precision=settings.precision,
     )
-    scores = predict(chosen.rows)
+    scorable = keep_scorable(manifests, rows, settings.stored.shards)
+    scores = predict(scorable)
     if not (folder / VALIDATION_PREDICTIONS).is_file():
-        with replace_file(validation_scores_path(settings, folder)) as temporary:
-            validation = predict(manifests.rows("valid")).to_table()
-            pq.write_table(validation, temporary, compression="zstd")
+        with replace_file(validation_scores_path(folder, settings.stored)) as temporary:
+            valid = keep_scorable(manifests, manifests.rows("valid"), settings.stored.shards)
+            pq.write_table(predict(valid).to_table(), temporary, compression="zstd")
     return dg.MaterializeResult(
         value=scores,
         data_version=dg.DataVersion(fingerprint_table(scores.to_table())),
-        metadata={"records": len(scores), "evaluation_set": chosen.description},
+        metadata={
+            "records": len(scores),
+            "evaluation_set": EvaluationSet(source, part).name,
+            "without_signal": len(rows) - len(scorable),
+            "left_out_of_manifests": table_metadata(manifests.count_excluded()),
+        },
     )
 
 
@@ -140,46 +162,55 @@ def predictions(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
     io_manager_key="metrics",
-    code_version="2",
+    code_version=f"4{added_metrics()}",
     kinds={"json"},
     automation_condition=WITH_ITS_INPUTS,
 )
 def eval_metrics(
-    context: AssetExecutionContext, settings: Settings, predictions: Predictions
+    context: AssetExecutionContext,
+    config: IntervalsConfig,
+    settings: Settings,
+    predictions: Predictions,
 ) -> dg.MaterializeResult[EvaluationResult]:
-    """Metrics with 95 % intervals over patients, and the fingerprint of everything behind them."""
-    card = read_card(settings.checkpoints / context.partition_key)
+    """Metrics with 95 % intervals over patients, and the content hash of everything behind them."""
+    card = read_card(settings.store.checkpoints / context.partition_key)
+    source = source_of(predictions.made_with, settings)
+    seen = read_seen_patients(card.folder)
+    scores = validation_scores_path(card.folder, settings.stored)
     result = evaluate_checkpoint(
-        read_validation_predictions(card.folder, validation_scores_path(settings, card.folder)),
+        read_validation_predictions(card.folder, scores),
         predictions,
         checkpoint=context.partition_key,
-        source=settings.source,
-        evaluation_set=evaluation_set_name(settings, card.trained_on),
+        evaluation_set=EvaluationSet(source, choose_part(seen, source, gave_thresholds=True)),
+        relation=relate(seen, source),
+        seen_in_training=find_overlaps(seen, predictions.subject_ids.tolist(), source),
         signal_spec=card.spec.to_json(),
-        lineage=current_inputs(context.instance, context.partition_key) | training_inputs(card),
-        n_resamples=settings.n_resamples,
+        lineage=current_inputs(context.instance, context.partition_key)
+        | {"weights": card.weights_sha256}
+        | training_inputs(card),
+        n_resamples=config.n_resamples,
         seed=settings.seed,
-        unmapped=find_unmapped(settings, card.vocabulary.names),
+        unmapped=find_unmapped(settings.stored, predictions.made_with, card.vocabulary.names),
     )
-    reference = settings.folder("reference_metrics") / f"{context.partition_key}.csv"
+    reference = settings.stored.folder("reference_metrics") / f"{context.partition_key}.csv"
     write_reference_metrics(predictions, reference)
     return dg.MaterializeResult(
         value=result,
         data_version=dg.DataVersion(fingerprint_json(result.to_json())),
         metadata={
             **metrics_metadata(result),
-            "source": settings.source,
-            "checkpoint_fingerprint": card.fingerprint,
-            CONTENT: fingerprint_checkpoint(card.folder),
+            "source": source,
+            "weights_sha256": card.weights_sha256,
+            CONTENT: checkpoint_content_sha256(card.folder),
             "reference_metrics": dg.MetadataValue.path(reference),
         },
     )
 
 
-@dg.asset(group_name="evaluation", io_manager_key="parquet", code_version="1", kinds={"parquet"})
+@dg.asset(group_name="evaluation", io_manager_key="parquet", code_version="2", kinds={"parquet"})
 def refused_checkpoints(settings: Settings) -> dg.MaterializeResult[pd.DataFrame]:
     """Files and folders below checkpoints that could not be used: why, and since when."""
-    table = list_refused(settings)
+    table = list_refused(settings.store)
     listing = fingerprint_json(table.to_dict("records"))
     shown = {"refused": table_metadata(table), LISTING: listing}
     return table_result("refused_checkpoints", table, shown)
@@ -188,24 +219,28 @@ def refused_checkpoints(settings: Settings) -> dg.MaterializeResult[pd.DataFrame
 @dg.asset(
     group_name="evaluation",
     io_manager_key="parquet",
-    code_version="2",
+    code_version=f"5{added_metrics()}",
     kinds={"parquet"},
     deps=["predictions"],
     automation_condition=ANY_EVALUATION_CHANGED,
 )
 def leaderboard(
+    context: AssetExecutionContext,
     settings: Settings,
-    eval_metrics: dict[str, EvaluationResult],
-    external_metrics: dict[str, list[EvaluationResult]],
+    eval_metrics: StoredResults,
+    external_metrics: StoredResults,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """All evaluated checkpoints side by side, set by set, each against its set's champion.
 
     The champion has the highest macro AUROC over the labels that are defined for all
-    checkpoints of the set. A checkpoint whose files were removed keeps its row.
+    checkpoints of the set. A checkpoint whose files were removed keeps its row. Checkpoints of the
+    same weights are one candidate: the first registered, whose copies say so.
     """
     evaluations = collect_evaluations(settings, eval_metrics, external_metrics)
-    results = [evaluation.result for evaluation in evaluations]
-    comparisons = compare_with_champions(settings, evaluations)
+    found = [evaluation.result for evaluation in evaluations]
+    results = by_registration(context.instance, found)
+    comparisons = compare_with_champions(evaluations, results, seed=settings.seed)
     table = build_leaderboard(results, comparisons.differences)
-    shown = leaderboard_metadata(settings, table, comparisons)
+    skipped = pd.concat([eval_metrics.skipped_table(), external_metrics.skipped_table()])
+    shown = leaderboard_metadata(settings, table, comparisons, skipped)
     return table_result("leaderboard", table, shown)

@@ -6,29 +6,39 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 from dagster import AssetExecutionContext
+from pydantic import Field
 
 from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.build.builder import keep_scorable
+from ecg_assets.defs.assets.evaluation import IntervalsConfig
 from ecg_assets.defs.assets.labels import CODE_VERSION
 from ecg_assets.defs.conditions import EVALUATED_ON_OTHER_DATA, WITH_ITS_INPUTS
-from ecg_assets.defs.evaluation_set import choose_rows
-from ecg_assets.defs.evaluation_view import training_inputs
-from ecg_assets.defs.external_sets import evaluate_sets, find_own_labels, overview_table
-from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.pictures import png_metadata
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.input_facts import source_of
+from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import png_metadata, training_inputs
 from ecg_assets.defs.tables import table_metadata, table_result
 from ecg_assets.evaluation import EvaluationResult
-from ecg_assets.evaluation.external.crosswalk import count_mapped, crosswalk_sources
-from ecg_assets.evaluation.external.crosswalk_notes import notes_fingerprint
-from ecg_assets.evaluation.leads.lead_degradation import compare_lead_sets, macro_by_lead_set
-from ecg_assets.evaluation.leads.lead_figures import draw_lead_degradation
+from ecg_assets.evaluation.external.crosswalk import (
+    count_mapped,
+    crosswalk_sources,
+    notes_fingerprint,
+)
+from ecg_assets.evaluation.external.evaluate_sets import (
+    ExternalEvaluation,
+    choose_sources,
+    overview_table,
+)
+from ecg_assets.evaluation.leads import compare_lead_sets, draw_lead_degradation, macro_by_lead_set
+from ecg_assets.evaluation.sets import choose_part, choose_unseen_rows
 from ecg_assets.lineage import fingerprint_json
-from ecg_assets.models.checkpoint_files import read_card
+from ecg_assets.metrics.metrics import added_metrics
+from ecg_assets.models.checkpoint_folder import read_card
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.models.seen_patients import read_seen_patients
 from ecg_assets.preprocess import ShardDataset
+from ecg_assets.sources import datasets
 from ecg_assets.storage import replace_file
-
-ALL_SHARDS = dg.AssetIn("signal_shards", partition_mapping=dg.AllPartitionMapping())
 
 
 @dg.asset(
@@ -41,11 +51,21 @@ def label_crosswalk(settings: Settings) -> dg.MaterializeResult[pd.DataFrame]:
     """Which codes of each dataset make which label of the current set; which labels have none."""
     table = crosswalk_sources(
         settings.load_label_set(),
-        own_labels=find_own_labels(settings),
+        own_labels={name: settings.own_labels(name) for name in datasets()},
         threshold=settings.label_threshold,
     )
     return table_result(
         "label_crosswalk", table, {"by_source": table_metadata(count_mapped(table))}
+    )
+
+
+class ExternalConfig(IntervalsConfig):
+    """What a checkpoint is evaluated on."""
+
+    sets: list[str] = Field(
+        default_factory=list,
+        description="Other sources, e.g. ptb-xl and code-15; none named: all whose results are "
+        "below the data folder.",
     )
 
 
@@ -54,21 +74,34 @@ def label_crosswalk(settings: Settings) -> dg.MaterializeResult[pd.DataFrame]:
     partitions_def=CHECKPOINTS,
     pool="gpu",
     io_manager_key="metrics",
-    code_version="1",
+    code_version=f"2{added_metrics()}",
     kinds={"pytorch", "json"},
     deps=["checkpoint", "predictions", "label_crosswalk"],
     automation_condition=WITH_ITS_INPUTS,
 )
 def external_metrics(
-    context: AssetExecutionContext, settings: Settings
+    context: AssetExecutionContext, config: ExternalConfig, settings: Settings
 ) -> dg.MaterializeResult[list[EvaluationResult]]:
-    """Metrics on every other source that is stored (or that ECG_EVALUATION_SETS names).
+    """Metrics on every other source that is stored (or that the run's configuration names).
 
     Recordings are labelled anew with the checkpoint's labels; one that their coding cannot
     express has no numbers, and the reason stands in their place.
     """
-    card = read_card(settings.checkpoints / context.partition_key)
-    sets = evaluate_sets(settings, card, training_inputs(card), context.log.info)
+    card = read_card(settings.store.checkpoints / context.partition_key)
+    evaluation = ExternalEvaluation(
+        settings.stored,
+        card,
+        load_label_set=settings.load_label_set,
+        threshold=settings.label_threshold,
+        quality=settings.quality_policy,
+        device=settings.device,
+        precision=settings.precision,
+        n_resamples=config.n_resamples,
+        seed=settings.seed,
+        lineage=training_inputs(card),
+    )
+    asked = choose_sources(settings.stored, config.sets)
+    sets = evaluation.run(asked, context.log.info)
     macro = {f"macro_auroc, {one.source}": one.macro["auroc"] for one in sets.results}
     return dg.MaterializeResult(
         value=sets.results,
@@ -76,7 +109,9 @@ def external_metrics(
         metadata={
             "sets": table_metadata(overview_table(sets.overview)),
             "labels_without_numbers": {
-                one.evaluation_set: dict(one.undefined) for one in sets.results if one.undefined
+                one.evaluation_set.name: dict(one.undefined)
+                for one in sets.results
+                if one.undefined
             },
             **{name: value for name, value in macro.items() if np.isfinite(value)},
         },
@@ -88,7 +123,7 @@ def external_metrics(
     partitions_def=CHECKPOINTS,
     pool="gpu",
     io_manager_key="parquet",
-    code_version="1",
+    code_version="2",
     kinds={"pytorch", "parquet"},
     ins={"signal_shards": ALL_SHARDS},
     deps=["checkpoint"],
@@ -96,6 +131,7 @@ def external_metrics(
 )
 def lead_degradation(
     context: AssetExecutionContext,
+    config: IntervalsConfig,
     settings: Settings,
     manifests: Manifest,
     signal_shards: ShardDataset,
@@ -105,14 +141,20 @@ def lead_degradation(
     Leads that are absent are 0 in the model's input. A configuration that the model or the
     stored leads do not allow is listed with the reason.
     """
-    folder = settings.checkpoints / context.partition_key
-    rows = choose_rows(manifests, settings, read_card(folder).trained_on).rows
+    folder = settings.store.checkpoints / context.partition_key
+    source = source_of(manifests.made_with, settings)
+    seen = read_seen_patients(folder)
+    part = choose_part(seen, source, gave_thresholds=True)
+    rows, _ = choose_unseen_rows(seen, manifests, source, part)
+    rows = keep_scorable(manifests, rows, settings.stored.shards)
     predictions, obstacles = _predict(settings, folder, manifests.take(rows), signal_shards.leads)
     table = compare_lead_sets(
-        predictions, obstacles, n_resamples=settings.n_resamples, seed=settings.seed
+        predictions, obstacles, n_resamples=config.n_resamples, seed=settings.seed
     )
     png = draw_lead_degradation(table)
-    with replace_file(settings.folder("lead_degradation") / f"{folder.name}.png") as temporary:
+    with replace_file(
+        settings.stored.folder("lead_degradation") / f"{folder.name}.png"
+    ) as temporary:
         temporary.write_bytes(png)
     shown = {
         "macro_auroc": table_metadata(macro_by_lead_set(table)),
@@ -127,7 +169,7 @@ def _predict(
     """Score recordings with each configuration of leads; say why others cannot be run."""
     from ecg_assets.evaluation.predict import predict_lead_sets
 
-    shards, cache = settings.folder("signal_shards"), settings.folder("cache")
+    shards, cache = settings.stored.shards, settings.stored.cache
     return predict_lead_sets(
         folder,
         manifest,

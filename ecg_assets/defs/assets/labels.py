@@ -1,13 +1,16 @@
 """Stage labels: report text to labels, each with the words that made it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 from dagster import AssetExecutionContext
+from pydantic import Field
 
-from ecg_assets.defs.label_view import describe_labels, log_progress
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.input_facts import require_source
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import describe_labels, log_progress
 from ecg_assets.defs.tables import table_metadata, table_result
 from ecg_assets.labels import (
     find_label_differences,
@@ -17,6 +20,7 @@ from ecg_assets.labels import (
     lines_of_differing_records,
     vocabulary_fingerprint,
 )
+from ecg_assets.made_with import LABEL_SET, known_facts, with_facts
 
 CODE_VERSION = f"1-{vocabulary_fingerprint()[:12]}"
 """An edited vocabulary makes the labels, and all that follows from them, stale."""
@@ -45,8 +49,11 @@ def labels(
     settings: Settings, machine_reports: pd.DataFrame
 ) -> Iterator[dg.MaterializeResult[pd.DataFrame]]:
     """Read every report line and label its recording."""
+    require_source(settings, machine_reports, "machine_reports")
     label_set = settings.load_label_set()
     tables = label_records(machine_reports, label_set=label_set, threshold=settings.label_threshold)
+    for frame in (tables.labels, tables.evidence, tables.unmatched):
+        with_facts(frame, {**known_facts(frame), LABEL_SET: Path(settings.label_set).name})
     yield table_result(
         "labels", tables.labels, describe_labels(tables, machine_reports, settings, label_set)
     )
@@ -58,6 +65,12 @@ def labels(
     )
 
 
+class UpstreamConfig(dg.Config):
+    """How ECG-FM's labeler is given a report."""
+
+    report_joint: str = Field(default=" ", description="Stands between the lines of a report.")
+
+
 @dg.asset(
     group_name="labels",
     io_manager_key="parquet",
@@ -65,14 +78,18 @@ def labels(
     kinds={"parquet"},
 )
 def upstream_labels(
-    context: AssetExecutionContext, settings: Settings, machine_reports: pd.DataFrame
+    context: AssetExecutionContext,
+    config: UpstreamConfig,
+    settings: Settings,
+    machine_reports: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """The labels that ECG-FM's own labeler gives, from a clone at ECG_FM_ROOT; every
     probability above 0 is a label, as in the published ones.
     """  # noqa: D205
-    found = label_records_upstream(
-        machine_reports, settings.upstream_labeler(), progress=log_progress(context, "reports")
-    )
+    labeler = settings.upstream_labeler(config.report_joint)
+    progress = log_progress(context, "reports")
+    found = label_records_upstream(machine_reports, labeler, progress=progress)
+    with_facts(found, {**known_facts(found), "report_joint": config.report_joint})
     prevalence = table_metadata(label_prevalence(found))
     return table_result("upstream_labels", found, {"prevalence": prevalence})
 

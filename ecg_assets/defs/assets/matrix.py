@@ -7,39 +7,45 @@ import dagster as dg
 import pandas as pd
 from dagster import AssetExecutionContext
 
-from ecg_assets.defs.matrix.cells import collect_cells, evaluate_cell
-from ecg_assets.defs.matrix.design import (
+from ecg_assets.defs.assets.evaluation import IntervalsConfig
+from ecg_assets.defs.matrix import (
+    DeployedMatrix,
+    collect_cells,
+    embed_source,
+    evaluate_cell,
+    resamples_of,
+)
+from ecg_assets.defs.matrix_partitions import (
     COLUMN,
     MODEL,
     ROW,
     SOURCE,
+    cell_metadata,
     cell_partitions,
     cells_of_embeddings,
     design_of,
     embedding_partitions,
+    matrix_metadata,
 )
-from ecg_assets.defs.matrix.embeddings import embed_source
-from ecg_assets.defs.matrix.room import MatrixRoom
-from ecg_assets.defs.matrix.view import cell_metadata, matrix_metadata
-from ecg_assets.defs.native_training import run_training
-from ecg_assets.defs.partitions import ONE_TRAINING_A_RUN
-from ecg_assets.defs.resources import Settings, Trainer
+from ecg_assets.defs.partitions import AFTER_ALL_SHARDS, ONE_TRAINING_A_RUN
+from ecg_assets.defs.resources import Trainer
+from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.tables import table_result
+from ecg_assets.defs.training_requests import run_training
 from ecg_assets.evaluation.matrix.design import MatrixDesign
-from ecg_assets.evaluation.matrix.matrix_table import tabulate_matrix
-from ecg_assets.evaluation.matrix.stored_cell import write_cell
+from ecg_assets.evaluation.matrix.stored import write_cell
+from ecg_assets.evaluation.matrix.table import tabulate_matrix
 from ecg_assets.lineage import fingerprint_json
 
-ALL_SHARDS = dg.AssetDep("signal_shards", partition_mapping=dg.AllPartitionMapping())
 _TABLES_OF_A_CELL = [dg.AssetDep(name) for name in ("record_list", "machine_reports", "split")]
 
 
 def build_assets(design: MatrixDesign) -> list[dg.AssetsDefinition]:
     """Build the assets of a matrix: their partitions are its models, sources and label sets."""
     embeddings = dg.AssetDep("frozen_embeddings", partition_mapping=cells_of_embeddings(design))
-    embedded = _trained(embedding_partitions(design), "parquet", [ALL_SHARDS])
+    embedded = _trained(embedding_partitions(design), "parquet", [AFTER_ALL_SHARDS])
     measured = _trained(
-        cell_partitions(design), "scikitlearn", [embeddings, ALL_SHARDS, *_TABLES_OF_A_CELL]
+        cell_partitions(design), "scikitlearn", [embeddings, AFTER_ALL_SHARDS, *_TABLES_OF_A_CELL]
     )
     table = dg.asset(
         group_name="matrix",
@@ -71,22 +77,22 @@ def frozen_embeddings(
 ) -> dg.MaterializeResult[None]:
     """Features of each stored recording of a source by a model as it is before any training.
 
-    Made once for a model and a source, and read by the linear probes of every label set.
+    Made once for a model and a source, and read by the logistic regressions of every label set.
     """
     names = _keys(context)
-    room = MatrixRoom(settings, design_of(settings))
-    model = room.design.find_model(names[MODEL])
+    matrix = DeployedMatrix(settings, design_of(settings))
+    model = matrix.design.find_model(names[MODEL])
     embedded = embed_source(
-        room, model, names[SOURCE], lambda done: context.log.info(f"{done} recordings")
+        matrix, model, names[SOURCE], lambda done: context.log.info(f"{done} recordings")
     )
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(embedded.inputs.fingerprint),
+        data_version=dg.DataVersion(embedded.inputs.sha256),
         metadata={
             "path": dg.MetadataValue.path(embedded.path),
             "dagster/row_count": embedded.n_records,
-            "too_short": embedded.n_too_short,
+            "without_segment_or_signal": embedded.n_without,
             "is_reused": embedded.is_reused,
-            "weights": room.describe_start(model),
+            "weights": matrix.describe_start(model),
             "encoder": embedded.inputs.encoder,
             "start": embedded.inputs.start,
         },
@@ -94,20 +100,23 @@ def frozen_embeddings(
 
 
 def matrix_cell(
-    context: AssetExecutionContext, settings: Settings, trainer: Trainer
+    context: AssetExecutionContext, config: IntervalsConfig, settings: Settings, trainer: Trainer
 ) -> dg.MaterializeResult[None]:
     """One model, trained in one way for one label set on one source, on its test split.
 
-    A linear probe reads frozen_embeddings; a fine-tuned cell reads none of them, and resumes
+    A logistic regression reads frozen_embeddings; a fine-tuned cell reads none of them, and resumes
     where it was interrupted.
     """
     names = _keys(context)
-    room = MatrixRoom(settings, design_of(settings))
-    cell = room.design.find_cell(names[ROW], names[COLUMN])
+    matrix = DeployedMatrix(settings, design_of(settings))
+    cell = matrix.design.find_cell(names[ROW], names[COLUMN])
     stored = evaluate_cell(
-        room, cell, lambda request: run_training(context, settings, trainer, request)
+        matrix,
+        cell,
+        lambda request: run_training(context, settings, trainer, request),
+        n_resamples=config.n_resamples,
     )
-    folder = write_cell(room.cells, stored)
+    folder = write_cell(matrix.cells, stored)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint_json(stored.result.to_json())),
         metadata={"folder": dg.MetadataValue.path(folder), **cell_metadata(stored)},
@@ -121,9 +130,9 @@ def evaluation_matrix(
 
     A cell that was not evaluated is listed as missing, with the reason.
     """
-    room = MatrixRoom(settings, design_of(settings))
-    cells = collect_cells(room)
-    table = tabulate_matrix(cells, n_resamples=settings.n_resamples, seed=settings.seed)
+    matrix = DeployedMatrix(settings, design_of(settings))
+    cells = collect_cells(matrix)
+    table = tabulate_matrix(cells, n_resamples=resamples_of(cells), seed=settings.seed)
     shown = matrix_metadata(table, cells)
     if shown["missing_cells"]:
         context.log.warning(f"{len(shown['missing_cells'])} of {len(cells)} cells are missing.")

@@ -7,11 +7,11 @@ import pandas as pd
 from dagster import AssetExecutionContext
 
 from ecg_assets.defs.data_versions import give_partitions_their_versions
-from ecg_assets.defs.mat_stream import MatStream
+from ecg_assets.defs.input_facts import require_source
 from ecg_assets.defs.partitions import SHARDS, shard_backfill_policy
-from ecg_assets.defs.pictures import png_metadata
-from ecg_assets.defs.resources import Settings
-from ecg_assets.defs.shard_stream import ShardStream
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import png_metadata
+from ecg_assets.defs.streams import ShardStream
 from ecg_assets.defs.tables import table_metadata, table_result
 from ecg_assets.preprocess import ShardDataset, draw_quality, summarize_quality
 
@@ -30,6 +30,7 @@ def signal_shards(
     """The stored integer samples of each recording, lead by lead, with gain, baseline,
     exact sums and quality flags. Unreadable recordings go to ``rejects`` with their reason.
     """  # noqa: D205
+    require_source(settings, record_list)
     stream = ShardStream(context, settings, record_list)
     yield dg.Output(stream)
     give_partitions_their_versions(context, stream.versions)
@@ -42,7 +43,7 @@ def signal_quality(
     """Faults of the stored recordings, shard by shard: flat leads, missing and clipped samples,
     limb leads that contradict each other, and the files that could not be read.
     """  # noqa: D205
-    folder = settings.folder("rejects")
+    folder = settings.stored.folder("rejects")
     rejects = {shard: folder / path.name for shard, path in signal_shards.items()}
     summary = summarize_quality(signal_shards, rejects)
     reasons = ShardDataset(rejects).read(["reason"])["reason"].value_counts()
@@ -51,31 +52,9 @@ def signal_quality(
         "signal_quality",
         summary,
         {
-            "faults_by_shard": png_metadata(draw_quality(summary), "Faults by shard"),
-            "reasons": table_metadata(reasons.rename("recordings").reset_index()),
+            "shards": len(summary),
             **{str(name): int(total) for name, total in totals.items()},
+            "reasons": table_metadata(reasons.rename("recordings").reset_index()),
+            "faults_by_shard": png_metadata(draw_quality(summary), "Faults by shard"),
         },
     )
-
-
-@dg.asset(
-    group_name="preprocess",
-    partitions_def=SHARDS,
-    backfill_policy=shard_backfill_policy(),
-    io_manager_key="mat",
-    code_version="2",
-    kinds={"matlab"},
-)
-def mat_records(
-    context: AssetExecutionContext,
-    settings: Settings,
-    record_list: pd.DataFrame,
-    signal_shards: ShardDataset,
-) -> Iterator[dg.Output[MatStream]]:
-    """What fairseq-signals reads: one .mat file a segment, a single lead repeated to 12 rows.
-
-    With the layout ``reference``, the Lead-I pipeline's files: whole recordings and segments.
-    """
-    stream = MatStream(context, settings, record_list, signal_shards)
-    yield dg.Output(stream)
-    give_partitions_their_versions(context, stream.versions)

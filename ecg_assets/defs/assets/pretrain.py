@@ -11,40 +11,41 @@ from pydantic import Field
 
 from ecg_assets.build import INDEX, Manifest
 from ecg_assets.defs.data_versions import stored_versions
-from ecg_assets.defs.pictures import png_metadata
-from ecg_assets.defs.resources import Settings, Trainer
+from ecg_assets.defs.input_facts import require_manifest
+from ecg_assets.defs.resources import Trainer
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import png_metadata
 from ecg_assets.defs.tables import table_metadata
-from ecg_assets.lineage import fingerprint_file, fingerprint_table
-from ecg_assets.pretrain import PRESETS, PretrainRecipe, PretrainRequest
-from ecg_assets.storage import replace_file
+from ecg_assets.defs.training_requests import (
+    how_it_trains,
+    places_of_training,
+    run_config_of,
+    run_training,
+    values_set,
+)
+from ecg_assets.lineage import fingerprint_file, fingerprint_json, fingerprint_table
+from ecg_assets.training.pretrain.presets import PRESETS
+from ecg_assets.training.pretrain.recipe import PretrainRecipe
+from ecg_assets.training.pretrain.request import PretrainRequest
 
 
+@run_config_of(PretrainRecipe, **how_it_trains(PretrainRequest))
 class PretrainConfig(dg.Config):
     """What one pre-training run may change; what is empty comes from the preset."""
 
     preset: str = Field(
         default="tiny-pretrain", description=f"Preset name: one of {', '.join(PRESETS)}."
     )
-    epochs: int | None = Field(default=None, description="Passes over the training split.")
-    batch_size: int | None = Field(default=None, description="Pairs of segments in one pass.")
-    gradient_accumulation: int | None = Field(
-        default=None, description="Passes in one optimizer step."
-    )
-    learning_rate: float | None = Field(default=None, description="Peak learning rate.")
-    lead_mask_probability: float | None = Field(
-        default=None, description="Each lead of a segment is blanked with it; 0 for one channel."
-    )
-    pairs: str | None = Field(
-        default=None,
-        description="segments: pairs of neighbours in one recording; studies: of two recordings of "
-        "one patient.",
-    )
+
+    def changes(self) -> dict[str, Any]:
+        """Give what the run sets of the request and its recipe."""
+        return values_set(self, "preset")
 
 
 @dg.asset(
     group_name="pretrain",
     pool="gpu",
-    code_version="1",
+    code_version="2",
     kinds={"pytorch", "huggingface"},
     deps=["signal_shards"],
 )
@@ -55,7 +56,7 @@ def pretrained_checkpoint(
     trainer: Trainer,
     manifests: Manifest,
 ) -> dg.MaterializeResult[None]:
-    """An encoder pre-trained on the train split's signals, without labels.
+    """An encoder pre-trained on the train split's signals, those of recordings without labels too.
 
     Its losses are those of the preset's family: contrastive, patients' contrast (CMSC) and,
     for some, masked prediction.
@@ -64,24 +65,16 @@ def pretrained_checkpoint(
     on the same recordings gives the same folder: a finished one is reused, an interrupted
     one resumes from its last complete epoch.
     """
+    require_manifest(settings, manifests, with_labels=False)
     request = PretrainRequest.from_preset(
         config.preset,
-        manifest_folder=settings.folder("manifests"),
-        shard_folder=settings.folder("signal_shards"),
-        cache_folder=settings.folder("cache"),
-        output_folder=settings.folder("pretrained_checkpoint"),
-        seed=settings.seed,
-        device=settings.device,
-        precision=settings.precision,
+        manifest_folder=settings.stored.folder("manifests"),
+        output_folder=settings.stored.folder("pretrained_checkpoint"),
         inputs=_inputs(context.instance, manifests),
-        trained_on={"source": settings.source, "split_rule": settings.split_rule},
-        **config.model_dump(exclude={"preset"}, exclude_none=True),
+        **places_of_training(settings, settings.stored),
+        **config.changes(),
     )
-    path = settings.data_path / "requests" / f"{request.checkpoint_id}.json"
-    with replace_file(path) as temporary:
-        request.to_json_file(temporary)
-    messages = trainer.run(context, "ecg_assets.defs.pretraining_process", [path])
-    folder = Path(messages[-1]["checkpoint"])
+    folder = run_training(context, settings, trainer, request, training="pretrain")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint_file(folder / "model.safetensors")),
         metadata=_metadata(folder),
@@ -91,8 +84,8 @@ def pretrained_checkpoint(
 def _inputs(instance: dg.DagsterInstance, manifest: Manifest) -> dict[str, str]:
     """Fingerprints of which recordings, how they are read, and their signals; not of labels."""
     return {
-        "recordings": fingerprint_table(INDEX.from_pandas(manifest.index)),
-        "signal_spec": manifest.spec.fingerprint,
+        "recordings": fingerprint_table(INDEX.from_pandas(manifest.with_unlabelled().index)),
+        "signal_spec": fingerprint_json(manifest.spec.to_json()),
         **stored_versions(instance, ["record_list", "split"], partitioned=["signal_shards"]),
     }
 
@@ -100,7 +93,7 @@ def _inputs(instance: dg.DagsterInstance, manifest: Manifest) -> dict[str, str]:
 def _metadata(folder: Path) -> dict[str, Any]:
     """Read a pre-trained checkpoint folder's run.json, history.csv and curves.png."""
     run = json.loads((folder / "run.json").read_text())
-    recipe = PretrainRecipe.from_json(run["request"]["recipe"])
+    recipe = PretrainRecipe(**run["request"]["recipe"])
     numbers = {name: value for name, value in run.items() if name.startswith("valid_")}
     return {
         "checkpoint_id": folder.name,

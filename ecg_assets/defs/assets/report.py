@@ -5,16 +5,15 @@ from dagster import AssetExecutionContext
 
 from ecg_assets.build import Manifest
 from ecg_assets.defs.conditions import WITH_ITS_INPUTS
-from ecg_assets.defs.evaluation_view import draw_examples
 from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.pictures import png_metadata
 from ecg_assets.defs.report_inputs import (
     SHOWN_ASSETS,
     describe_background,
     read_findings,
     read_suspects,
 )
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import compared, draw_examples, headline, png_metadata
 from ecg_assets.evaluation import (
     EvaluationResult,
     bootstrap_curves,
@@ -23,7 +22,8 @@ from ecg_assets.evaluation import (
     draw_report_pictures,
     write_report,
 )
-from ecg_assets.evaluation.report.write_report import CURVES_TABLE, METRICS_TABLE
+from ecg_assets.evaluation.report.figures import ROC_CURVES
+from ecg_assets.evaluation.report.page import CURVES_TABLE, METRICS_TABLE
 from ecg_assets.lineage import fingerprint_folder
 from ecg_assets.models.predictions import Predictions
 
@@ -31,7 +31,7 @@ from ecg_assets.models.predictions import Predictions
 @dg.asset(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
-    code_version="2",
+    code_version="3",
     kinds={"html"},
     deps=["signal_shards", *SHOWN_ASSETS],
     automation_condition=WITH_ITS_INPUTS,
@@ -48,7 +48,7 @@ def eval_report(
     ``metrics.json`` beside it holds every number that it shows. What is not stored of
     other assets is named as absent.
     """
-    instance, shards = context.instance, settings.folder("signal_shards")
+    instance, shards = context.instance, settings.stored.shards
     findings = read_findings(instance, settings, eval_metrics, predictions)
     bands = bootstrap_curves(predictions, eval_metrics.reliability, seed=settings.seed)
     strips = choose_examples(predictions, eval_metrics)
@@ -57,8 +57,8 @@ def eval_report(
         **read_suspects(settings, context.partition_key, findings),
         **draw_examples(strips, predictions, manifests, shards),
     }
-    background = describe_background(instance, settings, eval_metrics, bands)
-    folder = settings.folder("eval_report") / context.partition_key
+    background = describe_background(instance, settings, eval_metrics, bands, manifests)
+    folder = settings.stored.folder("eval_report") / context.partition_key
     path = write_report(
         build_document(eval_metrics, findings, background, strips),
         folder,
@@ -69,6 +69,9 @@ def eval_report(
         data_version=dg.DataVersion(fingerprint_folder(folder)),
         metadata={
             "report": dg.MetadataValue.path(path),
-            **{title: png_metadata(png, title) for title, png in pictures.items()},
+            **headline(eval_metrics),
+            **compared(findings.difference, findings.not_compared),
+            # One picture: metadata stay in the instance's database, and the page has all.
+            ROC_CURVES: png_metadata(pictures[ROC_CURVES], ROC_CURVES),
         },
     )

@@ -4,20 +4,21 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 from dagster import AssetExecutionContext
+from pydantic import Field
 
 from ecg_assets.defs.conditions import ANY_INPUT_CHANGED, WITH_ITS_INPUTS
-from ecg_assets.defs.doubted_labels import show_suspects, write_review
-from ecg_assets.defs.evaluation_set import validation_scores_path
-from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.pictures import png_metadata
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import png_metadata, show_suspects, write_review
 from ecg_assets.defs.tables import table_metadata, table_result
-from ecg_assets.evaluation.noise.label_noise import rank_label_noise, report_probabilities
-from ecg_assets.evaluation.noise.planted_flips import measure_planted_flips
-from ecg_assets.evaluation.noise.score_calibration import ScoreCalibration
+from ecg_assets.evaluation.label_noise import (
+    ScoreCalibration,
+    rank_label_noise,
+)
 from ecg_assets.evaluation.shift.drift import (
     collect_quantities,
     count_shifted,
+    draw_drift,
     farthest_from_reference,
     group_by_origin,
     measure_drift,
@@ -27,31 +28,47 @@ from ecg_assets.evaluation.shift.recording_facts import (
     describe_recordings,
     describe_signals,
 )
-from ecg_assets.evaluation.shift.shift_figures import draw_drift, draw_slice_forest
-from ecg_assets.evaluation.shift.slice_groups import group_recordings
-from ecg_assets.evaluation.shift.slices import evaluate_slices, macro_auroc_by_group
+from ecg_assets.evaluation.shift.slices import (
+    draw_slice_forest,
+    evaluate_slices,
+    group_recordings,
+)
 from ecg_assets.evaluation.thresholds import Thresholds
-from ecg_assets.models.checkpoint_files import read_card, read_validation_predictions
+from ecg_assets.labels import LabelVocabulary
+from ecg_assets.made_with import LABEL_VOCABULARY, SOURCE, facts_of
+from ecg_assets.metrics.metrics import added_metrics, pick_macro
+from ecg_assets.models.checkpoint_folder import (
+    read_card,
+    read_validation_predictions,
+    validation_scores_path,
+)
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.preprocess import ShardDataset
+from ecg_assets.sources import datasets
 
-SLICE_RESAMPLES = 200
-"""Resamples of patients a group: there are some forty groups."""
 
-_ALL_SHARDS = dg.AssetIn("signal_shards", partition_mapping=dg.AllPartitionMapping())
+class SlicesConfig(dg.Config):
+    """How intervals of groups are computed."""
+
+    n_resamples: int = Field(
+        default=200,
+        description="Bootstrap resamples of patients a group: there are some forty groups.",
+        ge=0,
+    )
 
 
 @dg.asset(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
     io_manager_key="parquet",
-    code_version="1",
+    code_version=f"2{added_metrics()}",
     kinds={"parquet"},
-    ins={"signal_shards": _ALL_SHARDS},
+    ins={"signal_shards": ALL_SHARDS},
     automation_condition=WITH_ITS_INPUTS,
 )
 def slice_metrics(
     context: AssetExecutionContext,
+    config: SlicesConfig,
     settings: Settings,
     predictions: Predictions,
     record_list: pd.DataFrame,
@@ -62,28 +79,30 @@ def slice_metrics(
     """AUROC, AUPRC, sensitivity and specificity by age, sex, heart rate, signal faults, source,
     year, length of the report and certainty of the labels, with 95 % intervals over patients.
     """  # noqa: D205
-    folder = settings.checkpoints / context.partition_key
+    folder = settings.store.checkpoints / context.partition_key
     facts, lacking = align_facts(
         predictions.record_ids.tolist(),
         describe_recordings(record_list, machine_reports, labels),
         describe_signals(signal_shards, read_card(folder).spec.leads),
     )
-    validation = read_validation_predictions(folder, validation_scores_path(settings, folder))
+    validation = read_validation_predictions(
+        folder, validation_scores_path(folder, settings.stored)
+    )
     table = evaluate_slices(
         predictions,
         Thresholds.from_validation(validation),
         group_recordings(facts),
-        n_resamples=min(settings.n_resamples, SLICE_RESAMPLES),
+        n_resamples=config.n_resamples,
         seed=settings.seed,
     )
-    shown = macro_auroc_by_group(table).drop(columns=["label", "metric"])
+    shown = pick_macro(table).drop(columns=["label", "metric"])
     return table_result(
         "slice_metrics",
         table,
         {
             "macro_auroc_by_group": png_metadata(draw_slice_forest(table), "Macro AUROC by group"),
             "groups": table_metadata(shown),
-            "note_on_years": _note_on_years(settings.source),
+            "note_on_years": _note_on_years(facts_of(record_list, "record_list")[SOURCE]),
             **lacking,
         },
     )
@@ -95,7 +114,7 @@ def slice_metrics(
     io_manager_key="parquet",
     code_version="1",
     kinds={"parquet"},
-    ins={"signal_shards": _ALL_SHARDS},
+    ins={"signal_shards": ALL_SHARDS},
     automation_condition=WITH_ITS_INPUTS,
 )
 def label_noise(
@@ -109,24 +128,16 @@ def label_noise(
     """Labels that the model confidently contradicts, the most suspicious first, each with the
     report line that made it: a list to review.
     """  # noqa: D205
-    folder = settings.checkpoints / context.partition_key
+    folder = settings.store.checkpoints / context.partition_key
     calibration = ScoreCalibration.from_validation(
-        read_validation_predictions(folder, validation_scores_path(settings, folder))
+        read_validation_predictions(folder, validation_scores_path(folder, settings.stored))
     )
     table = rank_label_noise(calibration, predictions, labels, label_evidence)
-    planted = measure_planted_flips(
-        calibration,
-        predictions,
-        report_probabilities(labels, predictions.record_ids, predictions.vocabulary),
-        seed=settings.seed,
-    )
-    target = settings.folder("label_review") / context.partition_key
+    target = settings.stored.folder("label_review") / context.partition_key
     strips = write_review(table, signal_shards, read_card(folder).spec.leads[0], target)
     names = predictions.vocabulary.names
     not_judged = {names[label]: reason for label, reason in calibration.reasons.items()}
-    return table_result(
-        "label_noise", table, show_suspects(table, planted, not_judged, strips, target)
-    )
+    return table_result("label_noise", table, show_suspects(table, not_judged, strips, target))
 
 
 @dg.asset(
@@ -137,7 +148,6 @@ def label_noise(
     automation_condition=ANY_INPUT_CHANGED,
 )
 def drift(
-    settings: Settings,
     record_list: pd.DataFrame,
     labels: pd.DataFrame,
     split: pd.DataFrame,
@@ -146,7 +156,7 @@ def drift(
     """Population stability index of labels, signals, age and sex: of each split against train,
     of each shard and year against all others, beside what chance alone makes of it.
     """  # noqa: D205
-    vocabulary = settings.load_label_set().vocabulary
+    vocabulary = LabelVocabulary.from_json(facts_of(labels, "labels")[LABEL_VOCABULARY])
     quantities = collect_quantities(
         record_list, describe_signals(signal_shards), labels, vocabulary
     )
@@ -164,7 +174,7 @@ def drift(
             **({"stability": png_metadata(picture, "Population stability")} if picture else {}),
             **{f"shifted_by_{name}": n for name, n in count_shifted(table).items()},
             "farthest": table_metadata(farthest_from_reference(table)),
-            "note_on_years": _note_on_years(settings.source),
+            "note_on_years": _note_on_years(facts_of(record_list, "record_list")[SOURCE]),
             "without_split": len(record_list) - len(split),
             "without_labels": int(quantities[f"label/{vocabulary.names[0]}"].isna().sum()),
             "without_signal": int(np.count_nonzero(~stored)),
@@ -173,7 +183,7 @@ def drift(
 
 
 def _note_on_years(source: str) -> str:
-    if source in ("mimic-iv-ecg", "synthetic"):
+    if source in datasets() and datasets()[source].has_shifted_years:
         return (
             "Dates of this dataset are shifted by another number of years for each patient: its "
             "years say nothing about time."

@@ -1,25 +1,7 @@
-"""Asset checks: one module a stage; they return numbers when they pass, too."""
+"""Asset checks, of data and of evaluation; they return numbers when they pass, too."""
 
-from ecg_assets.defs.checks import (
-    build,
-    evaluation,
-    external,
-    finetune,
-    labels,
-    preprocess,
-    slices,
-    sources,
-    split,
-)
+import dagster as dg
 
-ALL_CHECKS = [
-    *sources.CHECKS,
-    *labels.CHECKS,
-    *split.CHECKS,
-    *preprocess.CHECKS,
-    *build.CHECKS,
-    *finetune.CHECKS,
-    *evaluation.CHECKS,
-    *slices.CHECKS,
-    *external.CHECKS,
-]
+from ecg_assets.defs.checks import data, evaluation
+
+ALL_CHECKS = dg.load_asset_checks_from_modules([data, evaluation])

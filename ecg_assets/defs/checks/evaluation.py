@@ -1,26 +1,35 @@
 """Checks of the stage evaluation; none stops a run: they say what to look at."""
 
-import json
-
 import dagster as dg
 import pandas as pd
+from dagster import AssetCheckExecutionContext
 
 from ecg_assets.build import Manifest
 from ecg_assets.defs.data_versions import current_inputs
-from ecg_assets.defs.evaluation_set import validation_scores_path
-from ecg_assets.defs.evaluation_view import TRAINING
-from ecg_assets.defs.leaderboard_view import compare_pair
+from ecg_assets.defs.input_facts import source_of
 from ecg_assets.defs.partitions import CHECKPOINTS
-from ecg_assets.defs.resources import Settings
+from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.show import TRAINING
+from ecg_assets.defs.show_leaderboard import by_registration, compare_pair
 from ecg_assets.defs.tables import table_metadata
-from ecg_assets.errors import SchemaError, SpecMismatch
+from ecg_assets.errors import SpecMismatch
 from ecg_assets.evaluation import EvaluationResult, find_champions, find_compared_labels
-from ecg_assets.evaluation.leaderboard import judge_difference
-from ecg_assets.evaluation.shift.calibration_shift import LEAST_PATIENTS, compare_calibration
-from ecg_assets.evaluation.shift.predicted_shares import compare_predicted_shares
+from ecg_assets.evaluation.external.crosswalk import unmapped_labels
+from ecg_assets.evaluation.external.evaluate_sets import explain_relation
+from ecg_assets.evaluation.leaderboard import TOO_FEW, judge_difference
+from ecg_assets.evaluation.leakage import find_overlaps, overlap_table
+from ecg_assets.evaluation.result import read_own_results
+from ecg_assets.evaluation.sets import Relation
+from ecg_assets.evaluation.shift.drift import SHIFTED, farthest_from_reference, is_shifted
+from ecg_assets.evaluation.shift.from_validation import (
+    compare_calibration,
+    compare_predicted_shares,
+)
 from ecg_assets.lineage import find_mismatches
-from ecg_assets.models.checkpoint_files import read_validation_predictions
+from ecg_assets.metrics.intervals import LEAST_PATIENTS
+from ecg_assets.models.checkpoint_folder import read_validation_predictions, validation_scores_path
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
+from ecg_assets.models.seen_patients import read_seen_patients
 
 WARN = dg.AssetCheckSeverity.WARN
 
@@ -29,10 +38,10 @@ WARN = dg.AssetCheckSeverity.WARN
 def inputs_are_those_stored_now(
     context: dg.AssetCheckExecutionContext, eval_metrics: EvaluationResult
 ) -> dg.AssetCheckResult:
-    """Compare every fingerprint behind the metrics with what is stored now."""
+    """Compare every content hash behind the metrics with what is stored now."""
     required = {
-        name: fingerprint
-        for name, fingerprint in eval_metrics.lineage.items()
+        name: content
+        for name, content in eval_metrics.lineage.items()
         if not name.startswith(TRAINING)
     }
     mismatches = find_mismatches(required, current_inputs(context.instance, context.partition_key))
@@ -48,17 +57,29 @@ def inputs_are_those_stored_now(
 
 @dg.asset_check(asset="eval_metrics", partitions_def=CHECKPOINTS, blocking=False)
 def no_worse_than_the_champion(
-    settings: Settings, eval_metrics: EvaluationResult
+    context: AssetCheckExecutionContext, settings: Settings, eval_metrics: EvaluationResult
 ) -> dg.AssetCheckResult:
     """Its macro AUROC is not below the champion's by more than chance, paired by patient."""
-    results = _results_of_the_set(settings, eval_metrics)
-    champion = find_champions(results).get(eval_metrics.evaluation_set)
+    results, skipped = _results_of_the_set(settings, eval_metrics)
+    ordered = by_registration(context.instance, results)
+    champion = find_champions(ordered).get(eval_metrics.evaluation_set)
     if champion in {None, eval_metrics.checkpoint}:
-        return dg.AssetCheckResult(passed=True, metadata={"champion": champion})
-    folder = settings.folder("predictions")
+        shown = {
+            "champion": champion,
+            "verdict": TOO_FEW if eval_metrics.is_too_small else "nothing to compare with",
+            "skipped_results": table_metadata(skipped),
+        }
+        return dg.AssetCheckResult(passed=True, metadata=shown)
+    folder = settings.stored.folder("predictions")
     own, other = (folder / f"{name}.parquet" for name in (eval_metrics.checkpoint, champion))
     try:
-        table = compare_pair(settings, own, other, find_compared_labels(results))
+        table = compare_pair(
+            own,
+            other,
+            find_compared_labels(results),
+            n_resamples=eval_metrics.n_resamples,
+            seed=settings.seed,
+        )
     except (SpecMismatch, FileNotFoundError) as error:
         shown = {"champion": champion, "not_compared": str(error)}
         return dg.AssetCheckResult(passed=True, metadata=shown)
@@ -67,7 +88,12 @@ def no_worse_than_the_champion(
     return dg.AssetCheckResult(
         passed=verdict != "worse",
         severity=WARN,
-        metadata={"champion": champion, "verdict": verdict, "difference": table_metadata(rows)},
+        metadata={
+            "champion": champion,
+            "verdict": verdict,
+            "difference": table_metadata(rows),
+            "skipped_results": table_metadata(skipped),
+        },
     )
 
 
@@ -131,27 +157,103 @@ def predicted_shares_are_those_of_validation(
 
 
 def _validation(settings: Settings, checkpoint_id: str) -> ValidationPredictions:
-    folder = settings.checkpoints / checkpoint_id
-    return read_validation_predictions(folder, validation_scores_path(settings, folder))
+    folder = settings.store.checkpoints / checkpoint_id
+    return read_validation_predictions(folder, validation_scores_path(folder, settings.stored))
 
 
-def _results_of_the_set(settings: Settings, result: EvaluationResult) -> list[EvaluationResult]:
-    """Stored results on the same set, and this one; those of another version are left out."""
-    found = [result]
-    for path in sorted(settings.folder("eval_metrics").glob("*.json")):
-        try:
-            other = EvaluationResult.from_json(json.loads(path.read_text()))
-        except SchemaError:
-            continue
-        if other.evaluation_set == result.evaluation_set and other.checkpoint != result.checkpoint:
-            found.append(other)
-    return found
+def _results_of_the_set(
+    settings: Settings, result: EvaluationResult
+) -> tuple[list[EvaluationResult], pd.DataFrame]:
+    """Stored results on the same set, and this one; and the files that could not be read."""
+    stored = read_own_results(settings.stored.folder("eval_metrics"))
+    others = [
+        other
+        for other in stored.values()
+        if other.evaluation_set == result.evaluation_set and other.checkpoint != result.checkpoint
+    ]
+    return [result, *others], stored.skipped_table()
 
 
-CHECKS = [
-    inputs_are_those_stored_now,
-    no_worse_than_the_champion,
-    calibration_is_that_of_validation,
-    every_label_can_be_measured,
-    predicted_shares_are_those_of_validation,
-]
+# Checks on what lies behind an evaluation: drift between splits, patients seen in training.
+
+
+@dg.asset_check(asset="drift", blocking=False)
+def no_split_differs_from_train(drift: pd.DataFrame) -> dg.AssetCheckResult:
+    """A validation or test split of other patients, labels or signals than train measures
+    something else; an index counts above 0.25 and above what 1 in 1,000 reaches by chance.
+    """  # noqa: D205
+    of_splits = drift[drift["comparison"] == "split"]
+    shifted = of_splits[is_shifted(of_splits)]
+    return dg.AssetCheckResult(
+        passed=shifted.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "compared": len(of_splits),
+            "shifted": len(shifted),
+            "limit": SHIFTED,
+            "farthest": table_metadata(farthest_from_reference(of_splits)),
+        },
+    )
+
+
+@dg.asset_check(asset="predictions", partitions_def=CHECKPOINTS, blocking=False)
+def no_evaluated_patient_was_trained_on(
+    context: dg.AssetCheckExecutionContext, settings: Settings, predictions: Predictions
+) -> dg.AssetCheckResult:
+    """Compare the evaluated patients with those of the checkpoint's training and pre-training.
+
+    What weights from elsewhere saw is not known: that is said, and is no failure.
+    """
+    seen = read_seen_patients(settings.store.checkpoints / context.partition_key)
+    source = source_of(predictions.made_with, settings)
+    overlaps = find_overlaps(seen, predictions.subject_ids.tolist(), source)
+    leaks = [found for found in overlaps if found.is_leak]
+    saw_labels = any(found.saw_labels for found in leaks)
+    return dg.AssetCheckResult(
+        passed=not leaks,
+        severity=dg.AssetCheckSeverity.ERROR if saw_labels else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "evaluated_patients": len(set(predictions.subject_ids.tolist())),
+            "patients_seen_in_training": sum(found.n_seen or 0 for found in leaks),
+            "trainings": table_metadata(overlap_table(overlaps)),
+            "unknown": [found.statement for found in overlaps if found.n_seen is None],
+        },
+    )
+
+
+# Checks of checkpoints on other sources, and of labels across codings.
+
+
+@dg.asset_check(asset="label_crosswalk", blocking=False)
+def current_source_expresses_every_label(
+    settings: Settings, label_crosswalk: pd.DataFrame
+) -> dg.AssetCheckResult:
+    """A label that the current source has no codes for is neither learned nor measured on it."""
+    here = label_crosswalk[label_crosswalk["evaluation_source"] == settings.source]
+    unmapped = unmapped_labels(here)
+    table = pd.DataFrame(unmapped.items(), columns=["label", "reason"])
+    return dg.AssetCheckResult(
+        passed=not unmapped,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"labels": here["label"].nunique(), "unmapped": table_metadata(table)},
+    )
+
+
+@dg.asset_check(asset="external_metrics", partitions_def=CHECKPOINTS, blocking=False)
+def sets_do_not_overlap_with_training(
+    context: AssetCheckExecutionContext,
+    settings: Settings,
+    external_metrics: list[EvaluationResult],
+) -> dg.AssetCheckResult:
+    """A set that may hold recordings of the training is listed with the reason."""
+    seen = read_seen_patients(settings.store.checkpoints / context.partition_key)
+    overlapping = {
+        result.evaluation_set.name: explain_relation(result.source, seen)
+        for result in external_metrics
+        if result.relation not in {Relation.EXTERNAL, Relation.OWN}
+    }
+    return dg.AssetCheckResult(
+        passed=not overlapping,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"sets": len(external_metrics), "overlapping": overlapping},
+    )

@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
+
+from ecg_assets.metrics.ranks import auroc
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the penalty to choose from, the strongest penalty first."""
@@ -81,6 +79,8 @@ def fit_probe(
     ValueError
         When a label has one class only in train.
     """
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(train)
     scaled_train, scaled_valid = scaler.transform(train), scaler.transform(valid)
     fitted = []
@@ -122,6 +122,9 @@ def _fit_label(
     valid_target: NDArray[np.uint8],
 ) -> _Fitted:
     """Fit with each strength, from the strongest penalty on, and keep the best on valid."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     can_choose = valid_target.min() != valid_target.max()
     model = LogisticRegression(
         class_weight="balanced", max_iter=_MAX_ITERATIONS, warm_start=True, random_state=0
@@ -133,7 +136,7 @@ def _fit_label(
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.set_params(C=strength).fit(train, target)
         weights, intercept = model.coef_[0].copy(), float(model.intercept_[0])
-        auroc = float(roc_auc_score(valid_target, valid @ weights)) if can_choose else np.nan
         has_converged = bool(model.n_iter_[0] < _MAX_ITERATIONS)
-        candidates.append(_Fitted(strength, auroc, has_converged, weights, intercept))
+        valid_auroc = auroc(valid_target, valid @ weights)
+        candidates.append(_Fitted(strength, valid_auroc, has_converged, weights, intercept))
     return max(candidates, key=lambda fitted: fitted.valid_auroc)

@@ -5,12 +5,22 @@ Scores are sorted once; each resample is then running sums over the same order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from ecg_assets.evaluation.calibration import N_BINS, bin_of
+from ecg_assets.metrics.calibration import N_BINS, bin_of
+from ecg_assets.metrics.intervals import (
+    LEAST_PATIENTS,
+    draw_patients,
+    find_percentiles,
+    undefined_if_constant,
+)
+from ecg_assets.metrics.sums import ratio
+from ecg_assets.models.predictions import Predictions
 
 GRID = np.linspace(0, 1, 101)
 """Where curves are read off: false positive rates, and recalls."""
@@ -73,30 +83,162 @@ class SortedScores:
         return sensitivity, found[reached] / called[reached]
 
 
+def share_positive(
+    bins: NDArray[np.intp], target: NDArray[np.uint8], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of positives in each bin of `reliability_table`; NaN where a bin has no weight.
+
+    Parameters
+    ----------
+    bins, target, weight
+        Of each recording, ``(record,)``; bins as `bin_of` gives them.
+    """
+    found = np.bincount(bins, weight * target, N_BINS)
+    return ratio(found, np.bincount(bins, weight, N_BINS))
+
+
+# 95 % bands around curves, by a bootstrap that resamples patients.
+
+
+N_RESAMPLES = 200
+"""Enough for a picture; the intervals of numbers have their own, larger count."""
+
+KINDS = ("roc", "precision_recall", "calibration")
+
+
 @dataclass(frozen=True)
-class ScoreBins:
-    """One label's recordings in bins of equal width of the score.
+class Band:
+    """A curve of one label with its pointwise interval.
 
     Attributes
     ----------
-    bin_of
-        Bin of each recording, int64 ``(record,)``.
-    target
-        0 or 1, float64 ``(record,)``.
+    x
+        Where it is read off, float64 ``(point,)``.
+    value, low, high
+        The curve of the data, and the 2.5 and 97.5 percentile of the resamples, float64
+        ``(point,)``; NaN where undefined, or where all resamples have the same.
     """
 
-    bin_of: NDArray[np.intp]
-    target: NDArray[np.float64]
+    x: NDArray[np.float64]
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
-    @classmethod
-    def from_scores(cls, target: NDArray[np.uint8], score: NDArray[np.float32]) -> ScoreBins:
-        """Put the scores of one label, ``(record,)``, into the bins of `reliability_table`."""
-        return cls(bin_of(score), target.astype(np.float64))
 
-    def share_positive(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of positives in each bin, ``(bin,)``; NaN where a bin has no weight."""
-        total = np.bincount(self.bin_of, weight, N_BINS)
-        found = np.bincount(self.bin_of, weight * self.target, N_BINS)
-        share: NDArray[np.float64] = np.full(N_BINS, np.nan)
-        np.divide(found, total, out=share, where=total > 0)
-        return share
+@dataclass(frozen=True)
+class CurveBands:
+    """All curves of an evaluation.
+
+    Attributes
+    ----------
+    bands
+        Kind of curve (one of `KINDS`) to label to band; labels with one class are absent.
+    n_resamples, seed
+        Of the bootstrap.
+    """
+
+    bands: dict[str, dict[str, Band]]
+    n_resamples: int
+    seed: int
+
+    def to_table(self) -> pd.DataFrame:
+        """Columns ``label, curve, x, value, low, high``."""
+        frames = [
+            pd.DataFrame(vars(band)).assign(label=label, curve=kind)
+            for kind, by_label in self.bands.items()
+            for label, band in by_label.items()
+        ]
+        columns = ["label", "curve", "x", "value", "low", "high"]
+        return pd.concat(frames)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+@dataclass(frozen=True)
+class _LabelCurves:
+    """All that a label's three curves are computed from."""
+
+    ranked: SortedScores
+    bins: NDArray[np.intp]
+    target: NDArray[np.uint8]
+    mean_scores: NDArray[np.float64]
+
+    @property
+    def points(self) -> tuple[NDArray[np.float64], ...]:
+        return GRID, GRID, self.mean_scores
+
+    def values(self, weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        return (
+            *self.ranked.roc_and_precision(weight),
+            share_positive(self.bins, self.target, weight),
+        )
+
+
+def bootstrap_curves(
+    predictions: Predictions,
+    reliability: pd.DataFrame,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    least_patients: int = LEAST_PATIENTS,
+) -> CurveBands:
+    """Average curves vertically over resamples of patients.
+
+    Vertical averaging (Fawcett 2006, doi:10.1016/j.patrec.2005.10.010) reads each resample's
+    curve at the same points: sensitivity at each false positive rate, precision at each recall,
+    the share of positives in each bin of scores.
+
+    Parameters
+    ----------
+    predictions
+        Of the evaluation set.
+    reliability
+        As `reliability_table` gives it; labels that are not in it have no curves.
+    least_patients
+        Of fewer there are curves, but no bands.
+    """
+    labels = _prepare_labels(predictions, reliability)
+    if len(np.unique(predictions.subject_ids)) < least_patients:
+        n_resamples = 0
+    draws: dict[str, list[tuple[NDArray[np.float64], ...]]] = {name: [] for name in labels}
+    for weight in _draw_weights(predictions.subject_ids, n_resamples, seed):
+        for name, label in labels.items():
+            draws[name].append(label.values(weight))
+    bands = {
+        kind: {
+            name: _band(label.points[column], [curves[column] for curves in draws[name]])
+            for name, label in labels.items()
+        }
+        for column, kind in enumerate(KINDS)
+    }
+    return CurveBands(bands, n_resamples, seed)
+
+
+def _prepare_labels(predictions: Predictions, reliability: pd.DataFrame) -> dict[str, _LabelCurves]:
+    prepared = {}
+    for k, name in enumerate(predictions.vocabulary.names):
+        target, score = predictions.target[:, k], predictions.score[:, k]
+        bins = reliability[reliability["label"] == name].sort_values("bin")
+        if len(bins) and 0 < target.sum() < len(target):
+            prepared[name] = _LabelCurves(
+                SortedScores.from_scores(target, score),
+                bin_of(score),
+                target,
+                bins["mean_score"].to_numpy(np.float64),
+            )
+    return prepared
+
+
+def _draw_weights(
+    subject_ids: NDArray[np.str_], n_resamples: int, seed: int
+) -> Iterator[NDArray[np.float64]]:
+    """How often each recording counts: once in the data, then in each resample."""
+    patients, of_record = np.unique(subject_ids, return_inverse=True)
+    yield np.ones(len(subject_ids))
+    for counts in draw_patients(len(patients), n_resamples, np.random.default_rng(seed)):
+        for drawn in counts:
+            yield drawn[of_record].astype(np.float64)
+
+
+def _band(x: NDArray[np.float64], curves: list[NDArray[np.float64]]) -> Band:
+    """Take the first curve for that of the data, the others for resamples."""
+    low, high, _ = find_percentiles(np.array(curves[1:]).reshape(-1, len(x)))
+    return Band(x, curves[0], *undefined_if_constant(low, high))

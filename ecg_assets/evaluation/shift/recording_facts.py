@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ecg_assets.preprocess import ShardDataset
-from ecg_assets.sources.schema import NO_LABEL
+from ecg_assets.sources.schema import NO_LABEL, RR_INTERVALS_MS
 
 SIGNAL_STATISTICS = ("mean_mv", "std_mv", "range_mv", "missing_share", "clipped_share")
 """Of each lead, from the sums and extremes that stand in its shard."""
@@ -35,8 +35,9 @@ def describe_recordings(
     DataFrame
         ``record_id, subject_id, source, shard, year, age, sex, heart_rate_bpm, n_statements,
         is_certain``; empty where nothing is known. The heart rate is 60,000 over the cart's
-        own RR interval in ms. ``n_statements`` counts report lines (or codes) of the report,
-        ``is_certain`` is false where a label's probability lies between 0 and 1.
+        own RR interval in ms, where that lies within `RR_INTERVALS_MS`. ``n_statements`` counts
+        report lines (or codes) of the report, ``is_certain`` is false where a label's
+        probability lies between 0 and 1.
 
     Raises
     ------
@@ -45,7 +46,8 @@ def describe_recordings(
     """
     facts = record_list[["record_id", "subject_id", "source", "shard", "age", "sex"]].copy()
     facts["year"] = record_list["ecg_time"].dt.year.astype("Float64")
-    interval = machine_reports["rr_interval"].where(machine_reports["rr_interval"] > 0)
+    interval = machine_reports["rr_interval"]
+    interval = interval.where(interval.between(*RR_INTERVALS_MS))
     reports = pd.DataFrame(
         {
             "record_id": machine_reports["record_id"],

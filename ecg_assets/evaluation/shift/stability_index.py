@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 N_BINS = 10
 """Bins of a number: the deciles of its reference."""
@@ -67,6 +66,8 @@ def chance_limit(
     n_bins: NDArray[np.int64], n_reference: NDArray[np.int64], n_current: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Quantile `CHANCE_QUANTILE` of the index without drift; 0 for a single bin."""
+    from scipy.stats import chi2
+
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 1 / n_reference + 1 / n_current
     quantile = chi2.ppf(CHANCE_QUANTILE, np.maximum(n_bins - 1, 1))

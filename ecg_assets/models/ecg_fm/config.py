@@ -41,11 +41,15 @@ class EcgFmConfig(Wav2Vec2Config):  # type: ignore[misc]
     folded_from
         Channels that the first convolution had before it was folded to one; 0 when it
         was not folded.
+    positional_convolution
+        ``direct``, ``fft`` or ``auto``: how positions are computed, as `PositionalConvolution`
+        says. It is read at each call, and changes outputs by rounding alone.
     """
 
     model_type = "ecg_fm"
     n_channels: int = 12
     folded_from: int = 0
+    positional_convolution: str = "auto"
 
 
 def ecg_fm_config(size: str, *, n_channels: int, n_labels: int) -> EcgFmConfig:

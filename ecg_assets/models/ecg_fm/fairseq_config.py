@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.conv_layers import ConvLayers, parse_conv_layers
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
 from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile
 from ecg_assets.models.ecg_fm.sizes import SIZES
-from ecg_assets.models.fairseq_weights import modern_names
+from ecg_assets.models.fairseq_weights import count_modules, modern_names
+from ecg_assets.models.token_config import ConvLayers, parse_conv_layers
 
 _CLASSIFIER = "ecg_transformer_classifier"
 _PRETRAINING = ("wav2vec2_cmsc", "wav2vec2", "ecg_transformer")
@@ -188,7 +188,9 @@ def _shape_of(encoder: Mapping[str, Tensor], file: FairseqFile) -> _Shape:
         return tuple(encoder[name].shape)
 
     convolution, layer = "feature_extractor.conv_layers.{}.0.weight", "encoder.layers.{}.fc1.weight"
-    convolutions = [shape(convolution.format(i), 3) for i in range(_count(encoder, convolution))]
+    convolutions = [
+        shape(convolution.format(i), 3) for i in range(count_modules(encoder, convolution))
+    ]
     first = shape(convolution.format(0), 3)
     inner_width, width = shape(layer.format(0), 2)
     position = shape("conv_pos.pos_conv.0.parametrizations.weight.original1", 3)
@@ -197,17 +199,10 @@ def _shape_of(encoder: Mapping[str, Tensor], file: FairseqFile) -> _Shape:
         convolutions=tuple((dim, kernel) for dim, _, kernel in convolutions),
         width=width,
         inner_width=inner_width,
-        n_layers=_count(encoder, layer),
+        n_layers=count_modules(encoder, layer),
         n_positions=position[2],
         n_position_groups=width // position[1],
     )
-
-
-def _count(names: Mapping[str, Tensor], template: str) -> int:
-    n = 0
-    while template.format(n) in names:
-        n += 1
-    return n
 
 
 def _heads_of_known_size(shape: _Shape, file: FairseqFile) -> int:

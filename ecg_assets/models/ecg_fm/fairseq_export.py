@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.checkpoint_files import FAIRSEQ, PRETRAINING_WEIGHTS, read_json
+from ecg_assets.models.checkpoint_folder import FAIRSEQ, PRETRAINING_WEIGHTS, read_json
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_fm.config import EcgFmConfig
-from ecg_assets.models.ecg_fm.fairseq_defaults import FINETUNING_CFG, PRETRAINING_CFG
-from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile, read_fairseq
-from ecg_assets.models.ecg_fm.fairseq_names import fairseq_names, map_weights
-from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
-from ecg_assets.models.fairseq_weights import (
-    has_no_projection,
-    identity_projection,
-    modern_names,
+from ecg_assets.models.ecg_fm.fairseq_file import (
+    FairseqFile,
+    fairseq_names,
+    map_weights,
+    read_fairseq,
 )
+from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
+from ecg_assets.models.fairseq_weights import has_no_projection, identity_projection, modern_names
 from ecg_assets.models.fold import unfold_weight
-from ecg_assets.models.loading import load_checkpoint
+from ecg_assets.models.load import load_checkpoint
 from ecg_assets.models.token_models import TokenModel
 from ecg_assets.storage import replace_file
 
@@ -188,13 +189,21 @@ def _read_kept(folder: Path) -> dict[str, Tensor]:
 
 
 def _finetuning_frame(config: EcgFmConfig) -> _Frame:
-    cfg = copy.deepcopy(FINETUNING_CFG)
+    cfg = _read_defaults()["finetuning"]
     cfg["model"] |= {**_shape(config), "num_labels": config.num_labels}
     return _new_frame(cfg, "BinaryCrossEntropyWithLogitsCriterion", {})
 
 
+def _read_defaults() -> dict[str, dict[str, Any]]:
+    """Read the configurations of runs of fairseq-signals, for checkpoints that it did not train."""
+    path = files("ecg_assets.models.ecg_fm").joinpath("fairseq_defaults.yaml")
+    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
 def _pretraining_frame(config: EcgFmConfig, kept: dict[str, Tensor]) -> _Frame:
-    cfg = copy.deepcopy(PRETRAINING_CFG)
+    defaults = _read_defaults()
+    cfg = defaults["finetuning"] | defaults["pretraining"]
     final_dim, width = kept["project_q.weight"].shape
     _, n_codes, code_width = kept["quantizer.vars"].shape
     n_groups = width // code_width

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from ecg_assets.labels.label_vocabulary import ECG_FM_LABELS, LabelVocabulary
-from ecg_assets.models.checkpoint import load_weights
-from ecg_assets.models.checkpoint_files import FAIRSEQ
-from ecg_assets.models.ecg_fm.fairseq_config import Architecture, read_architecture
-from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile, fairseq_file, read_fairseq
-from ecg_assets.models.ecg_fm.fairseq_names import map_weights
-from ecg_assets.models.ecg_fm.family import ECG_FM
+from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.models.checkpoint_folder import FAIRSEQ
+from ecg_assets.models.ecg_fm.fairseq_config import read_architecture
+from ecg_assets.models.ecg_fm.fairseq_file import (
+    FairseqFile,
+    fairseq_file,
+    map_weights,
+    read_fairseq,
+)
 from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
-from ecg_assets.models.fairseq_weights import MappedWeights
-from ecg_assets.models.file_meaning import find_meaning
-from ecg_assets.models.import_report import require_replaceable
-from ecg_assets.models.imported_model import ImportedModel, write_imported
+from ecg_assets.models.ecg_fm.sizes import ECG_FM
+from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
+from ecg_assets.models.weights import load_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _log = logging.getLogger(__name__)
@@ -71,48 +73,20 @@ def import_fairseq(
     """
     path, folder = Path(path), Path(folder)
     require_replaceable(folder)
-    file = read_fairseq(path)
-    start = None if pretrained is None else read_fairseq(Path(pretrained))
-    architecture = read_architecture(file, start)
-    config, where = architecture.config, str(path)
-    mapped = map_weights(file.model, config, finetuned=file.is_finetuned, where=where)
-    meaning = find_meaning(
-        ECG_FM,
-        config,
-        spec,
-        vocabulary,
-        known=ECG_FM_LABELS,
-        has_head=file.is_finetuned,
-        where=where,
-    )
-    model = EcgFmForClassification(config) if file.is_finetuned else EcgFm(config)
-    load_weights(model, mapped.weights, where=where)
-    imported = ImportedModel(
-        family=ECG_FM,
-        path=path,
-        model=model,
-        architecture=_describe(model),
-        report=_report(file, architecture, mapped),
-        meaning=meaning,
-        pretraining=mapped.dropped,
-        others={FAIRSEQ: _history(file)},
-    )
-    return write_imported(imported, folder)
+    start = None if pretrained is None else Path(pretrained)
+    imported = _build(read_fairseq(path), start)
+    return write_imported(imported, folder, spec, vocabulary, known=ECG_FM_LABELS)
 
 
 def load_fairseq(
     content: object, path: Path, pretrained: Path | None = None
 ) -> EcgFmForClassification | EcgFm:
     """Build the model of a .pt file's content; see `load_checkpoint`."""
-    file = fairseq_file(content, path)
-    start = None if pretrained is None else read_fairseq(pretrained)
-    architecture = read_architecture(file, start)
-    for assumption in architecture.assumed:
+    imported = _build(fairseq_file(content, path), pretrained)
+    for assumption in imported.report["assumed"]:
         _log.warning("%s: assumed %s", path, assumption)
-    config, finetuned = architecture.config, file.is_finetuned
-    mapped = map_weights(file.model, config, finetuned=finetuned, where=str(path))
-    model = EcgFmForClassification(config) if finetuned else EcgFm(config)
-    return load_weights(model, mapped.weights, where=str(path))
+    model: EcgFmForClassification | EcgFm = imported.model
+    return model
 
 
 def fit_meaning(
@@ -124,6 +98,26 @@ def fit_meaning(
     """
     n_channels = read_architecture(fairseq_file(content, path)).config.n_channels
     return (spec if spec and spec.can_give(n_channels) else None), None
+
+
+def _build(file: FairseqFile, pretrained: Path | None) -> ImportedModel:
+    where, finetuned = str(file.path), file.is_finetuned
+    start = None if pretrained is None else read_fairseq(pretrained)
+    architecture = read_architecture(file, start)
+    config = architecture.config
+    mapped = map_weights(file.model, config, finetuned=finetuned, where=where)
+    model_class = EcgFmForClassification if finetuned else EcgFm
+    return ImportedModel(
+        family=ECG_FM,
+        path=file.path,
+        model=load_weights(partial(model_class, config), mapped.weights, where=where),
+        architecture=f"{config.num_hidden_layers} layers of width {config.hidden_size}, "
+        f"{config.num_attention_heads} heads, {config.n_channels} input channels,\n"
+        "  {n_parameters:,} parameters",
+        report=mapped.report("fairseq-signals", architecture.assumed, is_finetuned=finetuned),
+        pretraining=mapped.dropped,
+        others={FAIRSEQ: _history(file)},
+    )
 
 
 def _history(file: FairseqFile) -> dict[str, Any]:
@@ -149,29 +143,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray | Tensor):
         return value.tolist()
     return value if value is None or isinstance(value, str | int | float) else str(value)
-
-
-def _describe(model: EcgFmForClassification | EcgFm) -> str:
-    config = model.config
-    n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return (
-        f"{config.num_hidden_layers} layers of width {config.hidden_size}, "
-        f"{config.num_attention_heads} heads, {config.n_channels} input channels,\n"
-        f"  {n_parameters:,} parameters"
-    )
-
-
-def _report(file: FairseqFile, architecture: Architecture, mapped: MappedWeights) -> dict[str, Any]:
-    return {
-        "writer": "fairseq-signals",
-        "kind": "fine-tuned" if file.is_finetuned else "pre-trained",
-        "assumed": list(architecture.assumed),
-        "mapped": [
-            {"from": theirs, "to": ours, "shape": list(mapped.weights[ours].shape)}
-            for theirs, ours in mapped.names.items()
-        ],
-        "dropped": [
-            {"from": name, "shape": list(tensor.shape), "reason": "only pre-training uses it"}
-            for name, tensor in mapped.dropped.items()
-        ],
-    }

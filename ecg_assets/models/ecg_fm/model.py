@@ -1,8 +1,9 @@
 """ECG-FM: wav2vec 2.0 over ECG leads with a linear head over its mean-pooled tokens.
 
-The modules are those of transformers; only the first convolution (several input channels)
-and the order of positions and padding differ. With the same weights the outputs equal
-fairseq-signals' `ecg_transformer_classifier` (https://github.com/Jwoo5/fairseq-signals).
+The modules are those of transformers; only the first convolution (several input channels),
+the form of the positional one and the order of positions and padding differ. With the same
+weights the outputs equal fairseq-signals' `ecg_transformer_classifier`
+(https://github.com/Jwoo5/fairseq-signals).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import (
 )
 
 from ecg_assets.models.ecg_fm.config import EcgFmConfig
+from ecg_assets.models.ecg_fm.positions import PositionalConvolution
 from ecg_assets.models.token_models import (
     LeadConvolutions,
     TokenClassifier,
@@ -30,6 +32,8 @@ class EcgFmEncoder(TokenEncoder, Wav2Vec2Model):  # type: ignore[misc]
     def __init__(self, config: EcgFmConfig) -> None:
         super().__init__(config)
         self.feature_extractor = LeadConvolutions(config)
+        positions = self.encoder.pos_conv_embed
+        self.encoder.pos_conv_embed = PositionalConvolution(positions, config)
         self.post_init()
 
     def contextualize(self, hidden: Tensor, padded: Tensor | None = None) -> Tensor:

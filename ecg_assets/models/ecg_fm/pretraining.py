@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ecg_assets.models.ecg_fm.config import EcgFmConfig
-from ecg_assets.models.ecg_fm.fairseq_names import map_weights
+from ecg_assets.models.ecg_fm.fairseq_file import map_weights
 from ecg_assets.models.ecg_fm.model import EcgFmEncoder
 from ecg_assets.models.pretraining.model import EcgForPreTraining
 from ecg_assets.models.pretraining.names import map_heads

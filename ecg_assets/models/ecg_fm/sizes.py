@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ecg_assets.models.family import ModelFamily, PublishedFiles
+
 SIZES: dict[str, dict[str, Any]] = {
     # The shape of no published model: with six convolutions instead of four a segment of
     # 5 s is 39 tokens instead of 156. On the synthetic cohort an epoch then takes half as
@@ -46,3 +48,37 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 """Architecture of each size by name."""
+
+
+# ECG-FM as one of the model families; needs no torch.
+
+
+ECG_FM = ModelFamily(
+    name="ecg_fm",
+    title="ECG-FM",
+    signal_kind="ecg-fm",
+    sizes=SIZES,
+    config="ecg_assets.models.ecg_fm.config:EcgFmConfig",
+    classifier="ecg_assets.models.ecg_fm.model:EcgFmForClassification",
+    builds="ecg_assets.models.ecg_fm.config:ecg_fm_config",
+    encoder="ecg_assets.models.ecg_fm.model:EcgFm",
+    pretraining="ecg_assets.models.ecg_fm.pretraining:EcgFmForPreTraining",
+    fine_tuning="ecg_assets.models.ecg_fm.config:FINE_TUNING",
+    # Attention, and the feed-forward layers.
+    adapted_layers=(
+        *("q_proj", "k_proj", "v_proj", "out_proj"),
+        *("intermediate_dense", "output_dense"),
+    ),
+    has_convolution_stack=True,
+    has_attention=True,
+    can_recompute=True,
+    pretrained_on="ECG-FM's public weights were pre-trained on MIMIC-IV-ECG",
+    pretrained_sources=("mimic-iv-ecg",),
+    files=PublishedFiles(
+        content="'cfg' and 'model' as fairseq-signals writes them",
+        recognizes="ecg_assets.models.ecg_fm.fairseq_file:is_fairseq",
+        loads="ecg_assets.models.ecg_fm.fairseq_import:load_fairseq",
+        imports="ecg_assets.models.ecg_fm.fairseq_import:import_fairseq",
+        fits="ecg_assets.models.ecg_fm.fairseq_import:fit_meaning",
+    ),
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import Wav2Vec2ConformerConfig
 
-from ecg_assets.models.ecg_lfm.sizes import SIZES
+from ecg_assets.models.ecg_lfm.family import SIZES
 from ecg_assets.models.token_config import token_config
 
 _ARCHITECTURE: dict[str, Any] = {

@@ -1,19 +1,40 @@
-"""The weights of a checkpoint file of ECG-LFM, and the architecture that their shapes tell."""
+"""A checkpoint file of ECG-LFM: its weights, the architecture that they tell, its import."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.conv_layers import parse_conv_layers
+from ecg_assets.labels.label_set import MYOCARDIAL_INFARCTION, load_label_set
+from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.ecg_lfm.config import EcgLfmConfig, ecg_lfm_config_of
+from ecg_assets.models.ecg_lfm.family import ECG_LFM
+from ecg_assets.models.ecg_lfm.model import EcgLfm, EcgLfmForClassification
+from ecg_assets.models.fairseq_weights import (
+    HEAD,
+    PRETRAINING,
+    MappedWeights,
+    count_modules,
+    front_names,
+    is_classifier,
+    sort_weights,
+    weight_and_bias,
+)
+from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
+from ecg_assets.models.token_config import parse_conv_layers
 from ecg_assets.models.torch_file import read_torch_file
+from ecg_assets.models.weights import load_weights
+from ecg_assets.preprocess.signal_spec import SignalSpec
+
+_log = logging.getLogger(__name__)
 
 # Attention with a bias for its relative positions, which no other conformer of fairseq has.
 _CONFORMER = re.compile(r"(?:encoder\.)?encoder\.layers\.0\.self_attn\.pos_bias_u")
@@ -53,7 +74,7 @@ class EcgLfmFile:
     @property
     def is_finetuned(self) -> bool:
         """Whether it is a classifier; otherwise it is a pre-training model."""
-        return _is_finetuned(self.weights)
+        return is_classifier(self.weights)
 
 
 def is_ecg_lfm(content: object) -> bool:
@@ -90,7 +111,7 @@ def ecg_lfm_file(content: Any, path: Path) -> EcgLfmFile:
             f"conformer layers, found {found}. Give the file as its training wrote it."
         )
     weights = dict(content["model"])
-    prefix = "encoder." if _is_finetuned(weights) else ""
+    prefix = "encoder." if is_classifier(weights) else ""
     encoder = {name.removeprefix(prefix): value for name, value in weights.items()}
     stated = _settings(content)
     try:
@@ -108,10 +129,6 @@ def ecg_lfm_file(content: Any, path: Path) -> EcgLfmFile:
     return EcgLfmFile(path, config, weights, assumed)
 
 
-def _is_finetuned(weights: Mapping[str, Tensor]) -> bool:
-    return any(name.startswith(("encoder.encoder.", "proj.")) for name in weights)
-
-
 def _settings(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Find the options of the model: a section of ``cfg``, or ``config`` alone, or none."""
     cfg = content.get("cfg")
@@ -122,17 +139,15 @@ def _settings(content: Mapping[str, Any]) -> Mapping[str, Any]:
 def _read_shape(
     encoder: Mapping[str, Tensor], stated: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    convolutions = [encoder[_CONVOLUTION.format(i)].shape for i in range(_count(encoder))]
+    n_convolutions = count_modules(encoder, _CONVOLUTION)
+    convolutions = [encoder[_CONVOLUTION.format(i)].shape for i in range(n_convolutions)]
     first = _LAYER.format(0)
-    n_layers = 0
-    while f"{_LAYER.format(n_layers)}ffn1.w_1.weight" in encoder:
-        n_layers += 1
     inner_width, width = encoder[f"{first}ffn1.w_1.weight"].shape
     kernels = tuple(shape[2] for shape in convolutions)
     strides, assumed = _read_strides(kernels, stated)
     shape = {
         "hidden_size": width,
-        "num_hidden_layers": n_layers,
+        "num_hidden_layers": count_modules(encoder, f"{_LAYER}ffn1.w_1.weight"),
         "num_attention_heads": len(encoder[f"{first}self_attn.pos_bias_u"]),
         "intermediate_size": inner_width,
         "conv_dim": tuple(shape[0] for shape in convolutions),
@@ -142,13 +157,6 @@ def _read_shape(
         "conv_depthwise_kernel_size": encoder[f"{first}conv_module.depthwise_conv.weight"].shape[2],
     }
     return shape, assumed
-
-
-def _count(encoder: Mapping[str, Tensor]) -> int:
-    n = 0
-    while _CONVOLUTION.format(n) in encoder:
-        n += 1
-    return n
 
 
 def _read_strides(
@@ -176,3 +184,162 @@ def _require_agreement(config: EcgLfmConfig, stated: Mapping[str, Any], path: Pa
             f"{path}: its configuration states {listed} as its weights have. They belong to "
             "different models; get the original."
         )
+
+
+# Names of ECG-LFM's weights in its own checkpoints and here.
+
+
+_SAME_NORMS = ("self_attn_layer_norm", "conv_module.layer_norm", "final_layer_norm")
+_SAME = (
+    *(f"self_attn.{name}" for name in ("pos_bias_u", "pos_bias_v", "linear_pos.weight")),
+    *(f"conv_module.{name}.weight" for name in ("pointwise_conv1", "pointwise_conv2")),
+    "conv_module.depthwise_conv.weight",
+    *(f"conv_module.batch_norm.running_{name}" for name in ("mean", "var")),
+    "conv_module.batch_norm.num_batches_tracked",
+)
+_PRETRAINING = re.compile(PRETRAINING.pattern + r"|(?:encoder\.)?mlm_proj\.(?:weight|bias)")
+_FEED_FORWARD = (
+    ("layer_norm", "_layer_norm"),
+    ("w_1", ".intermediate_dense"),
+    ("w_2", ".output_dense"),
+)
+# Its encoder is made with convolutional positions and a last layer norm, and runs without: the
+# positions are relative, and the norm is left out wherever a layer is asked for, which is always.
+_UNUSED = re.compile(
+    r"(?:encoder\.)?(?:conv_pos\.pos_conv|encoder\.pos_conv)\.0\."
+    r"(?:bias|parametrizations\.weight\.original[01])|(?:encoder\.)?encoder\.layer_norm\.(?:weight|bias)"
+)
+
+
+def ecg_lfm_names(config: EcgLfmConfig, *, finetuned: bool) -> dict[str, str]:
+    """List every weight of an architecture: ECG-LFM's name → this package's.
+
+    Parameters
+    ----------
+    config
+        Numbers of convolutions and layers.
+    finetuned
+        True for its classifier, False for the encoder as it stands in a pre-training model.
+    """
+    prefix = "encoder." if finetuned else ""
+    pairs = [*front_names(config), *_layers(config.num_hidden_layers)]
+    names = {f"{prefix}{theirs}": f"encoder.{ours}" for theirs, ours in pairs}
+    return names | HEAD if finetuned else names
+
+
+def map_ecg_lfm_weights(
+    state: Mapping[str, Tensor], config: EcgLfmConfig, *, finetuned: bool, where: str
+) -> MappedWeights:
+    """Rename the weights of an ECG-LFM; none is passed over in silence.
+
+    Raises
+    ------
+    CheckpointError
+        When weights are missing, or there are others; the message names them.
+    """
+    return sort_weights(
+        state,
+        ecg_lfm_names(config, finetuned=finetuned),
+        config,
+        where=where,
+        expected="ECG-LFM as its authors' program writes it",
+        dropped=_PRETRAINING,
+        unused=_UNUSED,
+    )
+
+
+def _layers(n_layers: int) -> Iterator[tuple[str, str]]:
+    for i in range(n_layers):
+        layer = f"encoder.layers.{i}."
+        for name in _SAME:
+            yield layer + name, layer + name
+        linear = tuple(f"self_attn.linear_{name}" for name in ("q", "k", "v", "out"))
+        for name in (*_SAME_NORMS, *linear, "conv_module.batch_norm"):
+            yield from weight_and_bias(layer + name, layer + name)
+        for half in ("ffn1", "ffn2"):
+            for theirs, ours in _FEED_FORWARD:
+                yield from weight_and_bias(f"{layer}{half}.{theirs}", f"{layer}{half}{ours}")
+
+
+# The model of a file, and the checkpoint folder that is made of it.
+
+
+def import_ecg_lfm(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
+) -> Path:
+    """Import a .pt file of ECG-LFM as a checkpoint folder; no code in it is run.
+
+    A fine-tuned file becomes a classifier. A pre-trained one becomes an encoder to start
+    fine-tuning from; what only pre-training uses is kept beside it. The folder appears complete
+    or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    folder
+        Where to write; an earlier import there is replaced, anything else is refused.
+    spec
+        What the model reads. By default what ECG-LFM's scripts store: 5 s at 500 Hz in mV,
+        twelve leads, or Lead I for one channel; other numbers of channels go without.
+    vocabulary
+        What its outputs mean. By default ECG-LFM's task, myocardial infarction, for one output;
+        other numbers go without. A folder without it gives logits, and can start fine-tuning,
+        but is not evaluated.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UnsafeCheckpoint
+        When the file would run code.
+    CheckpointError
+        When the file is not ECG-LFM as its training writes it, `vocabulary` has another number
+        of labels, `spec` other channels, or the folder holds something else.
+    """
+    path, folder = Path(path), Path(folder)
+    require_replaceable(folder)
+    known = load_label_set(MYOCARDIAL_INFARCTION).vocabulary
+    return write_imported(_build(read_ecg_lfm(path)), folder, spec, vocabulary, known=known)
+
+
+def load_ecg_lfm(
+    content: object, path: Path, pretrained: Path | None = None
+) -> EcgLfmForClassification | EcgLfm:
+    """Build the model of a .pt file's content, which needs no other file."""
+    imported = _build(ecg_lfm_file(content, path))
+    for assumption in imported.report["assumed"]:
+        _log.warning("%s: assumed %s", path, assumption)
+    model: EcgLfmForClassification | EcgLfm = imported.model
+    return model
+
+
+def fit_meaning(
+    content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
+) -> tuple[SignalSpec | None, None]:
+    """Take a deployment's spec where its channels fit; the labels are never guessed."""
+    n_channels = ecg_lfm_file(content, path).config.n_channels
+    return (spec if spec and spec.can_give(n_channels) else None), None
+
+
+def _build(file: EcgLfmFile) -> ImportedModel:
+    where, finetuned, config = str(file.path), file.is_finetuned, file.config
+    mapped = map_ecg_lfm_weights(file.weights, config, finetuned=finetuned, where=where)
+    model_class = EcgLfmForClassification if finetuned else EcgLfm
+    return ImportedModel(
+        family=ECG_LFM,
+        path=file.path,
+        model=load_weights(partial(model_class, config), mapped.weights, where=where),
+        architecture=f"{config.num_hidden_layers} conformer layers of width {config.hidden_size}, "
+        f"{config.num_attention_heads} heads, {config.n_channels} input channels,\n"
+        "  {n_parameters:,} parameters",
+        report=mapped.report(ECG_LFM.title, file.assumed, is_finetuned=finetuned),
+        pretraining=mapped.dropped,
+    )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ecg_assets.models.ecg_lfm.config import EcgLfmConfig
+from ecg_assets.models.ecg_lfm.file import map_ecg_lfm_weights
 from ecg_assets.models.ecg_lfm.model import EcgLfmEncoder
-from ecg_assets.models.ecg_lfm.names import map_ecg_lfm_weights
 from ecg_assets.models.pretraining.model import EcgForPreTraining
 from ecg_assets.models.pretraining.names import map_heads
 from ecg_assets.models.pretraining.objective import Objective

@@ -93,7 +93,7 @@ def cmsc_loss(hidden: Tensor, patients: Tensor, temperature: float) -> Tensor:
     first, second = unit.chunk(2)
     logits = first @ second.T / temperature
     is_same = patients[:, None] == patients[None]
-    forward = -logits.log_softmax(dim=1)[is_same].mean()
-    backward = -logits.log_softmax(dim=0)[is_same].mean()
-    loss: Tensor = (forward + backward) / 2
+    # A sum over all, since indexing by a mask would make a GPU say how many there are.
+    both = logits.log_softmax(dim=1) + logits.log_softmax(dim=0)
+    loss: Tensor = -both.masked_fill(~is_same, 0.0).sum() / (2 * is_same.sum())
     return loss

@@ -7,13 +7,16 @@ it; the encoder's weights have the names that the family's classifier has.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2PreTrainedModel
+from torch.nn import functional
+from transformers.models.wav2vec2.modeling_wav2vec2 import (
+    Wav2Vec2GumbelVectorQuantizer,
+    Wav2Vec2PreTrainedModel,
+)
 
-from ecg_assets.models.pretraining.config import pretraining_config
 from ecg_assets.models.pretraining.losses import (
     cmsc_loss,
     contrastive_logits,
@@ -23,8 +26,130 @@ from ecg_assets.models.pretraining.losses import (
 )
 from ecg_assets.models.pretraining.names import fairseq_heads
 from ecg_assets.models.pretraining.objective import Objective
-from ecg_assets.models.pretraining.output import PretrainingOutput
-from ecg_assets.models.pretraining.quantizer import GumbelQuantizer, Quantized
+
+# The configuration of an encoder while it is pre-trained.
+
+
+Config = TypeVar("Config")
+
+
+def pretraining_config(encoder: Config, objective: Objective) -> Config:
+    """Give an encoder's configuration the codebook and dropout of pre-training.
+
+    Parameters
+    ----------
+    encoder
+        Its shape and channels: a configuration as wav2vec 2.0's.
+    objective
+        Codebook and dropout.
+    """
+    values = {
+        "num_codevectors_per_group": objective.code_vectors,
+        "num_codevector_groups": objective.code_groups,
+        "codevector_dim": objective.code_width,
+        "proj_codevector_dim": objective.compared_width or objective.code_width,
+        "hidden_dropout": objective.dropout,
+        "attention_dropout": objective.dropout,
+        "feat_proj_dropout": objective.dropout,
+        "feat_quantizer_dropout": objective.dropout,
+        "activation_dropout": 0.0,
+    }
+    given: Any = encoder
+    config: Config = type(given).from_dict({**given.to_dict(), **values})
+    return config
+
+
+# What a pre-training model computes.
+
+
+class PretrainingOutput(NamedTuple):
+    """Loss, its terms, and what they were computed from.
+
+    Attributes
+    ----------
+    loss
+        The sum of the terms times `Objective.weights`, per masked token: fairseq-signals'
+        summed loss over its sample size.
+    contrastive, diversity, feature_penalty, cmsc, masked_prediction
+        The terms without their weights; the last is 0 where the objective has no such term.
+    probability_perplexity, code_perplexity
+        Of the codebook, summed over its groups.
+    logits
+        As `contrastive_logits` gives them.
+    hidden
+        The encoder's output on masked input, ``[segment, token, feature]``.
+    """
+
+    loss: Tensor
+    contrastive: Tensor
+    diversity: Tensor
+    feature_penalty: Tensor
+    cmsc: Tensor
+    masked_prediction: Tensor
+    probability_perplexity: Tensor
+    code_perplexity: Tensor
+    logits: Tensor
+    hidden: Tensor
+
+
+# The Gumbel vector quantizer that gives pre-training its targets.
+
+
+class Quantized(NamedTuple):
+    """What the quantizer chose.
+
+    Attributes
+    ----------
+    vectors
+        ``[batch, token, code width]``: the chosen vector of each group, side by side.
+    codes
+        Position of the chosen vector in its group, integer ``[batch, token, group]``.
+    probability_perplexity
+        Summed over groups, of the mean softmax over all tokens: differentiable.
+    code_perplexity
+        The same of the most probable codes.
+    """
+
+    vectors: Tensor
+    codes: Tensor
+    probability_perplexity: Tensor
+    code_perplexity: Tensor
+
+
+class GumbelQuantizer(Wav2Vec2GumbelVectorQuantizer):  # type: ignore[misc]
+    """transformers' parameters and initial values, with fairseq-signals' perplexities.
+
+    transformers reports one perplexity, in evaluation mode of the hard choice; the
+    diversity loss of fairseq-signals is always of the probabilities. `temperature` is that
+    of the Gumbel softmax; in evaluation mode the most probable code is taken.
+    """
+
+    def forward(self, features: Tensor) -> Quantized:
+        """Quantize features ``[batch, token, conv feature]``."""
+        logits = self.weight_proj(features).float()
+        logits = logits.unflatten(-1, (self.num_groups, self.num_vars))
+        chosen = _one_hot(logits)
+        perplexities = perplexity(logits.softmax(-1)), perplexity(chosen)
+        if self.training:
+            chosen = functional.gumbel_softmax(logits, tau=self.temperature, hard=True)
+        codebook = self.codevectors.float().unflatten(1, (self.num_groups, self.num_vars))[0]
+        vectors = torch.einsum("btgv,gvd->btgd", chosen, codebook).flatten(2)
+        return Quantized(vectors, chosen.argmax(-1), *perplexities)
+
+
+def perplexity(probability: Tensor) -> Tensor:
+    """Perplexity of the mean over tokens of ``[batch, token, group, code]``, summed over groups.
+
+    From 1 a group (always the same code) to the number of codes (all equally often).
+    """
+    mean = probability.flatten(0, 1).mean(dim=0)
+    # The constant is fairseq-signals'.
+    return torch.exp(-(mean * torch.log(mean + 1e-7)).sum(dim=-1)).sum()
+
+
+def _one_hot(logits: Tensor) -> Tensor:
+    return functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+
 
 Model = TypeVar("Model", bound="EcgForPreTraining")
 
@@ -119,15 +244,17 @@ class EcgForPreTraining(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
         hidden, contrasted = self._contextualize(masked)
         with torch.autocast(input_values.device.type, enabled=False):
             hidden = hidden.float()
-            target = self.quantizer(_take(self.dropout_features(normalized).float(), mask))
-            logits = self._compare(_take(contrasted.float(), mask), target, negatives)
+            masked_first = _masked_first(mask, negatives.shape[1])
+            dropped = self.dropout_features(normalized).float()
+            target = self.quantizer(_take(dropped, masked_first))
+            logits = self._compare(_take(contrasted.float(), masked_first), target, negatives)
             pooled = hidden if self.objective.cmsc_of == "encoder" else masked.float()
             terms = {
                 "contrastive": contrastive_loss(logits),
                 "diversity": diversity_loss(target.probability_perplexity, self.objective.n_codes),
                 "feature_penalty": features.float().square().mean(),
                 "cmsc": cmsc_loss(pooled, patients, self.objective.cmsc_temperature),
-                "masked_prediction": self._predict(_take(hidden, mask), target),
+                "masked_prediction": self._predict(_take(hidden, masked_first), target),
             }
         return PretrainingOutput(
             loss=sum(weight * terms[name] for name, weight in self.objective.weights.items()),
@@ -180,11 +307,14 @@ class EcgForPreTraining(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
         self, input_values: Tensor, mask: Tensor, negatives: Tensor, patients: Tensor
     ) -> None:
         n_segments, n_tokens = 2 * len(patients), self.count_tokens(input_values.shape[-1])
+        # A GPU is not asked: waiting for its answer would be waiting for the step before.
+        is_known = mask.device.type == "cpu"
+        n_masked = int(mask[0].sum()) if is_known else negatives.shape[1]
         found = [tuple(item.shape) for item in (input_values, mask, negatives)]
         expected = [
             (n_segments, self.config.n_channels, input_values.shape[-1]),
             (n_segments, n_tokens),
-            (n_segments, int(mask[0].sum()), negatives.shape[-1]),
+            (n_segments, n_masked, negatives.shape[-1]),
         ]
         if found != expected:
             raise ValueError(
@@ -193,6 +323,14 @@ class EcgForPreTraining(Wav2Vec2PreTrainedModel):  # type: ignore[misc]
             )
 
 
-def _take(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Take the masked tokens of ``[segment, token, feature]``, equally many of each segment."""
-    return tokens[mask].reshape(len(mask), -1, tokens.shape[-1])
+def _masked_first(mask: Tensor, n_masked: int) -> Tensor:
+    """Find the masked tokens of each segment, in order, integer ``[segment, masked token]``.
+
+    Indexing by the mask would make a GPU say how many there are.
+    """
+    return mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :n_masked]
+
+
+def _take(tokens: Tensor, positions: Tensor) -> Tensor:
+    """Take tokens of ``[segment, token, feature]`` by their positions."""
+    return tokens.gather(1, positions[:, :, None].expand(-1, -1, tokens.shape[-1]))

@@ -7,11 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ecg_assets.evaluation.external.crosswalk import crosswalk, unmapped_labels
-from ecg_assets.evaluation.external.crosswalk_codes import SOURCE_CODINGS, Codes
-from ecg_assets.evaluation.external.crosswalk_label_sets import crosswalk_label_sets
-from ecg_assets.evaluation.external.crosswalk_notes import load_notes
-from ecg_assets.evaluation.external.crosswalk_paths import implied_by
+from ecg_assets.errors import SchemaError
+from ecg_assets.evaluation.external.crosswalk import (
+    Codes,
+    crosswalk,
+    crosswalk_sources,
+    load_notes,
+    unmapped_labels,
+)
+from ecg_assets.evaluation.external.labels import crosswalk_label_sets
 from ecg_assets.labels import (
     ECG_FM_LABEL_SET,
     LabelRule,
@@ -21,11 +25,12 @@ from ecg_assets.labels import (
     load_label_set,
     shipped_label_sets,
 )
-from ecg_assets.labels.own_labels import own_concept
-from ecg_assets.sources import SOURCE_NAMES
-from ecg_assets.sources.schema import CODE_15, OWN_LABELS, REPORT_TEXT, SCP_ECG, SNOMED_CT
+from ecg_assets.labels.codings import codings, implied_by, own_concept
+from ecg_assets.sources import datasets
+from ecg_assets.sources.schema import OWN_LABELS, REPORT_TEXT
 from ecg_assets_tests.labels.reports import make_reports
 
+SCP_ECG, SNOMED_CT, CODE_15 = "scp-ecg", "snomed-ct", "code-15"
 CODED = (SCP_ECG, SNOMED_CT, CODE_15, REPORT_TEXT)
 
 
@@ -77,7 +82,7 @@ def test_label_without_a_code_is_given_by_none_even_all_together(coding: str) ->
 
 
 def test_every_label_has_a_row_and_a_reason_in_every_coding() -> None:
-    for coding in set(SOURCE_CODINGS.values()):
+    for coding in codings():
         table = crosswalk(ECG_FM_LABEL_SET, coding)
         assert list(dict.fromkeys(table["label"])) == list(ECG_FM_LABEL_SET.vocabulary.names)
         assert table["reason"].str.len().gt(20).all()
@@ -85,7 +90,9 @@ def test_every_label_has_a_row_and_a_reason_in_every_coding() -> None:
 
 
 def test_every_source_has_a_coding() -> None:
-    assert set(SOURCE_CODINGS) == set(SOURCE_NAMES)
+    assert {dataset.coding for dataset in datasets().values()} == set(codings())
+    table = crosswalk_sources(ECG_FM_LABEL_SET)
+    assert set(table["evaluation_source"]) == set(datasets())
 
 
 def test_notes_name_codes_and_concepts_that_are_there() -> None:
@@ -145,11 +152,23 @@ def test_code_below_the_threshold_is_listed_but_not_mapped() -> None:
 
 
 def test_code_of_a_finding_that_the_label_excludes_is_not_mapped() -> None:
-    table = crosswalk(load_label_set("six-conditions"), SCP_ECG)
-    row = _row(table, "NORM", "STACH")
+    table = crosswalk(load_label_set("six-conditions"), SNOMED_CT)
+    row = _row(table, "NORM", "427084000")
     assert not row["is_mapped"]
     assert "excludes Tachycardia" in row["reason"]
-    assert _row(table, "NORM", "SR")["is_mapped"]
+    assert _row(table, "NORM", "426783006")["is_mapped"]
+
+
+def test_sinus_rhythm_leads_to_norm_only_where_no_code_is_of_normal_recordings() -> None:
+    table = crosswalk(load_label_set("six-conditions"), SCP_ECG)
+    assert set(table.loc[table["label"] == "NORM", "code"]) == {"NORM"}
+
+
+def test_one_code_that_makes_another_finding_says_so() -> None:
+    table = crosswalk(ECG_FM_LABEL_SET, REPORT_TEXT)
+    row = _row(table, "Right bundle branch block", "Bifascicular block")
+    assert row["is_mapped"]
+    assert "names the concept Bifascicular block, which makes Right bundle" in row["reason"]
 
 
 def test_own_columns_are_read_as_no_concept() -> None:
@@ -163,7 +182,7 @@ def test_own_columns_are_read_as_no_concept() -> None:
 
 
 def test_unknown_coding_is_refused() -> None:
-    with pytest.raises(ValueError, match="coding is 'icd-10'; expected one of report-text"):
+    with pytest.raises(SchemaError, match="coding is 'icd-10'; expected one of report-text"):
         crosswalk(ECG_FM_LABEL_SET, "icd-10")
 
 

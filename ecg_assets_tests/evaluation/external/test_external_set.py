@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +10,35 @@ import pytest
 
 from ecg_assets.errors import LeakageError, SchemaError, SpecMismatch
 from ecg_assets.evaluation import evaluate_checkpoint
-from ecg_assets.evaluation.external.external_labels import keep_names, label_external, widen_labels
-from ecg_assets.evaluation.external.external_set import build_external_set, describe_set
+from ecg_assets.evaluation.external.evaluate_sets import build_external_set, explain_relation
+from ecg_assets.evaluation.external.labels import keep_names, label_external, widen_labels
+from ecg_assets.evaluation.sets import EvaluationSet, Part, Relation, choose_part, relate
 from ecg_assets.labels import ECG_FM_LABEL_SET, ECG_FM_LABELS, LabelVocabulary, load_label_set
-from ecg_assets.models.checkpoint_files import CheckpointCard
+from ecg_assets.models.checkpoint_folder import CheckpointCard
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
+from ecg_assets.models.seen_patients import SeenPatients, TrainingStage, hash_patients
 from ecg_assets.preprocess import SignalSpec
-from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS, SCP_ECG, SNOMED_CT
+from ecg_assets.sources.physionet2021 import SNOMED_CT
+from ecg_assets.sources.ptb_xl import SCP_ECG
+from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS
 from ecg_assets_tests.evaluation.external.stored_cohort import store_source
 from ecg_assets_tests.labels.reports import make_reports
 
 SCP_REPORTS = {"a": ["AFIB 0", "CRBBB 100"], "b": ["SR 0", "NORM 100"], "c": ["SBRAD 0"]}
 
 
-def _card(source: str, spec: SignalSpec | None = None) -> CheckpointCard:
-    run = {"trained_on": {"source": source}} if source else {}
-    return CheckpointCard(Path("model"), spec or SignalSpec(), ECG_FM_LABELS, run)
+def _card(folder: Path, source: str, spec: SignalSpec | None = None) -> CheckpointCard:
+    """A checkpoint that was trained on patients of a dataset, whose first is called ``seen``."""
+    if source:
+        _seen(source).write(folder)
+    return CheckpointCard(folder, spec or SignalSpec(), ECG_FM_LABELS, {})
+
+
+def _seen(source: str, patients: Sequence[str] = ("seen",)) -> SeenPatients:
+    if not source:
+        return SeenPatients((TrainingStage("file.pt", "unknown"),), (np.empty(0, np.uint64),))
+    stage = TrainingStage("model", "fine-tuning", source)
+    return SeenPatients((stage,), (hash_patients(patients, stage),))
 
 
 def _predictions(
@@ -42,21 +56,33 @@ def _predictions(
 
 
 @pytest.mark.parametrize(
-    ("source", "trained_on", "name"),
+    ("source", "trained_on", "relation", "part"),
     [
-        ("ptb-xl", "mimic-iv-ecg", "ptb-xl, all recordings (external)"),
-        ("mimic-iv-ecg", "mimic-iv-ecg", "mimic-iv-ecg, test split"),
-        ("physionet-2021", "ptb-xl", "physionet-2021, all recordings (overlaps with the"),
-        ("ptb-xl", "physionet-2021", "ptb-xl, all recordings (overlaps with the training data)"),
-        ("ptb-xl", "", "ptb-xl, all recordings (training data unknown)"),
+        ("ptb-xl", "mimic-iv-ecg", Relation.EXTERNAL, Part.ALL),
+        ("mimic-iv-ecg", "mimic-iv-ecg", Relation.OWN, Part.TEST),
+        ("physionet-2021", "ptb-xl", Relation.SHARED, Part.ALL),
+        ("ptb-xl", "physionet-2021", Relation.SHARED, Part.ALL),
+        ("ptb-xl", "", Relation.UNKNOWN, Part.ALL),
     ],
 )
 def test_only_a_set_without_known_overlap_is_external(
-    source: str, trained_on: str, name: str
+    source: str, trained_on: str, relation: Relation, part: Part
 ) -> None:
-    kind = describe_set(source, {"source": trained_on} if trained_on else {})
-    assert kind.name.startswith(name)
-    assert bool(kind.note) == ("external" not in kind.name)
+    seen = _seen(trained_on)
+    assert relate(seen, source) == relation
+    assert choose_part(seen, source, gave_thresholds=False) == part
+    assert bool(explain_relation(source, seen)) == (relation != Relation.EXTERNAL)
+
+
+def test_a_set_that_an_earlier_training_read_is_not_external() -> None:
+    """Fine-tuned on one dataset, on an encoder that saw another one's recordings."""
+    stages = (
+        TrainingStage("model", "fine-tuning", "mimic-iv-ecg"),
+        TrainingStage("encoder", "pre-training", "ptb-xl"),
+    )
+    seen = SeenPatients(stages, (np.empty(0, np.uint64),) * 2)
+    assert relate(seen, "physionet-2021") == Relation.SHARED
+    assert "encoder was trained on ptb-xl" in explain_relation("physionet-2021", seen)
 
 
 def test_labels_that_the_coding_lacks_are_left_out_and_named() -> None:
@@ -92,9 +118,8 @@ def test_recordings_get_the_checkpoints_labels_and_spec(tmp_path: Path) -> None:
     spec = SignalSpec(leads=("II",), segment_s=10.0)
     found = build_external_set(
         stored,
-        _card("mimic-iv-ecg", spec),
+        _card(tmp_path, "mimic-iv-ecg", spec),
         ECG_FM_LABEL_SET,
-        _predictions(ECG_FM_LABELS),
     )
     assert found.manifest.spec == spec
     assert found.manifest.index["record_id"].tolist() == ["a", "b", "c"]
@@ -104,35 +129,32 @@ def test_recordings_get_the_checkpoints_labels_and_spec(tmp_path: Path) -> None:
 
 def test_lead_that_the_shards_lack_is_refused(tmp_path: Path) -> None:
     stored = store_source(tmp_path, "ptb-xl", SCP_REPORTS, SCP_ECG)
-    card = _card("mimic-iv-ecg", SignalSpec(leads=("V1",)))
+    card = _card(tmp_path, "mimic-iv-ecg", SignalSpec(leads=("V1",)))
     with pytest.raises(SchemaError, match=r"stores the leads \['I', 'II'\]"):
-        build_external_set(stored, card, ECG_FM_LABEL_SET, _predictions(ECG_FM_LABELS))
+        build_external_set(stored, card, ECG_FM_LABEL_SET)
 
 
 def test_other_labels_than_the_checkpoints_are_refused(tmp_path: Path) -> None:
     stored = store_source(tmp_path, "ptb-xl", SCP_REPORTS, SCP_ECG)
     other = load_label_set("six-conditions")
     with pytest.raises(SpecMismatch, match="the current label set differs"):
-        build_external_set(stored, _card("x"), other, _predictions(ECG_FM_LABELS))
+        build_external_set(stored, _card(tmp_path, "x"), other)
 
 
-def test_source_of_the_training_gives_its_test_split_if_split_as_then(tmp_path: Path) -> None:
+def test_source_of_the_training_gives_its_test_split_unless_it_was_trained_on(
+    tmp_path: Path,
+) -> None:
     splits = {"a": "train", "b": "valid"}
     stored = store_source(tmp_path, "ptb-xl", SCP_REPORTS, SCP_ECG, splits=splits)
-    validation = _predictions(ECG_FM_LABELS, n_records=1)
-    validation.subject_ids[:] = ""
-    as_then = ValidationPredictions(
-        validation.record_ids,
-        np.array(["patient of b"]),
-        ECG_FM_LABELS,
-        validation.target,
-        validation.score,
-    )
-    found = build_external_set(stored, _card("ptb-xl"), ECG_FM_LABEL_SET, as_then)
+    card = _card(tmp_path, "ptb-xl")
+    found = build_external_set(stored, card, ECG_FM_LABEL_SET)
     assert found.manifest.index["record_id"].tolist() == ["c"]
-    assert found.kind.name == "ptb-xl, test split"
-    with pytest.raises(LeakageError, match="not the one of the checkpoint's training"):
-        build_external_set(stored, _card("ptb-xl"), ECG_FM_LABEL_SET, validation)
+    assert found.evaluation_set.name == "ptb-xl, test split"
+    assert [overlap.n_seen for overlap in found.overlaps] == [0]
+    (patient,) = found.manifest.index["subject_id"]
+    _seen("ptb-xl", [patient, "another"]).write(tmp_path)
+    with pytest.raises(LeakageError, match="1 of 1 patients of the test split of ptb-xl were in"):
+        build_external_set(stored, card, ECG_FM_LABEL_SET)
 
 
 def test_unmapped_label_has_no_number_and_no_part_in_a_mean() -> None:
@@ -144,8 +166,7 @@ def test_unmapped_label_has_no_number_and_no_part_in_a_mean() -> None:
         validation,
         widen_labels(scored, ECG_FM_LABELS, unmapped),
         checkpoint="model",
-        source="ptb-xl",
-        evaluation_set="ptb-xl, all recordings (external)",
+        evaluation_set=EvaluationSet("ptb-xl", Part.ALL),
         signal_spec={},
         lineage={},
         n_resamples=20,

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from ecg_assets.evaluation import compare_predictions, evaluate
-from ecg_assets.evaluation.leads.lead_degradation import (
+from ecg_assets.evaluation.leads import (
     DIFFERENCE,
     LEAD_DEGRADATION,
+    LEAD_SETS,
     compare_lead_sets,
+    draw_lead_degradation,
     macro_by_lead_set,
 )
-from ecg_assets.evaluation.leads.lead_figures import draw_lead_degradation
-from ecg_assets.evaluation.leads.lead_sets import LEAD_SETS
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.simulation import simulate_predictions
 

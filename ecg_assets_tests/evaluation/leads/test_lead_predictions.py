@@ -12,13 +12,8 @@ from scipy.special import expit
 
 from ecg_assets.build import Manifest, SignalCache, build_manifest
 from ecg_assets.errors import SpecMismatch
-from ecg_assets.evaluation.external.external_labels import restrict
-from ecg_assets.evaluation.external.stored_source import StoredSource
-from ecg_assets.evaluation.predict import (
-    predict_checkpoint,
-    predict_lead_sets,
-    predict_some_labels,
-)
+from ecg_assets.evaluation.external.labels import restrict
+from ecg_assets.evaluation.predict import predict_checkpoint, predict_lead_sets, predict_some_labels
 from ecg_assets.labels import (
     ECG_FM_LABEL_SET,
     ECG_FM_LABELS,
@@ -32,7 +27,10 @@ from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec, signal_spec_of_kind
-from ecg_assets.sources.schema import SCP_ECG
+from ecg_assets.sources.ptb_xl import SCP_ECG
+from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
+from ecg_assets.split import SPLIT
+from ecg_assets.store import SourceStore
 from ecg_assets_tests.evaluation.external.stored_cohort import store_source
 
 REPORTS = {"a": ["AFIB 0"], "b": ["SR 0"], "c": ["SBRAD 0"]}
@@ -44,14 +42,16 @@ class _Stored:
     """Three recordings of twelve leads and a model of twelve channels."""
 
     def __init__(self, folder: Path, spec: SignalSpec) -> None:
-        self.stored: StoredSource = store_source(
+        self.stored: SourceStore = store_source(
             folder, "ptb-xl", REPORTS, SCP_ECG, leads=STANDARD_LEADS
         )
         self.manifest: Manifest = build_manifest(
-            self.stored.read_records(),
-            label_records(self.stored.read_reports(), label_set=ECG_FM_LABEL_SET).labels,
-            self.stored.read_split(),
-            self.stored.shard_folder,
+            self.stored.read_table(RECORD_LIST),
+            label_records(
+                self.stored.read_table(MACHINE_REPORTS), label_set=ECG_FM_LABEL_SET
+            ).labels,
+            self.stored.read_table(SPLIT),
+            self.stored.shards,
             spec=spec,
             vocabulary=ECG_FM_LABELS,
         )
@@ -62,8 +62,8 @@ class _Stored:
         save_trained(self.checkpoint, EcgFmForClassification(config), spec, ECG_FM_LABELS)
 
     def open(self, spec: SignalSpec) -> SignalCache:
-        folder = self.stored.folder / "cache"
-        return SignalCache.open(self.manifest.index, self.stored.shard_folder, spec, folder)
+        folder = self.stored.root / "cache"
+        return SignalCache.open(self.manifest.index, self.stored.shards, spec, folder)
 
     def predict_lead_sets(self) -> dict[str, Predictions]:
         found, obstacles = predict_lead_sets(
@@ -119,10 +119,12 @@ def test_absent_leads_are_zero_and_do_not_scale_the_others(stored: _Stored) -> N
 def test_a_label_scores_the_same_alone_as_among_all(stored: _Stored) -> None:
     spec = stored.manifest.spec
     some = build_manifest(
-        stored.stored.read_records(),
-        label_records(stored.stored.read_reports(), label_set=_only("Atrial fibrillation")).labels,
-        stored.stored.read_split(),
-        stored.stored.shard_folder,
+        stored.stored.read_table(RECORD_LIST),
+        label_records(
+            stored.stored.read_table(MACHINE_REPORTS), label_set=_only("Atrial fibrillation")
+        ).labels,
+        stored.stored.read_table(SPLIT),
+        stored.stored.shards,
         spec=spec,
         vocabulary=_only("Atrial fibrillation").vocabulary,
     )

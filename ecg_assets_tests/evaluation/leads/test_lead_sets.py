@@ -7,13 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ecg_assets.evaluation.leads.lead_sets import (
-    LEAD_SETS,
-    LeadSet,
-    all_leads,
-    find_obstacle,
-    model_channels,
-)
+from ecg_assets.evaluation.leads import LEAD_SETS, LeadSet, all_leads, find_obstacle, model_channels
 from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec, project_channels
 
 ALL = STANDARD_LEADS

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from ecg_assets.errors import SchemaError, SettingsError
-from ecg_assets.evaluation.external.stored_source import StoredSource
-from ecg_assets.evaluation.matrix.cell_data import build_cell_data
+from ecg_assets.evaluation.matrix.cell import build_cell_data, measure_cell, probe_features
 from ecg_assets.evaluation.matrix.design import Cell
-from ecg_assets.evaluation.matrix.evaluate_cell import measure_cell, probe_features
 from ecg_assets.labels import load_label_set
 from ecg_assets.preprocess import SignalSpec
-from ecg_assets.sources.schema import CODE_15, NO_LABEL
+from ecg_assets.sources.schema import NO_LABEL
+from ecg_assets.store import SourceStore, Store
 from ecg_assets_tests.evaluation.external.stored_cohort import store_source
 
 REPORTS = {
@@ -31,14 +30,14 @@ SIX = load_label_set("six-conditions")
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredSource:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> SourceStore:
     """Store a cohort with the columns of CODE-15, one of them in test alone."""
     folder = tmp_path_factory.mktemp("cohort")
-    return store_source(folder, "code-15", REPORTS, CODE_15, splits=SPLITS)
+    return store_source(folder, "code-15", REPORTS, "code-15", splits=SPLITS)
 
 
 def test_labels_without_a_code_or_a_class_in_train_are_left_out_with_the_reason(
-    stored: StoredSource,
+    stored: SourceStore,
 ) -> None:
     data = build_cell_data(stored, SIX, SignalSpec())
     assert data.manifest.vocabulary.names == ("AFIB", "RBBB")
@@ -50,12 +49,12 @@ def test_labels_without_a_code_or_a_class_in_train_are_left_out_with_the_reason(
 
 
 def test_a_cell_has_numbers_of_the_labels_that_were_trained_and_reasons_for_the_others(
-    stored: StoredSource,
+    stored: SourceStore,
 ) -> None:
     data = build_cell_data(stored, SIX, SignalSpec())
     told = data.manifest.targets + np.random.default_rng(0).normal(0, 0.1, (13, 2))
     scores, choices = probe_features(data.manifest, told.astype(np.float32))
-    cell = Cell("small", "linear-probe", "code-15", "six-conditions")
+    cell = Cell("small", "logistic-regression", "code-15", "six-conditions")
     result = measure_cell(cell, data, scores, {"a": "b"}, n_resamples=20, seed=0)
     assert list(choices["label"]) == ["AFIB", "RBBB"]
     assert result.macro["auroc"] == 1.0
@@ -65,10 +64,10 @@ def test_a_cell_has_numbers_of_the_labels_that_were_trained_and_reasons_for_the_
 
 
 def test_a_source_without_a_part_or_a_split_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"lacks record_list\.parquet.*ECG_SOURCE=ptb-xl"):
-        build_cell_data(StoredSource("ptb-xl", tmp_path), SIX, SignalSpec())
+    with pytest.raises(SettingsError, match=r"lacks record_list.*ECG_SOURCE=ptb-xl"):
+        build_cell_data(Store(tmp_path).source("ptb-xl"), SIX, SignalSpec())
     reports = {"a": ["RBBB"], "b": [NO_LABEL]}
-    only_test = store_source(tmp_path, "code-15", reports, CODE_15)
+    only_test = store_source(tmp_path, "code-15", reports, "code-15")
     with pytest.raises(SettingsError, match=r"code-15 is in train, valid\. Split it in three"):
         build_cell_data(only_test, SIX, SignalSpec())
 
@@ -76,6 +75,6 @@ def test_a_source_without_a_part_or_a_split_says_what_to_do(tmp_path: Path) -> N
 def test_a_source_that_can_teach_no_label_says_so(tmp_path: Path) -> None:
     reports = {name: [NO_LABEL] for name in ("a", "b", "c")}
     splits = {"a": "train", "b": "valid"}
-    bare = store_source(tmp_path, "code-15", reports, CODE_15, splits=splits)
+    bare = store_source(tmp_path, "code-15", reports, "code-15", splits=splits)
     with pytest.raises(SchemaError, match=r"No label has both .* Take another label set"):
         build_cell_data(bare, SIX, SignalSpec())

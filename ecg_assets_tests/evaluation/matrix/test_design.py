@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.evaluation.matrix.design import Cell, MatrixDesign
-from ecg_assets.evaluation.matrix.design_file import name_label_set, read_design
+from ecg_assets.evaluation.matrix.design import Cell, MatrixDesign, name_label_set, read_design
 
 GOOD = """
 models:
@@ -17,7 +16,7 @@ models:
   other: {preset: wide, checkpoint: weights/other}
 sources: [ptb-xl, code-15]
 label_sets: [ecg-fm-17, labels.yaml]
-methods: [linear-probe]
+methods: [logistic-regression]
 changes: {epochs: 3}
 """
 
@@ -36,14 +35,14 @@ def _read(folder: Path, text: str) -> MatrixDesign:
 def test_each_combination_is_a_cell_and_paths_are_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "labels.yaml").touch()
     design = _read(tmp_path, GOOD)
-    assert design.rows == ["small/linear-probe", "other/linear-probe"]
+    assert design.rows == ["small/logistic-regression", "other/logistic-regression"]
     assert design.columns == [
         *("ptb-xl/ecg-fm-17", "ptb-xl/labels"),
         *("code-15/ecg-fm-17", "code-15/labels"),
     ]
     assert len(design.cells) == 8
-    assert design.cells[0] == Cell("small", "linear-probe", "ptb-xl", "ecg-fm-17")
-    assert design.find_cell("other/linear-probe", "code-15/labels").label_set == "labels"
+    assert design.cells[0] == Cell("small", "logistic-regression", "ptb-xl", "ecg-fm-17")
+    assert design.find_cell("other/logistic-regression", "code-15/labels").label_set == "labels"
     assert design.find_model("other").checkpoint == str(tmp_path / "weights" / "other")
     assert design.label_sets["labels"] == str(tmp_path / "labels.yaml")
     assert design.changes == {"epochs": 3}
@@ -52,8 +51,14 @@ def test_each_combination_is_a_cell_and_paths_are_beside_the_file(tmp_path: Path
 def test_methods_and_changes_may_be_left_out(tmp_path: Path) -> None:
     text = "models: {a: {preset: tiny}}\nsources: [ptb-xl]\nlabel_sets: [own]\n"
     design = _read(tmp_path, text)
-    assert design.methods == ("linear-probe", "full")
+    assert design.methods == ("logistic-regression", "full")
     assert design.changes == {}
+
+
+def test_a_design_of_an_earlier_version_is_the_same_design(tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").touch()
+    former = GOOD.replace("logistic-regression", "linear-probe")
+    assert _read(tmp_path, former) == _read(tmp_path, GOOD)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +70,13 @@ def test_methods_and_changes_may_be_left_out(tmp_path: Path) -> None:
         ("{preset: tiny}", "tiny", "models.small is 'tiny'; expected a mapping"),
         ("weights/other", "3", "models.other.checkpoint is 3; expected a path."),
         ("small:", "a/b:", "models: ['a/b'] cannot name partitions"),
-        ("other:", "small:", "['small'] stand twice"),
+        ("other:", "small:", "['small'] stand there more than once"),
         ("[ptb-xl, code-15]", "[mimic]", "sources: ['mimic'] are unknown; allowed: ptb-xl"),
         ("[ptb-xl, code-15]", "[]", "sources is []; expected a list of names"),
         ("labels.yaml", "six", "label_sets: 'six' is neither one of ecg-fm-17, "),
         ("labels.yaml", "ecg-fm-17", "label_sets: 'ecg-fm-17' stands twice."),
-        ("[linear-probe]", "[lora]", "methods: ['lora'] are unknown; allowed: linear-probe, full."),
-        ("[linear-probe]", "[full, full]", "methods: ['full'] stand twice."),
+        ("[logistic-regression]", "[lora]", "methods: ['lora'] are unknown; allowed: logistic-reg"),
+        ("[logistic-regression]", "[full, full]", "methods: ['full'] stand twice."),
         ("epochs: 3", "epoch: 3", "changes has unknown keys ['epoch']"),
         ("models:", "models: [", "cannot be read: this is no YAML"),
     ],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
 from ecg_assets.errors import SchemaError
-from ecg_assets.evaluation.matrix.embedding_file import (
+from ecg_assets.evaluation.matrix.stored import (
     EmbeddingInputs,
     read_embedding_inputs,
     read_embeddings,
@@ -23,7 +26,8 @@ INPUTS = EmbeddingInputs({"family": "x", "spec": {"leads": ["I"]}}, "encoder", "
 
 def _batch(names: list[str], embedding: NDArray[np.float32]) -> AppliedModel:
     n_segments = np.full(len(names), 2)
-    return AppliedModel("s", names, n_segments, np.empty((len(names), 1), np.float32), embedding, 0)
+    reason, score = np.full(len(names), "", object), np.empty((len(names), 1), np.float32)
+    return AppliedModel("s", names, n_segments, reason, score, embedding)
 
 
 def test_embeddings_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
@@ -57,4 +61,20 @@ def test_inputs_differ_by_all_but_the_encoder_that_is_not_loaded_yet(tmp_path: P
         replace(INPUTS, start={}),
     ):
         assert not INPUTS.is_of(other)
-        assert INPUTS.fingerprint != other.fingerprint
+        assert INPUTS.sha256 != other.sha256
+
+
+def test_embeddings_of_other_code_are_not_those_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    write_embeddings([_batch(["a"], np.ones((1, 2), np.float32))], INPUTS, path)
+    newer = replace(INPUTS, version=INPUTS.version + 1)
+    assert read_embedding_inputs(path) != newer
+    assert not INPUTS.is_of(newer)
+
+
+def test_a_file_that_names_no_version_is_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    made_from = {key: value for key, value in asdict(INPUTS).items() if key != "version"}
+    table = pa.table({"record_id": ["a"]})
+    pq.write_table(table.replace_schema_metadata({"made_from": json.dumps(made_from)}), path)
+    assert read_embedding_inputs(path) == replace(INPUTS, version=1)

@@ -13,15 +13,15 @@ from PIL import Image
 
 from ecg_assets.evaluation import compare_predictions, evaluate_checkpoint
 from ecg_assets.evaluation.matrix.design import CELL_METHODS, Cell
-from ecg_assets.evaluation.matrix.matrix_figure import draw_matrix
-from ecg_assets.evaluation.matrix.matrix_table import EVALUATION_MATRIX, tabulate_matrix
-from ecg_assets.evaluation.matrix.stored_cell import (
+from ecg_assets.evaluation.matrix.stored import (
     CellFacts,
     MissingCell,
     StoredCell,
     read_cell,
     write_cell,
 )
+from ecg_assets.evaluation.matrix.table import EVALUATION_MATRIX, draw_matrix, tabulate_matrix
+from ecg_assets.evaluation.sets import EvaluationSet, Part
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.simulation import (
     as_validation,
@@ -30,8 +30,8 @@ from ecg_assets_tests.evaluation.simulation import (
 )
 
 GOOD = Cell("good", "full", "ptb-xl", "some")
-NOISY = Cell("noisy", "linear-probe", "ptb-xl", "some")
-ABSENT = Cell("good", "linear-probe", "ptb-xl", "some")
+NOISY = Cell("noisy", "logistic-regression", "ptb-xl", "some")
+ABSENT = Cell("good", "logistic-regression", "ptb-xl", "some")
 LEFT_OUT = "No code names it."
 
 
@@ -40,8 +40,7 @@ def _stored(cell: Cell, predictions: Predictions) -> StoredCell:
         as_validation(predictions),
         predictions,
         checkpoint=cell.row,
-        source=cell.source,
-        evaluation_set="ptb-xl, test split",
+        evaluation_set=EvaluationSet(cell.source, Part.TEST),
         signal_spec={},
         lineage={},
         n_resamples=40,
@@ -119,6 +118,20 @@ def test_differences_are_the_paired_ones_from_the_best_of_the_column(
     assert _row(table, NOISY, "label 2", "auroc")["verdict"] == "not compared"
 
 
+def test_cells_of_few_patients_have_no_verdict_and_none_is_best() -> None:
+    predictions = simulate_predictions(120, seed=4)
+    predictions.subject_ids[:] = (np.arange(120) % 2).astype(str)
+    cells = {
+        NOISY: _stored(NOISY, blur(predictions, noise=0.4)),
+        GOOD: _stored(GOOD, predictions),
+    }
+    table = tabulate_matrix(cells, n_resamples=40, seed=0)
+    assert set(table["verdict"]) == {"fewer than 30 patients"}
+    assert table[["low", "high", "difference"]].isna().all(axis=None)
+    row = _row(table, GOOD, "macro", "auroc")
+    assert row["undefined"].endswith("no interval: 2 patients, fewer than 30")
+
+
 def test_cells_of_other_labels_are_not_compared(
     cells: dict[Cell, StoredCell | MissingCell],
 ) -> None:
@@ -127,7 +140,7 @@ def test_cells_of_other_labels_are_not_compared(
     flipped = replace(good.predictions, target=(1 - good.predictions.target).astype(np.uint8))
     other = replace(good, predictions=flipped)
     table = tabulate_matrix({GOOD: good, NOISY: other}, n_resamples=10, seed=0)
-    assert set(table.loc[table["method"] == "linear-probe", "verdict"]) <= {
+    assert set(table.loc[table["method"] == "logistic-regression", "verdict"]) <= {
         "not compared",
         "best",
     }
@@ -145,6 +158,22 @@ def test_a_cell_is_read_as_it_was_written(
     assert read.result.to_json() == good.result.to_json()
     np.testing.assert_array_equal(read.predictions.score, good.predictions.score)
     assert read_cell(tmp_path, NOISY) is None
+
+
+def test_a_cell_of_an_earlier_version_is_found_by_its_name_of_now(
+    tmp_path: Path, cells: dict[Cell, StoredCell | MissingCell]
+) -> None:
+    noisy = cells[NOISY]
+    assert isinstance(noisy, StoredCell)
+    assert NOISY.former.method == "linear-probe"
+    write_cell(tmp_path, replace(noisy, facts=replace(noisy.facts, cell=NOISY.former)))
+    read = read_cell(tmp_path, NOISY)
+    assert read is not None
+    assert read.facts == noisy.facts
+    write_cell(tmp_path, replace(noisy, facts=replace(noisy.facts, weights="newer")))
+    newer = read_cell(tmp_path, NOISY)
+    assert newer is not None
+    assert newer.facts.weights == "newer"
 
 
 def test_picture_has_a_panel_a_column_and_is_the_same_for_the_same_numbers(

@@ -15,22 +15,20 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from ecg_assets.evaluation.noise.label_noise import (
+from ecg_assets.evaluation.label_noise import (
     LABEL_NOISE,
     NO_LINE,
     WRONG_SHARE,
-    rank_label_noise,
-    suspect_labels,
-)
-from ecg_assets.evaluation.noise.label_review import (
+    ScoreCalibration,
     caption_suspect,
     count_suspects,
+    rank_label_noise,
+    suspect_labels,
     write_review_list,
 )
-from ecg_assets.evaluation.noise.planted_flips import measure_planted_flips
-from ecg_assets.evaluation.noise.score_calibration import ScoreCalibration
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
+from ecg_assets_tests.evaluation.noise.planted_flips import measure_planted_flips
 from ecg_assets_tests.evaluation.simulation import as_validation
 
 PREVALENCES = (0.4, 0.1, 0.02)
@@ -86,7 +84,7 @@ def test_calibration_finds_the_true_log_odds() -> None:
     validation = as_validation(_simulate(20_000, seed=1, separation=2.5))
     calibration = ScoreCalibration.from_validation(validation)
     np.testing.assert_allclose(calibration.slope, 2, rtol=0.1)
-    np.testing.assert_allclose(calibration.intercept, 0, atol=0.15)
+    np.testing.assert_allclose(calibration.intercept, 0, rtol=0, atol=0.15)
 
 
 def test_perfect_separation_gives_no_certainty() -> None:
@@ -225,6 +223,9 @@ def test_review_list_has_empty_columns_and_the_caption_no_text(
     read = pd.read_csv(tmp_path / "labels.csv")
     assert read["rank"].tolist() == list(range(1, 21))
     assert read[["decision", "reviewer", "remark"]].isna().all(axis=None)
+    formula = table.assign(line="=HYPERLINK(1)")
+    write_review_list(formula, tmp_path / "labels.csv", n_rows=20)
+    assert set(pd.read_csv(tmp_path / "labels.csv")["line"]) == {"'=HYPERLINK(1)"}
     captions = [caption_suspect(row) for _, row in table.iterrows()]
     assert not any("It says" in caption for caption in captions)
     counts = count_suspects(table)

@@ -17,7 +17,8 @@ from ecg_assets.evaluation import (
     compare_predictions,
     evaluate_checkpoint,
 )
-from ecg_assets.evaluation.shift.slices import SLICE_METRIC_NAMES
+from ecg_assets.evaluation.sets import EvaluationSet, Part
+from ecg_assets.metrics.metrics import Place, shown_in
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 from ecg_assets.preprocess import SignalSpec
 from ecg_assets_tests.evaluation.simulation import simulate_predictions, simulate_validation
@@ -36,8 +37,7 @@ def evaluate_simulated(
         validation or simulate_validation(60, seed=1),
         predictions,
         checkpoint=checkpoint,
-        source="synthetic",
-        evaluation_set="synthetic, test split",
+        evaluation_set=EvaluationSet("synthetic", Part.TEST),
         signal_spec=SignalSpec().to_json(),
         lineage={"labels": "a" * 64, "checkpoint": "c" * 64},
         n_resamples=n_resamples,
@@ -74,6 +74,7 @@ def make_document(
         code={"git_commit": "d" * 40, "versions": {"numpy": "2.0.1"}},
         curves={"n_resamples": 5, "seed": 0},
         shown={"slice_metrics": "e" * 64},
+        excluded={"no_signal": 2, "flat_lead": 1},
     )
     strips = choose_examples(predictions, result)
     return build_document(result, findings or Findings(), background, strips)
@@ -83,7 +84,7 @@ def _slices() -> pd.DataFrame:
     generator = np.random.default_rng(0)
     rows = []
     for slice_, group in (("age", "40-59"), ("age", "unknown"), ("statements", "2")):
-        for metric in SLICE_METRIC_NAMES:
+        for metric in shown_in(Place.GROUPS):
             value = float(generator.uniform(0.7, 0.9))
             row = {"slice": slice_, "group": group, "label": "macro", "metric": metric}
             counts = {"n": 20, "n_patients": 9, "n_pos": 7, "n_labels": 3, "n_resamples": 20}

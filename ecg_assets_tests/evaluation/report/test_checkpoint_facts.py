@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ecg_assets.evaluation import render_report
-from ecg_assets.evaluation.report.checkpoint_facts import FACTS, describe_checkpoint
+from ecg_assets.evaluation.report.document import FACTS, describe_checkpoint
 from ecg_assets.labels import LabelVocabulary
-from ecg_assets.models.checkpoint_files import (
+from ecg_assets.models.checkpoint_folder import (
     CONFIG,
     IMPORT_REPORT,
     LABEL_VOCABULARY,

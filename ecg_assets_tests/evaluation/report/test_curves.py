@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ecg_assets.evaluation.calibration import reliability_table
-from ecg_assets.evaluation.report.curve_bands import CurveBands, bootstrap_curves
-from ecg_assets.evaluation.report.curve_figures import draw_calibration_curves, draw_roc_curves
-from ecg_assets.evaluation.report.curves import GRID, ScoreBins, SortedScores
+from ecg_assets.evaluation.report.curves import (
+    GRID,
+    CurveBands,
+    SortedScores,
+    bootstrap_curves,
+    share_positive,
+)
+from ecg_assets.evaluation.report.figures import draw_calibration_curves, draw_roc_curves
+from ecg_assets.metrics.calibration import bin_of, reliability_table
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.report.report_material import evaluate_simulated
 from ecg_assets_tests.evaluation.simulation import simulate_predictions
@@ -25,10 +30,10 @@ def test_curves_under_weights_equal_scikit_learn(decimals: int) -> None:
     weight = np.random.default_rng(0).integers(0, 4, 200).astype(np.float64)
     sensitivity, precision = SortedScores.from_scores(target, score).roc_and_precision(weight)
     x, y, _ = roc_curve(target, score, sample_weight=weight, drop_intermediate=False)
-    np.testing.assert_allclose(sensitivity, np.interp(GRID, x, y), atol=1e-12)
+    np.testing.assert_allclose(sensitivity, np.interp(GRID, x, y), rtol=0, atol=1e-12)
     p, r, _ = precision_recall_curve(target, score, sample_weight=weight)
     expected = [p[r >= max(at - 1e-12, 1e-12)][-1] for at in GRID]  # the highest threshold
-    np.testing.assert_allclose(precision, expected, atol=1e-12)
+    np.testing.assert_allclose(precision, expected, rtol=0, atol=1e-12)
 
 
 def test_one_class_in_a_resample_is_undefined() -> None:
@@ -48,8 +53,7 @@ def test_share_of_positives_is_that_of_the_reliability_table() -> None:
 
 
 def test_empty_bin_is_undefined() -> None:
-    bins = ScoreBins.from_scores(np.array([0, 1], np.uint8), np.array([0.05, 0.95], np.float32))
-    share = bins.share_positive(np.ones(2))
+    share = share_positive(bin_of(np.array([0.05, 0.95])), np.array([0, 1], np.uint8), np.ones(2))
     assert share[[0, 9]].tolist() == [0, 1]
     assert np.isnan(share[1:9]).all()
 
@@ -65,12 +69,21 @@ def test_band_holds_the_curve_and_narrows_with_patients() -> None:
     assert width["large"] < width["small"] / 2
 
 
-def test_band_of_one_patient_has_no_width() -> None:
+@pytest.mark.parametrize("n_patients", [1, 29])
+def test_few_patients_have_curves_without_bands(n_patients: int) -> None:
     predictions = simulate_predictions(60)
-    predictions.subject_ids[:] = "1"
+    predictions.subject_ids[:] = (np.arange(60) % n_patients).astype(str)
     band = _bands(predictions, n_resamples=5).bands["roc"]["label 0"]
-    np.testing.assert_allclose(band.low, band.high)
-    np.testing.assert_allclose(band.low, band.value)
+    assert np.isfinite(band.value).all()
+    assert np.isnan(band.low).all() and np.isnan(band.high).all()
+
+
+def test_what_resampling_cannot_vary_has_no_band() -> None:
+    """A label that is separated perfectly: a band without width would say that this is certain."""
+    predictions = simulate_predictions(120)
+    predictions.score[:, 0] = predictions.target[:, 0]
+    band = _bands(predictions, n_resamples=5).bands["roc"]["label 0"]
+    assert (band.value == 1).all() and np.isnan(band.low).all()
 
 
 def test_label_with_one_class_has_no_curve_and_a_picture_says_so() -> None:

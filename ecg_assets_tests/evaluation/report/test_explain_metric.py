@@ -1,27 +1,31 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from ecg_assets.evaluation import EvaluationResult, explain
 from ecg_assets.evaluation.__main__ import main
-from ecg_assets.evaluation.metrics import METRICS
-from ecg_assets.evaluation.report.metric_glossary import GLOSSARY
+from ecg_assets.metrics.metrics import METRICS, SUMMARIES
 from ecg_assets_tests.evaluation.report.report_material import evaluate_simulated, make_document
 from ecg_assets_tests.evaluation.simulation import simulate_predictions
 
 
 @pytest.fixture(scope="module")
 def result() -> EvaluationResult:
-    predictions = simulate_predictions(60)
+    predictions = simulate_predictions(120)
     predictions.target[:, 2] = 0
     return evaluate_simulated(predictions)
 
 
-def test_every_metric_has_a_meaning() -> None:
-    assert tuple(GLOSSARY) == METRICS
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("scope", ["label 0", *SUMMARIES])
+def test_every_metric_has_a_meaning(result: EvaluationResult, scope: str, name: str) -> None:
+    found = explain(result, f"{scope}.{name}")
+    assert found.title.startswith(METRICS[name].title)
+    assert found.facts["formula"] and found.facts["read it as"]
 
 
 @pytest.mark.parametrize("name", ["label 0.auroc", "labels/label 0/auroc", "label 0/auroc"])
@@ -38,7 +42,7 @@ def test_text_names_everything_behind_a_number(result: EvaluationResult) -> None
     for part in (
         "sensitivity of macro: tiny-1 on synthetic, test split",
         "95 % interval",
-        "60 recordings",
+        "120 recordings",
         "2 of 3 labels defined",
         "true positives ÷ positive recordings",
         "rule youden",
@@ -48,6 +52,11 @@ def test_text_names_everything_behind_a_number(result: EvaluationResult) -> None
         "a" * 64,
     ):
         assert part in text
+
+
+def test_number_of_few_patients_says_why_it_has_no_interval() -> None:
+    found = explain(evaluate_simulated(simulate_predictions(30)), "macro.auroc")
+    assert re.search(r"no interval: \d+ patients, fewer\s+than 30", str(found))
 
 
 def test_number_without_threshold_says_so(result: EvaluationResult) -> None:
@@ -70,7 +79,7 @@ def test_unknown_number_is_an_error_that_lists_the_known(
 
 
 def test_command_reads_metrics_json(result: EvaluationResult, tmp_path: Path) -> None:
-    document = make_document(simulate_predictions(60), result)
+    document = make_document(simulate_predictions(120), result)
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(document))
     text = main(["explain", str(path), "micro.auprc"])

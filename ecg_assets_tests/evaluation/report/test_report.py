@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ecg_assets.errors import SpecMismatch
-from ecg_assets.evaluation import EvaluationResult, choose_examples, write_reference_metrics
+from ecg_assets.evaluation import EvaluationResult, choose_examples
+from ecg_assets.evaluation.reference_metrics import write_reference_metrics
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.report.report_material import evaluate_simulated
 from ecg_assets_tests.evaluation.simulation import simulate_predictions
@@ -26,6 +27,18 @@ def test_result_survives_json_with_undefined_numbers(one_sided: Predictions) -> 
     again = EvaluationResult.from_json(json.loads(text))
     assert json.dumps(again.to_json(), allow_nan=False) == text
     assert np.isnan(again.labels["auroc"][2])
+
+
+def test_intervals_without_width_of_another_version_are_not_read() -> None:
+    result = evaluate_simulated(simulate_predictions(120))
+    value = result.to_json()
+    value["labels"][0] |= {"auroc": 1.0, "auroc_low": 1.0, "auroc_high": 1.0}
+    value["macro"] |= {"auroc": 1.0, "auroc_low": 1.0, "auroc_high": 1.0}
+    read = EvaluationResult.from_json(value)
+    assert read.labels["auroc"][0] == read.macro["auroc"] == 1.0
+    assert np.isnan([read.labels["auroc_low"][0], read.macro["auroc_high"]]).all()
+    assert read.macro["auprc_low"] == result.macro["auprc_low"]
+    assert type(read.macro["auprc_low"]) is float
 
 
 def test_macro_is_the_mean_of_defined_labels_and_the_others_are_named(

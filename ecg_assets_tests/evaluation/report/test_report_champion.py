@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from ecg_assets.evaluation import EvaluationResult
-from ecg_assets.evaluation.report.rivals import find_rival
+from ecg_assets.evaluation.leaderboard import find_rival
+from ecg_assets.evaluation.sets import EvaluationSet, Part
 from ecg_assets_tests.evaluation.report.report_material import evaluate_simulated
 from ecg_assets_tests.evaluation.simulation import simulate_predictions
 
 
 def _with_auroc(name: str, auroc: float, evaluation_set: str = "here") -> EvaluationResult:
-    result = evaluate_simulated(simulate_predictions(40), name, n_resamples=0)
+    result = evaluate_simulated(simulate_predictions(120), name, n_resamples=0)
     labels = result.labels.assign(auroc=auroc)
-    return replace(result, labels=labels, evaluation_set=evaluation_set)
+    return replace(result, labels=labels, evaluation_set=EvaluationSet(evaluation_set, Part.TEST))
 
 
 def test_others_are_compared_with_the_champion() -> None:
@@ -33,6 +34,12 @@ def test_champion_is_compared_with_the_runner_up() -> None:
 def test_only_checkpoint_of_its_set_has_no_rival() -> None:
     alone = _with_auroc("a", 0.7)
     assert find_rival(alone, [alone, _with_auroc("b", 0.9, "elsewhere")]) is None
+
+
+def test_a_set_of_few_patients_has_no_rival() -> None:
+    results = [_with_auroc("a", 0.7), _with_auroc("b", 0.9)]
+    small = [replace(result, n_patients=29) for result in results]
+    assert find_rival(small[0], small) is None
 
 
 def test_without_a_label_that_all_define_there_is_no_rival() -> None:

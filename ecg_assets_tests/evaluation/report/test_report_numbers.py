@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecg_assets.evaluation.report.marked_numbers import NumberMarker, TextMarker
-from ecg_assets.evaluation.report.wrong_numbers import find_wrong_numbers
+from ecg_assets.evaluation.report.numbers import NumberMarker, TextMarker, find_wrong_numbers
 
 DOCUMENT = {
     "macro": {"auroc": 0.97149, "auprc": None},

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from ecg_assets.errors import ReportError
 from ecg_assets.evaluation import (
@@ -20,8 +21,10 @@ from ecg_assets.evaluation import (
     render_report,
     write_report,
 )
+from ecg_assets.evaluation.report.numbers import NumberMarker
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.preprocess import SignalSpec
 from ecg_assets_tests.evaluation.report.report_material import (
     PLANTED_LINE,
     PLANTED_RECORD,
@@ -42,7 +45,7 @@ def predictions() -> Predictions:
     return replace(
         simulated,
         record_ids=np.array([f"planted-{row}-id" for row in range(60)]),
-        subject_ids=np.array([f"subject-{row // 3}" for row in range(60)]),
+        subject_ids=np.array([f"subject-{row // 2}" for row in range(60)]),
     )
 
 
@@ -67,6 +70,22 @@ def test_page_is_one_file_without_outside_requests_or_scripts(document: dict[str
     assert not re.search(r"@import|url\(", html)
 
 
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        (SignalSpec(), r"<dt>record \(s\)</dt><dd><data [^>]*>10</data>"),
+        (SignalSpec(record_s=None), r"<dt>record \(s\)</dt><dd>all of each recording</dd>"),
+        (SignalSpec(start_s=5.0), r"<dt>start \(s\)</dt><dd><data [^>]*>5</data>"),
+    ],
+)
+def test_card_says_which_part_of_a_recording_was_used(
+    predictions: Predictions, result: EvaluationResult, spec: SignalSpec, shown: str
+) -> None:
+    of_spec = replace(result, signal_spec=spec.to_json())
+    html = render_report(make_document(predictions, of_spec), PNG)
+    assert re.search(shown, html), re.findall(r"<dt>(?:record|start).{80}", html)
+
+
 def test_names_from_outside_cannot_add_markup(predictions: Predictions) -> None:
     result = evaluate_simulated(predictions, checkpoint="<script>alert(1)</script>")
     assert "<script" not in render_report(make_document(predictions, result), PNG)
@@ -82,6 +101,19 @@ def test_names_may_look_like_numbers(predictions: Predictions) -> None:
     assert "2024" in render_report(document, {"Examples of 300": b"\x89PNG"})
 
 
+def test_few_patients_have_a_box_instead_of_intervals(
+    predictions: Predictions, document: dict[str, Any]
+) -> None:
+    assert "Too few patients for intervals" not in render_report(document, PNG)
+    few = replace(predictions, subject_ids=(np.arange(60) % 2).astype(str))
+    html = render_report(make_document(few, evaluate_simulated(few)), PNG)
+    assert "Too few patients for intervals and verdicts." in html
+    shown = re.search(r'data-path="/summary/least_patients" data-kind="count">(\d+)<', html)
+    assert shown is not None and shown[1] == "30"
+    assert "<small>[<data" not in html
+    assert "no interval: too few patients" in html
+
+
 def test_page_shows_labels_reasons_fingerprints_and_sections(document: dict[str, Any]) -> None:
     html = render_report(document, PNG)
     for part in (
@@ -92,6 +124,7 @@ def test_page_shows_labels_reasons_fingerprints_and_sections(document: dict[str,
         "hash of patient, seed 1, 80/10/10",
         "not run: the shards hold 1 lead (I)",
         "compared with the runner-up",
+        "</data> recordings (no signal)",
         "This cohort is simulated",
         "nothing shows that it has not seen these recordings",
     ):
@@ -144,9 +177,12 @@ def test_page_with_a_number_of_its_own_is_not_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "ecg_assets.evaluation.report.marked_numbers.format_number", lambda value, kind: "0.999"
-    )
+    marked = NumberMarker.__call__
+
+    def write_wrong(marker: NumberMarker, path: str, kind: str = "ratio") -> Markup:
+        return Markup(re.sub(r">[^<]*<", ">0.999<", marked(marker, path, kind)))
+
+    monkeypatch.setattr(NumberMarker, "__call__", write_wrong)
     with pytest.raises(ReportError, match=r"0\.999"):
         write_report(document, tmp_path / "report", pictures=PNG, tables=_tables(result))
     assert not list(tmp_path.iterdir())

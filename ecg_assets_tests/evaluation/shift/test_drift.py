@@ -8,12 +8,12 @@ from ecg_assets.evaluation.shift.drift import (
     DRIFT,
     collect_quantities,
     count_shifted,
+    draw_drift,
     group_by_origin,
     is_shifted,
     measure_drift,
 )
-from ecg_assets.evaluation.shift.shift_figures import draw_drift
-from ecg_assets.evaluation.shift.slice_groups import name_years
+from ecg_assets.evaluation.shift.slices import name_years
 from ecg_assets.evaluation.shift.stability_index import (
     bin_values,
     chance_limit,

@@ -8,15 +8,17 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecg_assets.evaluation.shift.recording_facts import align_facts, describe_recordings
-from ecg_assets.evaluation.shift.shift_figures import draw_slice_forest
-from ecg_assets.evaluation.shift.slice_groups import SLICES, group_recordings, order_groups
 from ecg_assets.evaluation.shift.slices import (
     FEW,
     SLICE_METRICS,
+    SLICES,
+    draw_slice_forest,
     evaluate_slices,
-    macro_auroc_by_group,
+    group_recordings,
+    order_groups,
 )
 from ecg_assets.evaluation.thresholds import Thresholds
+from ecg_assets.metrics.metrics import pick_macro
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.simulation import simulate_predictions, simulate_validation
 
@@ -71,7 +73,7 @@ def test_macro_stands_beside_that_of_all_recordings_over_the_same_labels(
         predictions.score,
     )
     table = _evaluate(changed, groups)
-    macro = macro_auroc_by_group(table).set_index("group")
+    macro = pick_macro(table).set_index("group")
     assert macro["n_labels"][["F", "M", "all recordings"]].tolist() == [2, 3, 3]
     of_all = [roc_auc_score(target[:, k], predictions.score[:, k]) for k in range(3)]
     assert macro["whole_set"]["F"] == pytest.approx(np.mean(of_all[:2]))
@@ -204,6 +206,14 @@ def test_facts_join_by_recording_and_say_what_is_not_known() -> None:
         None,
         True,
     ]
+
+
+def test_interval_that_no_heart_has_gives_no_heart_rate() -> None:
+    records, reports, labels = _tables()
+    reports["rr_interval"] = [65_535.0, 5.0, 2000.0]
+    facts = describe_recordings(records, reports, labels).set_index("record_id")
+    assert facts["heart_rate_bpm"]["b"] == 30
+    assert facts["heart_rate_bpm"].isna().tolist() == [True, False, True]
 
 
 def test_facts_of_recordings_that_are_in_no_table_are_counted() -> None:

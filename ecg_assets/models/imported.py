@@ -1,0 +1,326 @@
+"""The checkpoint folder that an import makes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ecg_assets.errors import CheckpointError
+from ecg_assets.labels.vocabulary import LabelVocabulary
+from ecg_assets.lineage import fingerprint_file
+from ecg_assets.models.checkpoint import require_labels, save_model, write_json
+from ecg_assets.models.checkpoint_folder import (
+    IMPORT_REPORT,
+    LABEL_VOCABULARY,
+    MODEL_CARD,
+    PRETRAINING_WEIGHTS,
+)
+from ecg_assets.models.family import ModelFamily
+from ecg_assets.models.signals import ModelInput, require_readable
+from ecg_assets.preprocess.signal_spec import SignalSpec
+from ecg_assets.storage import replace_folder
+
+# What every import writes of the file it read, and where it may write.
+
+
+IMPORT_VERSION = 1
+"""Counts up when the same file would be imported as another folder."""
+PRETRAINED = "pre-trained"
+"""Kind of an encoder without a head."""
+
+
+def require_replaceable(folder: Path) -> None:
+    """Raise `CheckpointError` unless the folder is new, empty, or an earlier import."""
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / IMPORT_REPORT).is_file():
+        raise CheckpointError(
+            f"{folder} exists and is no earlier import (it has no {IMPORT_REPORT}), so it is not "
+            "replaced. Give a new folder."
+        )
+
+
+def describe_source(path: Path) -> dict[str, Any]:
+    """Name a file, with its SHA-256 and size."""
+    return {
+        "name": path.name,
+        "fingerprint": fingerprint_file(path),
+        "n_bytes": path.stat().st_size,
+    }
+
+
+def name_origin(value: object, *, was_given: bool, family: str) -> str:
+    """Say where the meaning of input or outputs comes from; a file never tells."""
+    if value is None:
+        return "unknown"
+    return "given" if was_given else f"assumed to be {family}'s"
+
+
+# What input and outputs of a published file mean: as the user says, or as its family's do.
+
+
+@dataclass(frozen=True)
+class FileMeaning:
+    """Meaning of a file's input and outputs; a file never tells it.
+
+    Attributes
+    ----------
+    spec, vocabulary
+        Meaning of input and outputs, where it is known.
+    origin
+        Where each comes from, in words, by ``signal_spec`` and ``label_vocabulary``.
+    """
+
+    spec: SignalSpec | None
+    vocabulary: LabelVocabulary | None
+    origin: dict[str, str]
+
+
+def find_meaning(
+    family: ModelFamily,
+    config: Any,
+    spec: SignalSpec | None,
+    vocabulary: LabelVocabulary | None,
+    *,
+    known: LabelVocabulary,
+    has_head: bool = True,
+    where: str,
+) -> FileMeaning:
+    """Check what the user says, or take what is known of the family's public weights.
+
+    Parameters
+    ----------
+    family, config
+        The file's model, and its architecture.
+    spec, vocabulary
+        What the user says; None: nothing.
+    known
+        Labels of the family's public weights, taken for a head of as many outputs.
+    has_head
+        Whether the file is a classifier.
+    where
+        The file, for errors.
+
+    Raises
+    ------
+    CheckpointError
+        When the spec has other channels, the vocabulary another number of labels, or a
+        vocabulary is given for an encoder without a head.
+    """
+    if vocabulary is not None and not has_head:
+        raise CheckpointError(
+            f"{where} is pre-trained and has no head, but a vocabulary of {len(vocabulary)} "
+            "labels was given. Leave it out, or give a fine-tuned file."
+        )
+    found_spec = spec or family.published_spec(config.n_channels)
+    found_vocabulary = vocabulary
+    if vocabulary is None and has_head and config.num_labels == len(known):
+        found_vocabulary = known
+    require_readable(ModelInput(family, config.n_channels, found_spec, where))
+    if found_vocabulary is not None:
+        require_labels(config, found_vocabulary, where=where)
+    origin = {
+        "signal_spec": name_origin(found_spec, was_given=spec is not None, family=family.title),
+        "label_vocabulary": name_origin(
+            found_vocabulary, was_given=vocabulary is not None, family=family.title
+        ),
+    }
+    return FileMeaning(found_spec, found_vocabulary, origin)
+
+
+# README.md of an imported checkpoint folder.
+
+
+_MANY = 30
+"""So many labels are not listed."""
+_CARD = """\
+# {title}, {kind}
+
+Imported from `{source}` of {writer} (SHA-256 `{fingerprint}`). No code of the file was
+run; `import_report.json` lists every weight.
+
+- Architecture: {architecture}.{assumed}
+- Input: {signal}.
+- Output: {labels}.
+- Trained on: the file does not say. {pretraining}
+- For research; not a medical device.
+
+```python
+from ecg_assets.models import load_checkpoint
+
+model = load_checkpoint("{folder}")
+```
+"""
+
+
+def model_card(
+    family: ModelFamily,
+    architecture: str,
+    report: Mapping[str, Any],
+    *,
+    folder: str,
+    spec: SignalSpec | None,
+    vocabulary: LabelVocabulary | None,
+    n_labels: int,
+) -> str:
+    """Write what a checkpoint is, from where, and what it reads and says, as Markdown.
+
+    Parameters
+    ----------
+    family, architecture
+        What kind of model it is, and its sizes in words.
+    report
+        Content of import_report.json.
+    folder
+        Name of the folder.
+    spec, vocabulary
+        Meaning of input and outputs, where it is known.
+    n_labels
+        Outputs of the head.
+    """
+    signal = "not known: the file does not say which leads, at what sample rate, normalized how"
+    if spec is not None:
+        signal = (
+            f"{', '.join(spec.leads)}; segments of {spec.segment_s:g} s at "
+            f"{spec.sample_rate_hz} Hz, of a recording {spec.describe_part()}; normalization "
+            f"{spec.normalization} ({report['signal_spec']})"
+        )
+    labels = f"{n_labels} logits; the file does not name its labels"
+    if report["kind"] == PRETRAINED:
+        labels = "features; there is no head, fine-tune it to get labels"
+    if vocabulary is not None:
+        labels = f"logits of {_list_labels(vocabulary)} ({report['label_vocabulary']})"
+    return _CARD.format(
+        title=family.title,
+        writer=report["writer"],
+        architecture=architecture,
+        pretraining=describe_pretraining(family),
+        kind=report["kind"],
+        source=report["source"]["name"],
+        fingerprint=report["source"]["fingerprint"],
+        assumed="".join(f" Assumed: {sentence}." for sentence in report["assumed"]),
+        signal=signal,
+        labels=labels,
+        folder=folder,
+    )
+
+
+def describe_pretraining(family: ModelFamily) -> str:
+    """Say what a family's public weights have seen, and what follows for results."""
+    if not family.pretrained_on:
+        return "Where the weights have seen recordings, say so with every result on them."
+    return (
+        f"{family.pretrained_on}: where these are they, say so with every result on recordings "
+        "from there."
+    )
+
+
+def _list_labels(vocabulary: LabelVocabulary) -> str:
+    """Write the names of the labels, or where they stand when they are many."""
+    if len(vocabulary) > _MANY:
+        return f"{len(vocabulary)} labels, in order in `{LABEL_VOCABULARY}`"
+    return ", ".join(vocabulary.names)
+
+
+# A model read from a file, and the folder that is made of it.
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModel:
+    """A model that was read from its authors' file, and what is written of it.
+
+    Attributes
+    ----------
+    family, path
+        What kind of model it is, and the file.
+    model
+        An `EcgClassifier`, or an encoder of one.
+    architecture
+        Its sizes in words, with ``{n_parameters:,}`` where their number stands.
+    report
+        What import_report.json says besides the file and the origin of its meaning:
+        ``kind``, ``writer``, ``assumed``, ``mapped``, ``dropped``.
+    pretraining
+        Weights that only pre-training uses, by their names in the file; they are kept.
+    others
+        Further JSON files by name.
+    """
+
+    family: ModelFamily
+    path: Path
+    model: Any
+    architecture: str
+    report: Mapping[str, Any]
+    pretraining: Mapping[str, Tensor] = field(default_factory=dict)
+    others: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether it is a classifier."""
+        return bool(self.report["kind"] != PRETRAINED)
+
+
+def write_imported(
+    imported: ImportedModel,
+    folder: Path,
+    spec: SignalSpec | None,
+    vocabulary: LabelVocabulary | None,
+    *,
+    known: LabelVocabulary,
+) -> Path:
+    """Write the folder: weights, meaning, report and card; it appears complete or not at all.
+
+    `spec`, `vocabulary` and `known` are as `find_meaning` takes them.
+
+    Raises
+    ------
+    CheckpointError
+        As `find_meaning`.
+    """
+    model, where = imported.model, str(imported.path)
+    meaning = find_meaning(
+        imported.family,
+        model.config,
+        spec,
+        vocabulary,
+        known=known,
+        has_head=imported.has_head,
+        where=where,
+    )
+    report = _report(imported, meaning)
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    card = model_card(
+        imported.family,
+        imported.architecture.format(n_parameters=n_parameters),
+        report,
+        folder=folder.name,
+        spec=meaning.spec,
+        vocabulary=meaning.vocabulary,
+        n_labels=model.config.num_labels,
+    )
+    with replace_folder(folder) as target:
+        save_model(target, model, meaning.spec, meaning.vocabulary)
+        if imported.pretraining:
+            kept = {name: tensor.contiguous() for name, tensor in imported.pretraining.items()}
+            save_file(kept, target / PRETRAINING_WEIGHTS, metadata={"format": "pt"})
+        for name, content in imported.others.items():
+            write_json(target / name, content)
+        write_json(target / IMPORT_REPORT, report)
+        (target / MODEL_CARD).write_text(card, encoding="utf-8")
+    return folder
+
+
+def _report(imported: ImportedModel, meaning: FileMeaning) -> dict[str, Any]:
+    return {
+        "source": describe_source(imported.path),
+        "import_version": IMPORT_VERSION,
+        **imported.report,
+        # An import with either does not get this far.
+        "missing": [],
+        "unexpected": [],
+        **meaning.origin,
+    }

@@ -1,0 +1,1 @@
+"""WFDB records read natively, and by the wfdb package where they are unusual."""

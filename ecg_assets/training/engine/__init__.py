@@ -1,0 +1,1 @@
+"""What every training shares: its request, run, data, progress, history and record."""

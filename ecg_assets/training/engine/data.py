@@ -1,0 +1,85 @@
+"""The manifest and signals that a request trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_assets.build import Manifest, SignalCache, read_manifest
+from ecg_assets.errors import SchemaError
+from ecg_assets.training.engine.request import TrainingRequest
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A manifest and the signals of its recordings, by row of its index.
+
+    Attributes
+    ----------
+    exclusive
+        Whether labels exclude one another: recordings with none or several are left out.
+    """
+
+    manifest: Manifest
+    signals: SignalCache
+    exclusive: bool = False
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Rows of a split in the manifest's index that can be trained on or validated.
+
+        Raises
+        ------
+        SchemaError
+            When there are none.
+        """
+        rows = self._usable_rows(split)
+        if not len(rows):
+            one_label = " with just one of the labels" if self.exclusive else ""
+            raise SchemaError(
+                f"The manifest has no recording{one_label} in split {split!r} among "
+                f"{len(self.manifest.index)}. Check the split and which recordings were excluded."
+            )
+        return rows
+
+    def _usable_rows(self, split: str) -> NDArray[np.int64]:
+        rows = self.manifest.rows(split)
+        if not self.exclusive:
+            return rows
+        return np.asarray(rows[self.manifest.targets[rows].sum(axis=1) == 1], np.int64)
+
+    def evaluated_rows(self, *, with_test: bool) -> list[tuple[str, NDArray[np.int64]]]:
+        """Name and rows of the splits that are measured after each epoch.
+
+        The test split is left out where it is not wanted or has no recording.
+        """
+        splits = [("valid", self.rows("valid"))]
+        if with_test and len(self._usable_rows("test")):
+            splits.append(("test", self.rows("test")))
+        return splits
+
+    def n_segments(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Segments of recordings, ``(record,)``."""
+        return self.signals.n_segments(rows, self.manifest.spec)
+
+
+def open_training_data(
+    request: TrainingRequest, *, progress: Callable[[int, int], None] | None = None
+) -> TrainingData:
+    """Read a request's manifest and open its signals, as `SignalCache.open` does.
+
+    A training that reads no label has the recordings without labels, too.
+    """
+    manifest = read_manifest(request.manifest_folder)
+    if not request.reads_labels:
+        manifest = manifest.with_unlabelled()
+    signals = SignalCache.open(
+        manifest.index,
+        request.shard_folder,
+        manifest.spec,
+        request.cache_folder,
+        progress=progress,
+    )
+    return TrainingData(manifest, signals)

@@ -1,0 +1,208 @@
+"""Batches of segments for a torch DataLoader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ecg_assets.models.device_signals import DeviceSignals, to_device
+from ecg_assets.training.engine.data import TrainingData
+
+Batch = dict[str, Tensor]
+
+
+class SegmentDataset(Dataset[Batch]):
+    """All segments of some recordings, one after the other.
+
+    A whole batch is read at once (`__getitems__`), and of a recording only the segment asked
+    for: one by one costs several times as much.
+
+    Parameters
+    ----------
+    data
+        Manifest and signals.
+    rows
+        Rows of the manifest's index, ``(record,)``.
+    n_channels
+        Channels of the model, which was compared with the manifest's spec when it was built.
+    device
+        Where signals and targets are kept and batches made; None for the memory map.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        rows: NDArray[np.int64],
+        n_channels: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self._data = data
+        self._rows = rows
+        self._n_channels = n_channels
+        counts = data.n_segments(rows)
+        self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
+        self._targets = torch.from_numpy(data.manifest.targets[rows]).to(device)
+        self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float().to(device)
+        self._on_device = None
+        if device is not None:
+            self._on_device = DeviceSignals(data.signals, rows, data.manifest.spec, device)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, item: int) -> Batch:
+        return self.__getitems__([item])
+
+    def __getitems__(self, items: list[int]) -> Batch:
+        """Read segments as the arguments of `EcgClassifier.forward`."""
+        record = np.searchsorted(self._ends, items, side="right")
+        numbers = np.asarray(items) - self._starts[record]
+        positions = to_device(record, self._targets.device)
+        if self._on_device is not None:
+            wanted = to_device(numbers, self._targets.device)
+            segments = self._on_device.segments_at(positions, wanted)
+        else:
+            spec = self._data.manifest.spec
+            rows = self._rows[record]
+            segments = torch.from_numpy(self._data.signals.segments_at(rows, numbers, spec))
+        return {
+            # A repeated lead is a view of one: twelve copies would cost six times as much.
+            "input_values": segments.expand(-1, self._n_channels, -1),
+            "labels": self._targets[positions].float(),
+            "pos_weight": self._pos_weight,
+        }
+
+
+def keep_batch(batch: Any) -> Any:
+    """Collate nothing: `SegmentDataset` gives whole batches."""
+    return batch
+
+
+class EpochShuffle(Sampler[int]):
+    """Another order in each epoch that depends on nothing but the seed and the epoch.
+
+    A resumed run sees its epochs in the order that an undisturbed one would.
+
+    Parameters
+    ----------
+    n_items
+        Segments.
+    seed
+        Of the training.
+    on_epoch
+        Also told each epoch: on several GPUs nothing else tells a dataset.
+    """
+
+    def __init__(
+        self, n_items: int, seed: int, on_epoch: Callable[[int], None] | None = None
+    ) -> None:
+        self._n_items = n_items
+        self._seed = seed
+        self._epoch = 0
+        self._on_epoch = on_epoch
+
+    def __len__(self) -> int:
+        return self._n_items
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration; the Trainer calls it."""
+        self._epoch = epoch
+        if self._on_epoch is not None:
+            self._on_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._n_items)
+        yield from order.tolist()
+
+
+# Training in several processes, as in one.
+
+
+class SharedBatches(Sampler[list[int]]):
+    """The batches of one of several processes, which make the steps of one process together.
+
+    All have equally many, so that none waits for another for ever: where an epoch's last step has
+    too few segments, a process repeats the first ones, and its `divisor` is infinite.
+
+    Parameters
+    ----------
+    order
+        Of all segments.
+    batch_size, n_passes
+        Segments of a forward pass and passes of a step, of each process: `TrainingRecipe.share`.
+    rank, n_processes
+        Which process of how many.
+    splits
+        Whether they share out each pass; else they share out the passes of a step.
+    """
+
+    def __init__(
+        self,
+        order: EpochShuffle,
+        *,
+        batch_size: int,
+        n_passes: int,
+        rank: int,
+        n_processes: int,
+        splits: bool,
+    ) -> None:
+        self._order = order
+        self._batch_size, self._n_passes = batch_size, n_passes
+        self._rank, self._n_processes = rank, n_processes
+        self._splits = splits
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / (self._batch_size * self._n_processes))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(self._order)
+        for number in range(len(self)):
+            start = self._start(number)
+            yield order[start : start + self._batch_size] or order[: self._batch_size]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration."""
+        self._order.set_epoch(epoch)
+
+    def divisor(self, number: int) -> float:
+        """Give what a batch's mean loss is divided by.
+
+        The mean over the processes of their sums over a step is then the loss of one process's.
+
+        Parameters
+        ----------
+        number
+            Of the batch in the epoch, from 0.
+        """
+        n_items, count = len(self._order), self._n_processes
+        n_own = min(n_items - self._start(number), self._batch_size)
+        if n_own <= 0:
+            return math.inf
+        first = number - number % self._n_passes
+        last = min(first + self._n_passes, len(self))
+        if self._splits:
+            whole = self._batch_size * count
+            n_of_pass = min(n_items - number * whole, whole)
+            return (last - first) * n_of_pass / (n_own * count)
+        n_batches = math.ceil(n_items / self._batch_size)
+        return (min(last * count, n_batches) - first * count) / count
+
+    def _start(self, number: int) -> int:
+        return (number * self._n_processes + self._rank) * self._batch_size
+
+
+class SharedLoader(DataLoader[Batch]):
+    """Loads `SharedBatches`; the Trainer tells it the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration."""
+        batches: Any = self.batch_sampler
+        batches.set_epoch(epoch)

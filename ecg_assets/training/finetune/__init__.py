@@ -1,0 +1,1 @@
+"""Labelled signals to a classifier: recipes and presets, methods, folds and grids."""

@@ -1,0 +1,1 @@
+"""Signals without labels to an encoder that fine-tuning starts from."""

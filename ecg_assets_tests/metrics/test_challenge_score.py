@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecg_assets.errors import SchemaError
+from ecg_assets.metrics.confusion import challenge_score, read_challenge_weights
+
+
+def _by_loop(target: np.ndarray, called: np.ndarray, weights: np.ndarray, normal: int) -> float:
+    """The published formula, recording by recording and pair by pair."""
+
+    def unscaled(calls: np.ndarray) -> float:
+        total = 0.0
+        for true, call in zip(target, calls, strict=True):
+            n_named = max(sum(1 for a, b in zip(true, call, strict=True) if a or b), 1)
+            for j in np.flatnonzero(true):
+                for k in np.flatnonzero(call):
+                    total += weights[j, k] / n_named
+        return total
+
+    inactive = np.zeros_like(called)
+    inactive[:, normal] = 1
+    least, most = unscaled(inactive), unscaled(target)
+    return (unscaled(called) - least) / (most - least) if most != least else np.nan
+
+
+@given(st.integers(1, 25), st.integers(2, 6), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_score_equals_a_loop_over_recordings(n_records: int, n_classes: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    target, called = (generator.random((2, n_records, n_classes)) < 0.4).astype(int)
+    weights = generator.random((n_classes, n_classes)) / 2
+    np.fill_diagonal(weights, 1)
+    expected = _by_loop(target, called, weights, normal=1)
+    found = challenge_score(target, called, weights, normal_index=1)
+    assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+def test_right_calls_score_one_and_always_normal_scores_nothing() -> None:
+    generator = np.random.default_rng(0)
+    target = (generator.random((50, 4)) < 0.4).astype(int)
+    normal = np.tile([0, 0, 1, 0], (50, 1))
+    assert challenge_score(target, target, np.eye(4), normal_index=2) == pytest.approx(1)
+    assert challenge_score(target, normal, np.eye(4), normal_index=2) == pytest.approx(0)
+
+
+def test_set_of_normal_recordings_alone_has_no_score() -> None:
+    normal = np.tile([1, 0], (5, 1))
+    assert np.isnan(challenge_score(normal, normal, np.eye(2), normal_index=0))
+
+
+def test_weights_are_read_with_equivalent_codes_as_one_class(tmp_path: Path) -> None:
+    path = tmp_path / "weights.csv"
+    path.write_text(",426783006,713427006|59118001\n426783006,1,0.35\n59118001|713427006,0.35,1\n")
+    weights = read_challenge_weights(path)
+    assert weights.index_of("59118001") == weights.index_of("713427006") == 1
+    np.testing.assert_array_equal(weights.values, [[1, 0.35], [0.35, 1]])
+    with pytest.raises(ValueError, match="'164889003'"):
+        weights.index_of("164889003")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",a,b\nb,1,0\na,0,1\n", "same classes, in the same order"),
+        (",a,b\na,1,0\n", "2 in the row and 1 in the column"),
+        (",a,b\na,1,\nb,0,1\n", "1 weights are missing"),
+        (",a,b\na,1,x\nb,0,1\n", "not a number"),
+    ],
+)
+def test_wrong_weights_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.csv"
+    path.write_text(text)
+    with pytest.raises(SchemaError, match=message):
+        read_challenge_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "normal", "message"),
+    [
+        ((3, 3), 1, 0, "3 classes and normal_index 0; expected 2"),
+        ((3, 2), 2, 0, "other values than 0 and 1"),
+        ((3, 2), 1, 2, "normal_index 2"),
+    ],
+)
+def test_wrong_arrays_are_refused(
+    shape: tuple[int, int], value: int, normal: int, message: str
+) -> None:
+    calls = np.full(shape, value)
+    with pytest.raises(ValueError, match=message):
+        challenge_score(calls, calls, np.eye(2), normal_index=normal)

@@ -1,0 +1,58 @@
+"""A training of the tiny model on toy recordings, which a test can end early.
+
+``python -m ecg_assets_tests.training.finetune.toy_run FOLDER`` trains in a process of
+its own, or in several under torch.distributed.run; each writes its events to
+FOLDER/events-<rank>.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ecg_assets.training.engine.data import TrainingData
+from ecg_assets.training.finetune.finetune import finetune
+from ecg_assets.training.finetune.request import FinetuneRequest
+from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
+from ecg_assets_tests.training.killed_run import Events, run_until_killed
+
+
+def toy_request(output_folder: Path, **changes: Any) -> FinetuneRequest:
+    """Ask for four epochs of the preset ``tiny``, with changes."""
+    values: dict[str, Any] = {"epochs": 4, "batch_size": 16, "device": "cpu", **changes}
+    return FinetuneRequest.from_preset(
+        "tiny",
+        manifest_folder=output_folder,
+        shard_folder=output_folder,
+        cache_folder=output_folder,
+        output_folder=output_folder,
+        inputs={"manifests": "toy"},
+        **values,
+    )
+
+
+def run_toy(
+    request: FinetuneRequest, data: TrainingData, *, killed_in_epoch: int = 0
+) -> tuple[Path, Events]:
+    """Fine-tune; end with `Killed` after an epoch's validation, before it is saved."""
+    return run_until_killed(finetune, request, data, killed_in_epoch)
+
+
+def main(folder: Path) -> None:
+    """Train two epochs without dropout, whose random numbers differ between processes.
+
+    Of 56 segments three steps of 16 leave 8.
+    """
+    manifest = toy_manifest(35)
+    data = TrainingData(manifest, toy_signals(manifest))
+    request = toy_request(folder / "checkpoints", epochs=2, activation_dropout=0.0)
+    _, events = run_toy(request, data)
+    name = f"events-{os.environ.get('RANK', '0')}.json"
+    (folder / name).write_text(json.dumps(events))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
