@@ -1,19 +1,20 @@
 """The model families by name: those that are built in, and those of other packages.
 
-A package adds one by an entry point of the group ``ecg_assets.models`` that names its
-`ModelFamily` (docs/your_own_model.md). Needs no torch.
+A folder of this package that has a module ``family`` is one: each `ModelFamily` in it is known. A
+package adds one by an entry point of the group ``ecg_assets.models`` that names its `ModelFamily`
+(docs/your_own_model.md). Needs no torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ecg_assets.entry_points import load_entry_points
 from ecg_assets.errors import CheckpointError
-from ecg_assets.models.ecg_fm.sizes import ECG_FM
-from ecg_assets.models.ecg_founder.family import ECG_FOUNDER
-from ecg_assets.models.ecg_lfm.family import ECG_LFM
+from ecg_assets.models.ecg_fm.family import ECG_FM
 from ecg_assets.models.family import ModelFamily
 
 GROUP = "ecg_assets.models"
@@ -22,9 +23,14 @@ GROUP = "ecg_assets.models"
 DEFAULT_FAMILY = ECG_FM.name
 """Of a recipe that names none."""
 
-_BUILT_IN = (ECG_FM, ECG_FOUNDER, ECG_LFM)
 
-FAMILIES: dict[str, ModelFamily] = {family.name: family for family in _BUILT_IN}
+def _find_built_in() -> Iterator[ModelFamily]:
+    for path in sorted(Path(__file__).parent.glob("*/family.py")):
+        module = import_module(f"{__package__}.{path.parent.name}.family")
+        yield from (one for one in vars(module).values() if isinstance(one, ModelFamily))
+
+
+FAMILIES: dict[str, ModelFamily] = {family.name: family for family in _find_built_in()}
 """Each family by the ``model_type`` of its configuration."""
 
 for _family in load_entry_points(GROUP, ModelFamily).values():
@@ -43,7 +49,7 @@ def family_of(model: Any) -> ModelFamily:
 
 def family_of_file(content: object, path: Path) -> ModelFamily:
     """Find whose the content of the file at `path` is; raise `CheckpointError` when nobody's."""
-    # The last first: their files may be laid out as those of an earlier one, and say more.
+    # Other packages' first; of those built in no two recognize one file.
     for family in reversed(FAMILIES.values()):
         if family.recognizes(content):
             return family

@@ -8,7 +8,7 @@ so that a recipe is refused before anything is loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,9 @@ class ModelFamily:
     title
         What people call it.
     signal_kind
-        How its weights want their input: see `signal_spec_of_kind`.
+        How its weights want their input: a name of `signal_spec_of_kind`, or one of its own.
+    signal
+        Of a kind of its own, the fields of `SignalSpec` that make it, as JSON values.
     sizes
         Architecture of each size by name.
     config, classifier, builds
@@ -80,6 +82,8 @@ class ModelFamily:
         What its public weights saw, in a sentence for the cards; empty where there are none.
     pretrained_sources
         Datasets of this package among them, of which the public weights saw all patients.
+    licence
+        Of its authors' code and weights, and what it forbids; empty where nothing is known.
     files
         What reads the files of its authors; None: it has checkpoint folders alone.
     sample_rate_hz, segment_s
@@ -87,7 +91,8 @@ class ModelFamily:
     n_channels
         Channels that a single lead is repeated on; None: as the kind has it.
     lead_sets
-        Leads that its public weights read.
+        Leads that its public weights read, in their order; the first takes the place of the
+        twelve where all are asked for.
     encoder
         Its model without a head; empty where there is none.
     pretraining
@@ -113,8 +118,10 @@ class ModelFamily:
     config: str
     classifier: str
     builds: str
+    signal: Mapping[str, Any] = field(default_factory=dict)
     pretrained_on: str = ""
     pretrained_sources: tuple[str, ...] = ()
+    licence: str = ""
     files: PublishedFiles | None = None
     sample_rate_hz: int | None = None
     segment_s: float | None = None
@@ -159,8 +166,8 @@ class ModelFamily:
     ) -> SignalSpec:
         """Build the spec of its input, of these leads; `segment_s` in place of its own."""
         spec = signal_spec_of_kind(
-            self.signal_kind,
-            leads=leads,
+            self.signal or self.signal_kind,
+            leads=self.arrange_leads(leads),
             segment_s=segment_s or self.segment_s,
             resampling=resampling,
             sample_rate_hz=self.sample_rate_hz or 500,
@@ -169,6 +176,16 @@ class ModelFamily:
         if self.n_channels is None or len(leads) > 1:
             return spec
         return replace(spec, n_channels=self.n_channels)
+
+    def arrange_leads(self, leads: Sequence[str]) -> tuple[str, ...]:
+        """Give leads in the order of its public weights; of all twelve, those that they read.
+
+        Other choices stay as they are.
+        """
+        for known in self.lead_sets:
+            if set(leads) in (set(known), set(STANDARD_LEADS)):
+                return known
+        return tuple(leads)
 
     def published_spec(self, n_channels: int) -> SignalSpec | None:
         """Build the spec of its public weights of so many channels; None where there are none."""

@@ -147,7 +147,7 @@ run; `import_report.json` lists every weight.
 - Input: {signal}.
 - Output: {labels}.
 - Trained on: the file does not say. {pretraining}
-- For research; not a medical device.
+{licence}- For research; not a medical device.
 
 ```python
 from ecg_assets.models import load_checkpoint
@@ -199,6 +199,7 @@ def model_card(
         writer=report["writer"],
         architecture=architecture,
         pretraining=describe_pretraining(family),
+        licence=f"- Licence: {family.licence}.\n" if family.licence else "",
         kind=report["kind"],
         source=report["source"]["name"],
         fingerprint=report["source"]["fingerprint"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -268,7 +268,7 @@ _FIELDS_OF_KIND: dict[str, dict[str, Any]] = {
 
 
 def signal_spec_of_kind(
-    kind: str,
+    kind: str | Mapping[str, Any],
     *,
     leads: Sequence[str] = ("I",),
     segment_s: float | None = None,
@@ -303,10 +303,10 @@ def signal_spec_of_kind(
     >>> signal_spec_of_kind("ecg-fm") == SignalSpec()
     True
     """
-    if kind not in SIGNAL_KINDS:
+    if isinstance(kind, str) and kind not in SIGNAL_KINDS:
         raise ValueError(f"The kind of signal is {kind!r}; allowed: {SIGNAL_KINDS}.")
     fields = {
-        **_FIELDS_OF_KIND[kind],
+        **(_FIELDS_OF_KIND[kind] if isinstance(kind, str) else kind),
         "leads": tuple(leads),
         "resampling": resampling,
         "sample_rate_hz": sample_rate_hz,

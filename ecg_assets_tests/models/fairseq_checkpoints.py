@@ -10,8 +10,8 @@ import torch
 
 from ecg_assets.models.ecg_fm.config import ecg_fm_config_of
 from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
+from ecg_assets.models.ecg_fm.family import SIZES
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
-from ecg_assets.models.ecg_fm.sizes import SIZES
 
 Edit = Callable[[dict[str, Any]], None]
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2PositionalConvEmbedding
 
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config, ecg_fm_config_of
+from ecg_assets.models.ecg_fm.family import SIZES
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.ecg_fm.positions import PositionalConvolution
 from ecg_assets.models.ecg_fm.pretraining import EcgFmForPreTraining
-from ecg_assets.models.ecg_fm.sizes import SIZES
 from ecg_assets.models.pretraining.objective import Objective
 from ecg_assets.training.engine.trainer_arguments import deterministic
 

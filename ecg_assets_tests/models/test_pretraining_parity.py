@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config, ecg_fm_config_of
 from ecg_assets.models.ecg_fm.fairseq_file import fairseq_names
+from ecg_assets.models.ecg_fm.family import SIZES
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.ecg_fm.pretraining import EcgFmForPreTraining, map_pretraining_weights
-from ecg_assets.models.ecg_fm.sizes import SIZES
 from ecg_assets.models.pretraining.model import PretrainingOutput, pretraining_config
 from ecg_assets.models.pretraining.names import fairseq_heads
 from ecg_assets.models.pretraining.objective import Objective

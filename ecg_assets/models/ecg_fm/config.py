@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import Wav2Vec2Config
 
-from ecg_assets.models.ecg_fm.sizes import SIZES
+from ecg_assets.models.ecg_fm.family import SIZES
 from ecg_assets.models.token_config import token_config
 
 _ARCHITECTURE: dict[str, Any] = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
 from ecg_assets.models.ecg_fm.fairseq_file import FairseqFile
-from ecg_assets.models.ecg_fm.sizes import SIZES
+from ecg_assets.models.ecg_fm.family import SIZES
 from ecg_assets.models.fairseq_weights import count_modules, modern_names
 from ecg_assets.models.token_config import ConvLayers, parse_conv_layers
 

@@ -19,8 +19,8 @@ from ecg_assets.models.ecg_fm.fairseq_file import (
     map_weights,
     read_fairseq,
 )
+from ecg_assets.models.ecg_fm.family import ECG_FM
 from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
-from ecg_assets.models.ecg_fm.sizes import ECG_FM
 from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
 from ecg_assets.models.weights import load_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec

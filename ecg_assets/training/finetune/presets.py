@@ -1,89 +1,62 @@
-"""Named recipes, and what each wants of the data unless the user says otherwise."""
+"""Named recipes, and what each wants of the data unless the user says otherwise.
+
+Those of a family are a file of `ecg_assets/training/presets`: of each name the ``recipe``'s fields,
+the ``label_set`` that it is made for, and the preset that it is ``like`` in all other fields.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
 from ecg_assets.entry_points import load_entry_points
-from ecg_assets.labels.label_set import ECG_FM_17, MYOCARDIAL_INFARCTION, SIX_CONDITIONS
+from ecg_assets.frozen_model import FrozenModel
+from ecg_assets.labels.label_set import ECG_FM_17
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.family import ModelFamily
 from ecg_assets.training.finetune.recipe import Recipe
+from ecg_assets.yaml_file import parse_yaml
 
 GROUP = "ecg_assets.presets"
 """Group of the entry points by which other packages bring recipes."""
 
-# From scratch, for two CPU cores and some hundred recordings: the whole path in minutes.
-_TINY = Recipe(
-    size="tiny",
-    freeze_convolutions=False,
-    epochs=12,
-    batch_size=32,
-    learning_rate=4e-3,
-    schedule="cosine",
-    warmup_fraction=0.1,
-    max_gradient_norm=1.0,
-)
-# ECG-FM's published fine-tuning: fairseq's Adam, no decay, no warm-up, no clipping, frozen
-# convolutions, positives weighted, valid and test measured after each epoch.
-_LEAD_I = Recipe(
-    size="base",
-    freeze_convolutions=True,
-    epochs=100,
-    batch_size=128,
-    learning_rate=5e-5,
-    optimizer="fairseq-adam",
-)
-# ECGFounder fine-tuned for one of six conditions a recording. Published: Adam, 1e-3, decay 1e-4,
-# batches of 32, 50 epochs, clipping at 1, the rate halved on a plateau, an end after 10 epochs
-# without progress (of accuracy there, of the loss here). Decay is decoupled here. The size is that
-# of random weights: published ones bring their own.
-_FOUNDER_SIX = Recipe(
-    family="ecg-founder",
-    size="tiny",
-    objective="exclusive",
-    freeze_convolutions=False,
-    epochs=50,
-    batch_size=32,
-    learning_rate=1e-3,
-    schedule="plateau",
-    weight_decay=1e-4,
-    adam_beta2=0.999,
-    max_gradient_norm=1.0,
-    patience=10,
-    activation_dropout=0.0,
-)
+_DEFAULT = "tiny"
 
-PRESETS: dict[str, Recipe] = {
-    "tiny": _TINY,
-    "ecg-fm-lead-i": _LEAD_I,
-    # The settings behind the published one-lead results (macro AUROC 0.9504 on Lead I); they
-    # measure the validation split alone.
-    "ecg-fm-mimic": _LEAD_I.changed(batch_size=256, learning_rate=1e-6, reports_test=False),
-    "ecg-founder-six": _FOUNDER_SIX,
-    # The same from scratch in fewer epochs, and with small batches, since few of some hundred
-    # recordings have just one of the conditions.
-    "ecg-founder-six-tiny": _FOUNDER_SIX.changed(
-        epochs=12,
-        batch_size=8,
-        learning_rate=4e-3,
-        schedule="cosine",
-        warmup_fraction=0.1,
-        patience=0,
-    ),
-    # ECG-LFM's fine-tuning as its README runs it (its file says 5e-5); the rest is ECG-FM's, whose
-    # trainer it is.
-    "ecg-lfm-finetune": _LEAD_I.changed(family="ecg-lfm", batch_size=256, learning_rate=1e-6),
-    "ecg-lfm-tiny": _TINY.changed(family="ecg-lfm"),
-}
+
+class Preset(FrozenModel):
+    """An entry of a file of presets; see the module."""
+
+    recipe: dict[str, Any]
+    label_set: str = ECG_FM_17
+    like: str = ""
+
+
+def _read_presets() -> dict[str, Preset]:
+    folder = files("ecg_assets.training").joinpath("presets")
+    texts = {file.name: file.read_text("utf-8") for file in folder.iterdir()}
+    found: dict[str, Preset] = {}
+    for name in sorted(texts):
+        for preset, value in parse_yaml(texts[name], of_package=True).items():
+            if preset in found:
+                raise ValueError(f"presets/{name} names {preset} a second time.")
+            found[preset] = Preset(**value)
+    return found
+
+
+def _fields(name: str, presets: Mapping[str, Preset]) -> dict[str, Any]:
+    """Give the fields of a preset's recipe, those of what it is like included."""
+    preset = presets[name]
+    return {**(_fields(preset.like, presets) if preset.like else {}), **preset.recipe}
+
+
+_SHIPPED = _read_presets()
+
+PRESETS: dict[str, Recipe] = {name: Recipe(**_fields(name, _SHIPPED)) for name in _SHIPPED}
 """Recipe by preset name."""
 
 for _name, _recipe in load_entry_points(GROUP, Recipe).items():
     PRESETS.setdefault(_name, _recipe)  # no package replaces a built-in one
-
-_LABEL_SETS = {
-    "ecg-founder-six": SIX_CONDITIONS,
-    "ecg-founder-six-tiny": SIX_CONDITIONS,
-    "ecg-lfm-finetune": MYOCARDIAL_INFARCTION,
-}
 
 
 def label_set_of_preset(preset: str) -> str:
@@ -92,7 +65,7 @@ def label_set_of_preset(preset: str) -> str:
     >>> label_set_of_preset("ecg-founder-six")
     'six-conditions'
     """
-    return _LABEL_SETS.get(preset, ECG_FM_17)
+    return _SHIPPED[preset].label_set if preset in _SHIPPED else ECG_FM_17
 
 
 def tiny_presets() -> dict[str, str]:
@@ -116,4 +89,4 @@ def family_of_preset(preset: str) -> ModelFamily:
     >>> family_of_preset("ecg-founder-six").signal_kind
     'ecg-founder'
     """
-    return FAMILIES[PRESETS.get(preset, PRESETS["tiny"]).family]
+    return FAMILIES[PRESETS.get(preset, PRESETS[_DEFAULT]).family]

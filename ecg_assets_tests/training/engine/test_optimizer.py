@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from ecg_assets.models.ecg_fm.config import ecg_fm_config_of
+from ecg_assets.models.ecg_fm.family import SIZES
 from ecg_assets.models.ecg_fm.pretraining import EcgFmForPreTraining, map_pretraining_weights
-from ecg_assets.models.ecg_fm.sizes import SIZES
 from ecg_assets.models.load import load_checkpoint
 from ecg_assets.models.pretraining.model import pretraining_config
 from ecg_assets.models.pretraining.objective import Objective
