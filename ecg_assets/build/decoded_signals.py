@@ -52,10 +52,11 @@ def decode_signals(
     """
     _require_stored(index, shard_folder)
     n_samples, rates = _read_lengths(index, shard_folder)
+    n_rows = spec.n_rows if spec.needs_millivolts else len(spec.leads)
     if spec.needs_millivolts:
         n_samples = count_standardized(n_samples, rates, spec)
         rates[:] = spec.sample_rate_hz
-    offsets = np.concatenate([[0], np.cumsum(n_samples * len(spec.leads))])
+    offsets = np.concatenate([[0], np.cumsum(n_samples * n_rows)])
     dtype = np.float32 if spec.needs_millivolts else np.int16
     samples = np.lib.format.open_memmap(
         folder / SAMPLES, mode="w+", dtype=dtype, shape=(int(offsets[-1]),)

@@ -164,7 +164,7 @@ class SignalCache:
         Returns
         -------
         NDArray[np.float32]
-            ``(record, lead, sample)``, as long as the longest; 0 after the end of a shorter one.
+            ``(record, row, sample)``, as long as the longest; 0 after the end of a shorter one.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class SignalCache:
         """
         blocks = list(self._standardized_blocks(rows, spec))
         longest = max((part.shape[-1] for _, part in blocks), default=0)
-        result = np.zeros((len(rows), len(spec.leads), longest), np.float32)
+        result = np.zeros((len(rows), spec.n_rows, longest), np.float32)
         for at, part in blocks:
             result[at, :, : part.shape[-1]] = part
         return result
@@ -194,7 +194,7 @@ class SignalCache:
         Returns
         -------
         tuple
-            Segments, float32 ``(segment, lead, spec.segment_samples)``, in the order of
+            Segments, float32 ``(segment, row, spec.segment_samples)``, in the order of
             `rows`, and each one's position in `rows`, int64 ``(segment,)``. Leads are not
             repeated to channels: a model that wants them so uses `project_channels`.
 
@@ -205,7 +205,7 @@ class SignalCache:
         """
         counts = self.n_segments(rows, spec)
         starts = np.cumsum(counts) - counts
-        shape = (int(counts.sum()), len(spec.leads), spec.segment_samples)
+        shape = (int(counts.sum()), spec.n_rows, spec.segment_samples)
         result = np.empty(shape, np.float32)
         for at, part in self._standardized_blocks(rows, spec):
             pieces = segment(part, spec)
@@ -230,16 +230,16 @@ class SignalCache:
         Returns
         -------
         NDArray[np.float32]
-            ``(segment, lead, spec.segment_samples)``, equal to those of `segments`.
+            ``(segment, row, spec.segment_samples)``, equal to those of `segments`.
         """
-        leads = self._find_leads(spec)
+        leads = self.find_rows(spec)
         if self.find_obstacle(rows, spec):
             return self._segments_of_whole(rows, numbers, spec)
         length = spec.segment_samples
-        shape = (len(rows), len(spec.leads), length)
+        shape = (len(rows), spec.n_rows, length)
         found = np.empty(shape, self.samples.dtype)
         # All leads as they stand are a view; others are copied one by one.
-        wanted = slice(None) if leads == list(range(len(self.leads))) else leads
+        wanted = slice(None) if leads == list(range(self.n_rows)) else leads
         starts = self.first_sample(spec) + length * numbers
         for at, (row, start) in enumerate(zip(rows.tolist(), starts.tolist(), strict=True)):
             found[at] = self._record(row)[wanted, start : start + length]
@@ -261,15 +261,20 @@ class SignalCache:
         self, rows: NDArray[np.int64], spec: SignalSpec
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Positions in `rows` and standardized recordings, in blocks of one kind."""
-        wanted = self._find_leads(spec)
+        wanted = self.find_rows(spec)
         lengths, rates = self._count_samples(rows), self.sample_rates_hz[rows]
         for at in group_alike(lengths, rates):
             block = np.stack([self._record(row)[wanted] for row in rows[at]])
             is_made = self.made_for is not None
             yield at, block if is_made else standardize_part(block, float(rates[at[0]]), spec)
 
-    def _find_leads(self, spec: SignalSpec) -> list[int]:
-        """Find the positions of a spec's leads; refuse a spec that the cache cannot serve."""
+    @property
+    def n_rows(self) -> int:
+        """Rows of a recording: its leads, or 1 where they are laid end to end."""
+        return len(self.leads) if self.made_for is None else self.made_for.n_rows
+
+    def find_rows(self, spec: SignalSpec) -> list[int]:
+        """Find the rows of a spec's leads; refuse a spec that the cache cannot serve."""
         if self.made_for != _made_for(spec):
             raise SpecMismatch(
                 f"The spec is {spec.to_json()}, the cache holds "
@@ -282,16 +287,18 @@ class SignalCache:
                 f"The spec asks for the leads {spec.leads}, the cache holds {self.leads}. "
                 "Open it with the spec's leads."
             )
+        if self.n_rows != len(self.leads):
+            return [0]
         return [self.leads.index(lead) for lead in spec.leads]
 
     def _count_samples(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the samples of each lead of some recordings, ``(record,)``."""
-        return (self.offsets[rows + 1] - self.offsets[rows]) // len(self.leads)
+        return (self.offsets[rows + 1] - self.offsets[rows]) // self.n_rows
 
     def _record(self, row: int) -> NDArray[Any]:
         """Read the samples of one recording, ``(lead, sample)``."""
         flat = self.samples[self.offsets[row] : self.offsets[row + 1]]
-        return flat.reshape(len(self.leads), -1)
+        return flat.reshape(self.n_rows, -1)
 
 
 def _load(folder: Path) -> SignalCache:
@@ -316,11 +323,17 @@ def _load(folder: Path) -> SignalCache:
 
 
 def _made_for(spec: SignalSpec) -> SignalSpec | None:
-    """Give what a cache of a spec depends on: not its segments and channels; None for integers."""
+    """Give what a cache of a spec depends on; None for integers.
+
+    Segments and channels are not among it, unless what is stored are segments.
+    """
     if not spec.needs_millivolts:
         return None
+    if spec.holds_segments:
+        return replace(spec, aggregation="by-label")
     whole = 1.0 if spec.record_s is None else spec.record_s
-    return replace(spec, segment_s=whole, n_channels=len(spec.leads))
+    changes: dict[str, Any] = {"segment_s": whole, "n_channels": len(spec.leads)}
+    return replace(spec, **changes, aggregation="by-label")
 
 
 def _scaled(spec: SignalSpec) -> dict[str, int | None]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ecg_assets.errors import SchemaError
+from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.preprocess.blocks import signal_blocks
 from ecg_assets.preprocess.model_input import (
     lead_scales,
@@ -68,7 +68,18 @@ def standardized_recordings(
         ``study_id`` and ``row`` of each recording, by ``record_id``, in the table's order.
     keep_missing
         Leave missing samples NaN.
+
+    Raises
+    ------
+    SettingsError
+        When the spec's signals are no leads of a recording: `.mat` files hold those alone.
     """
+    if spec.holds_segments:
+        raise SettingsError(
+            "A .mat file holds the leads of a recording as they follow in time, but the signal "
+            f"spec cuts, fills or lays out each segment by itself: {spec.to_json()}. Choose "
+            "another ECG_SIGNAL_KIND to write .mat files."
+        )
     record_ids = numbers.index.tolist()
     study_ids, rows = numbers["study_id"].tolist(), numbers["row"].tolist()
     for block in signal_blocks(signals, spec.leads):

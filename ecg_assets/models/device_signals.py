@@ -55,8 +55,8 @@ class DeviceSignals:
         ends = np.cumsum(lengths)
         self._samples = _copy_samples(signals, rows, int(ends[-1]), device)
         self._starts = to_device(ends - lengths, device)
-        self._lead_lengths = to_device(lengths // len(signals.leads), device)
-        leads = [signals.leads.index(lead) for lead in spec.leads]
+        self._lead_lengths = to_device(lengths // signals.n_rows, device)
+        leads = signals.find_rows(spec)
         self._leads = to_device(torch.tensor(leads), device)
         self._scales = None
         if signals.scales is not None:
@@ -78,7 +78,7 @@ class DeviceSignals:
         Returns
         -------
         Tensor
-            float32 ``[segment, lead, sample]``.
+            float32 ``[segment, row, sample]``.
         """
         leads = self._leads * self._lead_lengths[positions, None]
         first = self._starts[positions] + self._first + numbers * len(self._within)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from ecg_assets.preprocess.resample import count_resampled, filter_ecg_founder, resample
+from ecg_assets.preprocess.filters import apply_filters
+from ecg_assets.preprocess.normalization import normalize
+from ecg_assets.preprocess.resample import count_resampled, resample
 from ecg_assets.preprocess.signal_spec import SignalSpec
-from ecg_assets.preprocess.z_score import z_score, z_score_all_leads, z_score_integers
+from ecg_assets.preprocess.z_score import z_score, z_score_integers
 from ecg_assets.sources import MISSING
 
 # Stored integers to millivolts.
@@ -103,9 +106,23 @@ def count_standardized(
     >>> count_standardized([5000, 4096, 900], [500, 400, 100], SignalSpec()).tolist()
     [5000, 5000, 4500]
     """
-    start, stop = _part_borders(spec, sample_rate_hz)
-    kept = np.maximum(np.minimum(np.asarray(n_samples), stop) - start, 0)
-    resampled = count_resampled(kept, sample_rate_hz, spec.sample_rate_hz)
+    if spec.holds_segments:
+        return count_segments(n_samples, sample_rate_hz, spec) * spec.segment_samples
+    return _count_used(n_samples, sample_rate_hz, spec)
+
+
+def _count_used(
+    n_samples: ArrayLike, sample_rate_hz: ArrayLike, spec: SignalSpec
+) -> NDArray[np.int64]:
+    """Count the samples of a lead, at the spec's sample rate, of the part that is used."""
+    if spec.order.index("part") < spec.order.index("resample"):
+        start, stop = _part_borders(spec, sample_rate_hz)
+        kept = np.maximum(np.minimum(np.asarray(n_samples), stop) - start, 0)
+        resampled = count_resampled(kept, sample_rate_hz, spec.sample_rate_hz)
+    else:
+        start, _ = _part_borders(spec, spec.sample_rate_hz)
+        whole = count_resampled(n_samples, sample_rate_hz, spec.sample_rate_hz)
+        resampled = np.maximum(whole - start, 0)
     return resampled if spec.record_s is None else np.minimum(resampled, spec.record_samples)
 
 
@@ -144,7 +161,11 @@ def count_segments(
     >>> count_segments([5000, 4999, 2499], 500, SignalSpec()).tolist()
     [2, 1, 0]
     """
-    return count_standardized(n_samples, sample_rate_hz, spec) // spec.segment_samples
+    used = _count_used(n_samples, sample_rate_hz, spec)
+    if spec.padding == "zeros":
+        used = np.where(used > 0, np.maximum(used, spec.window_samples), used)
+    counts: NDArray[np.int64] = (used - spec.window_samples) // spec.stride_samples + 1
+    return np.maximum(counts, 0)
 
 
 def number_segments(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -181,7 +202,8 @@ def standardize(
     -------
     NDArray[np.float32]
         ``(record, lead, spec.record_samples or fewer)``, or as many samples as they have where
-        all of them are used. With ``z-score-per-lead``, each lead
+        all of them are used; of a spec that `SignalSpec.holds_segments` ``(record, row, sample)``,
+        segment after segment. With ``z-score-per-lead``, each lead
         has mean 0 and population standard deviation 1 over the samples that are not missing,
         and a constant lead is 0.
 
@@ -223,7 +245,7 @@ def standardize_part(
     """Standardize recordings as `standardize` does, without a warning of longer ones."""
     n_samples = int(count_standardized(block.shape[-1], sample_rate_hz, spec))
     if not n_samples:
-        return np.empty((*block.shape[:2], 0), np.float32)
+        return np.empty((len(block), spec.n_rows, 0), np.float32)
     if not spec.needs_millivolts:
         kept = block[..., used_part(spec, sample_rate_hz)]
         return _score_integers(kept, n_samples, sample_rate_hz, spec)
@@ -232,14 +254,12 @@ def standardize_part(
             f"gain or baseline is missing; filter {spec.filter!r} with normalization "
             f"{spec.normalization!r} needs mV."
         )
-    result = np.empty((*block.shape[:2], n_samples), np.float32)
+    result = np.empty((len(block), spec.n_rows, n_samples), np.float32)
     n_records = max(_LEADS_PER_BLOCK // block.shape[1], 1)
     for start in range(0, len(block), n_records):
         part = slice(start, start + n_records)
-        signal_mv = resampled_millivolts(
-            block[part], sample_rate_hz, spec, gain[part], baseline[part]
-        )
-        result[part] = _filter_and_normalize(signal_mv, spec)
+        signal_mv = to_millivolts(block[part], gain[part], baseline[part])
+        result[part] = prepare(signal_mv, sample_rate_hz, spec)
     return result
 
 
@@ -268,36 +288,108 @@ def _resample_and_score(
     return np.nan_to_num(z_score(resampled[:, :n_samples]), copy=False)
 
 
-def _filter_and_normalize(signal_mv: NDArray[np.float64], spec: SignalSpec) -> NDArray[np.float32]:
-    """Filter and normalize recordings ``(record, lead, sample)``; NaN becomes 0."""
-    if spec.filter == "ecg-founder":
-        signal_mv = filter_ecg_founder(signal_mv, spec.sample_rate_hz)
-    if spec.normalization == "z-score-all-leads":
-        normalized = z_score_all_leads(signal_mv)
-    elif spec.normalization == "z-score-per-lead":
-        normalized = z_score(signal_mv)
-    else:
-        normalized = signal_mv.astype(np.float32)
-    return np.nan_to_num(normalized, copy=False)
+def prepare(
+    signal_mv: NDArray[np.float64], sample_rate_hz: float, spec: SignalSpec
+) -> NDArray[np.float32]:
+    """Take the steps of a spec with recordings in mV, as `standardize` does.
+
+    Parameters
+    ----------
+    signal_mv
+        ``(record, lead, sample)``, the leads of the spec; NaN is a missing sample.
+    sample_rate_hz
+        Sample rate of them all.
+    spec
+        What to make of them.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        ``(record, row, sample)``: the spec's `SignalSpec.n_rows`, and the samples that
+        `count_standardized` counts; without NaN.
+    """
+    rate, n_used = sample_rate_hz, int(_count_used(signal_mv.shape[-1], sample_rate_hz, spec))
+    signal: NDArray[Any] = signal_mv
+    left = {"part", "resample"}
+    for step in spec.order:
+        if step == "part":
+            start, stop = (int(border) for border in _part_borders(spec, rate))
+            signal = signal[..., start : None if spec.record_s is None else stop]
+        elif step == "resample":
+            signal = resample(signal, rate, spec.sample_rate_hz, spec.resampling)
+            rate = spec.sample_rate_hz
+        elif step == "filter":
+            signal = apply_filters(signal, rate, spec.filter_steps)
+        elif step == "normalize":
+            signal = normalize(signal, spec.how_normalized)
+        elif spec.holds_segments:
+            signal = _cut(signal, spec)
+        if step in left:
+            left.remove(step)
+            signal = signal if left else _trim(signal, n_used, spec)
+    if not spec.holds_segments:
+        return np.nan_to_num(signal, copy=False).astype(np.float32, copy=False)
+    laid_out = _lay_out(_fill(signal, spec.fill), spec)
+    n_records, _, n_rows, _ = laid_out.shape
+    return np.ascontiguousarray(laid_out.swapaxes(1, 2)).reshape(n_records, n_rows, -1)
+
+
+def _trim(signal: NDArray[Any], n_used: int, spec: SignalSpec) -> NDArray[Any]:
+    """Keep what is used, or fill it up with 0 mV to a segment where the spec says so."""
+    signal = signal[..., :n_used]
+    n_lacking = spec.window_samples - signal.shape[-1]
+    if spec.padding == "none" or n_lacking <= 0:
+        return signal
+    return np.pad(signal, [(0, 0)] * (signal.ndim - 1) + [(0, n_lacking)])
+
+
+def _cut(signal: NDArray[Any], spec: SignalSpec) -> NDArray[Any]:
+    """Cut ``(record, lead, sample)`` into ``(record, segment, lead, sample)``."""
+    windows = np.lib.stride_tricks.sliding_window_view(signal, spec.window_samples, axis=-1)
+    return windows[:, :, :: spec.stride_samples].swapaxes(1, 2)
+
+
+def _fill(segments: NDArray[Any], fill: str) -> NDArray[np.float32]:
+    """Fill missing samples of ``(record, segment, lead, sample)``."""
+    filled = segments.astype(np.float32)
+    missing = np.isnan(filled)
+    if fill == "mean" and missing.any():
+        n_present = np.maximum((~missing).sum(axis=(-2, -1), keepdims=True), 1)
+        total = np.where(missing, 0.0, filled).sum(axis=(-2, -1), keepdims=True)
+        return np.where(missing, total / n_present, filled).astype(np.float32)
+    return np.nan_to_num(filled, copy=False)
+
+
+def _lay_out(segments: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
+    """Lay the leads of ``(record, segment, lead, sample)`` out as a spec says."""
+    if spec.layout == "channels":
+        return segments
+    flat = segments.reshape(*segments.shape[:2], 1, -1)
+    if spec.decimation == 1 or not flat.size:
+        return flat
+    from scipy.signal import decimate
+
+    return np.asarray(decimate(flat.astype(np.float64), spec.decimation), np.float32)
 
 
 # Standardized recordings to segments and channels.
 
 
 def segment(standardized: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
-    """Cut recordings into segments that do not overlap; the remainder is dropped.
+    """Cut standardized recordings into segments; the remainder is dropped.
 
     Parameters
     ----------
     standardized
-        ``(record, lead, sample)``.
+        As `standardize` gives them, ``(record, row, sample)``: a row is a lead, or all of them
+        end to end.
     spec
         Says how long a segment is.
 
     Returns
     -------
     NDArray[np.float32]
-        ``(record, segment, lead, spec.segment_samples)``.
+        ``(record, segment, row, spec.segment_samples)``.
 
     >>> segment(np.zeros((3, 1, 5000), np.float32), SignalSpec(segment_s=4)).shape
     (3, 2, 1, 2000)

@@ -1,12 +1,14 @@
-"""Resampling: linear as fairseq-signals does it, or polyphase."""
+"""Resampling: linear, polyphase, Fourier's, or resampy's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import median_filter
 
 # Missing samples bridged, for steps that would spread them over the whole lead.
 
@@ -58,12 +60,8 @@ def count_resampled(n_samples: ArrayLike, from_hz: ArrayLike, to_hz: float) -> N
 def resample(
     signal: NDArray[np.float64], from_hz: float, to_hz: float, method: str
 ) -> NDArray[np.float64]:
-    """Resample along the last axis by ``linear`` or ``polyphase``; equal rates change nothing."""
-    if from_hz == to_hz:
-        return signal
-    if method == "polyphase":
-        return resample_polyphase(signal, from_hz, to_hz)
-    return resample_linear(signal, from_hz, to_hz)
+    """Resample along the last axis by a method of `METHODS`; equal rates change nothing."""
+    return signal if from_hz == to_hz else METHODS[method](signal, from_hz, to_hz)
 
 
 def resample_linear(
@@ -88,7 +86,28 @@ def resample_linear(
     """
     n_old = signal.shape[-1]
     n_new = int(count_resampled(n_old, from_hz, to_hz))
-    position = np.linspace(0, max(n_old - 1, 0), n_new)
+    return _interpolate(signal, np.linspace(0, max(n_old - 1, 0), n_new))
+
+
+def resample_by_time(
+    signal: NDArray[np.float64], from_hz: float, to_hz: float
+) -> NDArray[np.float64]:
+    """Interpolate linearly along the last axis, samples ``from_hz / to_hz`` old ones apart.
+
+    The first new sample lies on the first old one; behind the last old one its value goes on.
+    Parameters are those of `resample_linear`.
+
+    >>> resample_by_time(np.array([0.0, 1.0, 2.0, 3.0]), 2, 1)
+    array([0., 2.])
+    """
+    n_new = int(count_resampled(signal.shape[-1], from_hz, to_hz))
+    last = max(signal.shape[-1] - 1, 0)
+    return _interpolate(signal, np.minimum(np.arange(n_new) * (from_hz / to_hz), last))
+
+
+def _interpolate(signal: NDArray[np.float64], position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take values between samples ``(…, sample)``, on straight lines."""
+    n_old = signal.shape[-1]
     left = np.minimum(position.astype(np.int64), max(n_old - 2, 0))
     right = np.minimum(left + 1, max(n_old - 1, 0))
     share = position - left
@@ -137,57 +156,101 @@ def resample_polyphase(
     # A ratio taken to the nearest fraction can leave the end a sample short.
     resampled = resampled[..., np.minimum(np.arange(n_new), resampled.shape[-1] - 1)]
     resampled += first + slope * position
-    before = np.minimum(np.floor(position), n_old - 1).astype(np.int64)
-    after = np.minimum(np.ceil(position), n_old - 1).astype(np.int64)
-    missing = np.isnan(signal)
-    resampled[missing[..., before] | missing[..., after]] = np.nan
-    return np.asarray(resampled, np.float64)
+    return _miss_again(np.asarray(resampled, np.float64), signal, from_hz / to_hz)
 
 
-# ECGFounder's filter: mains hum, band, baseline wander.
+def resample_fourier(
+    signal: NDArray[np.float64], from_hz: float, to_hz: float
+) -> NDArray[np.float64]:
+    """Resample along the last axis by the Fourier transform of all of it, as scipy does.
+
+    It takes the signal as periodic, so that its ends ring where they differ. A missing sample is
+    treated as `resample_polyphase` does, whose parameters these are.
+
+    >>> resample_fourier(np.full(8, 3.0), 4, 2)
+    array([3., 3., 3., 3.])
+    """
+    from scipy.signal import resample as resample_by_fourier
+
+    n_new = int(count_resampled(signal.shape[-1], from_hz, to_hz))
+    if not n_new:
+        return signal[..., :0]
+    resampled = resample_by_fourier(fill_gaps(signal), n_new, axis=-1)
+    return _miss_again(np.asarray(resampled, np.float64), signal, from_hz / to_hz)
 
 
-def filter_ecg_founder(signal: NDArray[np.float64], sample_rate_hz: float) -> NDArray[np.float64]:
-    """Filter each lead as ECGFounder's ``filter_bandpass`` does.
+_KAISER_ZEROS, _KAISER_BETA, _KAISER_ROLLOFF = 50, 12.984585247040012, 0.917347282214
+_KAISER_STEPS = 1 << 13
 
-    A notch of 50 Hz and quality 30, then a Butterworth band-pass of order 4 from 0.67 to
-    40 Hz, both forwards and backwards (no phase shift); then minus the median over 0.4 s,
-    taken with zeros beyond the ends.
 
-    Parameters
-    ----------
-    signal
-        ``(…, sample)`` in mV; NaN is a missing sample and stays NaN. The filters see a
-        straight line in its place: the 0 mV that ECGFounder puts there would ring around
-        each gap.
-    sample_rate_hz
-        Above 100.
+def resample_kaiser_best(
+    signal: NDArray[np.float64], from_hz: float, to_hz: float
+) -> NDArray[np.float64]:
+    """Resample along the last axis by a windowed sinc, as resampy 0.4's ``kaiser_best`` does.
 
-    Returns
-    -------
-    NDArray[np.float64]
-        ``(…, sample)`` in mV; a constant lead becomes 0.
+    The sinc has 50 zeros on a side and a Kaiser window; it is 0 beyond the ends. A missing sample
+    is treated as `resample_polyphase` does, whose parameters these are.
 
     Notes
     -----
-    Source: https://github.com/PKUDigitalHealth/ECGFounder
+    Source: https://ccrma.stanford.edu/~jos/resample/ (band-limited interpolation)
     """
-    from scipy.signal import butter, filtfilt, iirnotch, sosfiltfilt
+    n_old, n_new = signal.shape[-1], int(count_resampled(signal.shape[-1], from_hz, to_hz))
+    if not n_new:
+        return signal[..., :0]
+    weights = _kaiser_weights(n_old, n_new, from_hz, to_hz)
+    resampled = (weights @ fill_gaps(signal).reshape(-1, n_old).T).T
+    return _miss_again(resampled.reshape(*signal.shape[:-1], n_new), signal, from_hz / to_hz)
 
-    if not signal.size:
-        return signal
-    level = fill_gaps(signal)
-    # Nothing of a lead's level passes; taken off beforehand, none of its rounding does.
-    level -= level[..., :1]
-    # scipy's padding, or what a short signal has of it.
-    n_other = signal.shape[-1] - 1
-    notched = filtfilt(*iirnotch(50, 30, sample_rate_hz), level, padlen=min(9, n_other))
-    # ECGFounder's one quotient of polynomials of order 8 loses digits with each Hz of the
-    # sample rate (1e-6 mV at 500, 1e-4 at 1000); a chain of quotients of order 2 does not.
-    chain = butter(4, [0.67, 40], "bandpass", fs=sample_rate_hz, output="sos")
-    band = sosfiltfilt(chain, notched, padlen=min(27, n_other))
-    window = int(0.4 * sample_rate_hz) + 1
-    window += 1 - window % 2
-    # Lead by lead: over several axes at once the median takes fifteen times as long.
-    baseline = np.apply_along_axis(median_filter, -1, band, size=window, mode="constant")
-    return np.where(np.isnan(signal), np.nan, band - baseline)
+
+@lru_cache(maxsize=8)
+def _kaiser_weights(n_old: int, n_new: int, from_hz: float, to_hz: float) -> Any:
+    """Give the weight of each old sample for each new one, sparse ``(new, old)``."""
+    from scipy.sparse import csr_array
+
+    scale = min(1.0, to_hz / from_hz)
+    at = np.linspace(0, _KAISER_ZEROS, _KAISER_ZEROS * _KAISER_STEPS + 1)
+    window = np.kaiser(2 * len(at) - 1, _KAISER_BETA)[len(at) - 1 :]
+    table = scale * window * _KAISER_ROLLOFF * np.sinc(at * _KAISER_ROLLOFF)
+    # From one old sample to the next it goes on in the table by whole entries, as there.
+    step = int(scale * _KAISER_STEPS)
+    position = np.arange(n_new) * (from_hz / to_hz)
+    left = np.floor(position).astype(np.int64)
+    share = scale * (position - left)
+    count = np.arange(len(table) // step + 1)
+    rows, columns, values = [], [], []
+    for distance, first, direction in ((share, left, -1), (scale - share, left + 1, 1)):
+        entry = (distance * _KAISER_STEPS)[:, None] + count * step
+        old = first[:, None] + direction * count
+        n_taken = (len(table) - np.floor(entry[:, :1])) // step
+        is_within = (old >= 0) & (old < n_old) & (count < n_taken)
+        new = np.broadcast_to(np.arange(n_new)[:, None], old.shape)
+        rows.append(new[is_within])
+        columns.append(old[is_within])
+        values.append(np.interp(entry[is_within], np.arange(len(table)), table))
+    where = (np.concatenate(rows), np.concatenate(columns))
+    return csr_array((np.concatenate(values), where), shape=(n_new, n_old))
+
+
+def _miss_again(
+    resampled: NDArray[np.float64], signal: NDArray[np.float64], step: float
+) -> NDArray[np.float64]:
+    """Make new samples NaN that lie less than one old sample from a missing one."""
+    missing = np.isnan(signal)
+    if missing.any():
+        last = signal.shape[-1] - 1
+        position = np.arange(resampled.shape[-1]) * step
+        before = np.minimum(np.floor(position), last).astype(np.int64)
+        after = np.minimum(np.ceil(position), last).astype(np.int64)
+        resampled[missing[..., before] | missing[..., after]] = np.nan
+    return resampled
+
+
+METHODS: dict[str, Callable[[NDArray[np.float64], float, float], NDArray[np.float64]]] = {
+    "linear": resample_linear,
+    "linear-by-time": resample_by_time,
+    "polyphase": resample_polyphase,
+    "fourier": resample_fourier,
+    "kaiser-best": resample_kaiser_best,
+}
+"""Methods by the names that specs have them under."""

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
 from ecg_assets.errors import SettingsError, SpecMismatch
+from ecg_assets.preprocess.signal_steps import (
+    NAMED_FILTERS,
+    NAMED_NORMALIZATIONS,
+    STEPS,
+    Normalization,
+    highest_frequency,
+    read_filter,
+    read_normalization,
+)
 from ecg_assets.sources.file_limits import MOST_SAMPLES
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The twelve leads in the order that fairseq-signals and ECGFounder feed them."""
 
-_ALLOWED = {
-    "resampling": ("linear", "polyphase"),
-    "filter": ("none", "ecg-founder"),
-    "normalization": ("z-score-per-lead", "z-score-all-leads", "none"),
-    "fill": ("zero",),
+RESAMPLING = ("linear", "linear-by-time", "polyphase", "fourier", "kaiser-best")
+"""Methods of `ecg_assets.preprocess.resample`, by name."""
+_ALLOWED: dict[str, tuple[object, ...]] = {
+    "resampling": RESAMPLING,
+    "fill": ("zero", "mean"),
     "unit": ("mV",),
+    "padding": ("none", "zeros"),
+    "layout": ("channels", "end-to-end"),
+    "aggregation": ("by-label", "mean", "max"),
 }
 _NUMBERS: dict[str, tuple[type, ...]] = {
     "n_channels": (int,),
@@ -26,6 +38,8 @@ _NUMBERS: dict[str, tuple[type, ...]] = {
     "record_s": (float, int, type(None)),
     "segment_s": (float, int),
     "start_s": (float, int),
+    "stride_s": (float, int, type(None)),
+    "decimation": (int,),
 }
 _CHOSEN_BY = {
     "leads": "ECG_LEADS",
@@ -35,8 +49,14 @@ _CHOSEN_BY = {
     "resampling": "ECG_RESAMPLING",
     "filter": "ECG_SIGNAL_KIND",
     "normalization": "ECG_SIGNAL_KIND",
+    "order": "ECG_SIGNAL_KIND",
+    "layout": "ECG_SIGNAL_KIND",
+    "decimation": "ECG_SIGNAL_KIND",
     "sample_rate_hz": "ECG_PRESET",
 }
+
+_ADDED = ("start_s", "order", "stride_s", "padding", "layout", "decimation", "aggregation")
+"""Fields that the first stored specs did not have."""
 
 
 class RecordPart(NamedTuple):
@@ -48,7 +68,10 @@ class RecordPart(NamedTuple):
 
 FIRST_10_S = RecordPart()
 
-KIND_FIELDS = ("filter", "normalization", "unit", "sample_rate_hz")
+KIND_FIELDS = (
+    *("filter", "normalization", "unit", "sample_rate_hz"),
+    *("order", "layout", "decimation"),
+)
 """What makes signals of one kind: a model that was trained on one can read no other."""
 
 
@@ -57,34 +80,57 @@ class SignalSpec:
     """How a recording becomes model input.
 
     Of a recording `record_s` seconds from `start_s` on are used, resampled to `sample_rate_hz`,
-    filtered, normalized over what is used, missing samples filled, then cut into non-overlapping
-    segments of `segment_s` seconds (the remainder is dropped). `signal_spec_of_kind` builds
-    the specs that known models ask for.
+    filtered, normalized over what is used, and cut into segments of `segment_s` seconds, which
+    follow each other by `stride_s` (the remainder is dropped); missing samples are filled, and
+    the leads laid out as the model reads them. `order` can put these steps otherwise.
+    `signal_spec_of_kind` builds the specs that known models ask for.
 
     Attributes
     ----------
     leads
         Lead names, in the order of the model's channels.
     n_channels
-        Input channels of the model: as many as leads, or 12 for one lead repeated 12 times.
+        Input channels of the model: as many as leads, or 12 for one lead repeated 12 times; 1
+        where leads are laid end to end.
     sample_rate_hz, segment_s
         Sample rate, and length of a segment in seconds.
     record_s
         Seconds of a recording that are used; None for all to its end.
     resampling
-        ``linear``: see `resample_linear`. ``polyphase``: see `resample_polyphase`.
+        One of `RESAMPLING`. ``linear``: see `resample_linear`; ``linear-by-time``: see
+        `resample_by_time`; ``polyphase``: see `resample_polyphase`; ``fourier``: see
+        `resample_fourier`; ``kaiser-best``: see `resample_kaiser_best`.
     filter
-        ``none``. ``ecg-founder``: see `filter_ecg_founder`.
+        ``none``, ``ecg-founder`` (see `filter_ecg_founder`), or steps of
+        `ecg_assets.preprocess.signal_steps`, as values or JSON objects.
     normalization
         ``z-score-per-lead``: minus the mean, over the population standard deviation; a
         constant lead becomes 0. ``z-score-all-leads``: the same with one mean and one
-        deviation for all leads in mV. ``none``: mV.
+        deviation for all leads in mV, to which 1e-8 is added. ``none``: mV. Or a
+        `Normalization`, as a value or a JSON object.
     fill
-        ``zero``: a missing (NaN) sample is 0 after normalization.
+        ``zero``: a missing (NaN) sample is 0 after normalization. ``mean``: it is the mean of
+        all other samples of its segment, all leads together; 0 where there are none.
     unit
         Unit of the samples before normalization.
     start_s
         Where the part that is used starts, in seconds.
+    order
+        The steps `STEPS`, each once, in the order in which they are done. What comes after
+        ``segment`` is done to each segment by itself.
+    stride_s
+        Seconds from the start of a segment to that of the next; None: `segment_s`.
+    padding
+        ``zeros``: a recording that is shorter than a segment is made as long, with 0 mV on its
+        right, when the part is taken. ``none``: it is left out.
+    layout
+        ``channels``: ``(lead, sample)``. ``end-to-end``: one row, lead after lead.
+    decimation
+        Of leads laid end to end every so many-th sample is kept, after the low-pass of
+        ``scipy.signal.decimate`` over the whole row, which rings from one lead into the next.
+    aggregation
+        How the probabilities of a recording's segments become one: ``by-label`` as the labels
+        say; ``mean`` or ``max`` for all.
     """
 
     leads: tuple[str, ...] = ("I",)
@@ -93,31 +139,70 @@ class SignalSpec:
     record_s: float | None = 10.0
     segment_s: float = 5.0
     resampling: str = "linear"
-    filter: str = "none"
-    normalization: str = "z-score-per-lead"
+    filter: str | tuple[Any, ...] = "none"
+    normalization: str | Normalization = "z-score-per-lead"
     fill: str = "zero"
     unit: str = "mV"
     start_s: float = 0.0
+    order: tuple[str, ...] = STEPS
+    stride_s: float | None = None
+    padding: str = "none"
+    layout: str = "channels"
+    decimation: int = 1
+    aggregation: str = "by-label"
 
     def __post_init__(self) -> None:
+        # One value has one form: named ones their name, lists of JSON tuples.
+        object.__setattr__(self, "leads", tuple(self.leads))
+        object.__setattr__(self, "order", tuple(self.order))
+        object.__setattr__(self, "filter", read_filter(self.filter))
+        object.__setattr__(self, "normalization", read_normalization(self.normalization))
+        if self.stride_s == self.segment_s:
+            object.__setattr__(self, "stride_s", None)
         unknown = [lead for lead in self.leads if lead not in STANDARD_LEADS]
         if unknown or not self.leads or len(set(self.leads)) != len(self.leads):
             raise ValueError(
                 f"leads is {self.leads}; expected distinct names out of {STANDARD_LEADS}."
             )
         self._require_numbers()
+        self._require_channels()
+        for field, allowed in _ALLOWED.items():
+            if getattr(self, field) not in allowed:
+                raise ValueError(f"{field} is {getattr(self, field)!r}; allowed: {allowed}.")
+        if sorted(self.order) != sorted(STEPS):
+            raise ValueError(f"order is {self.order}; expected each of {STEPS} once.")
+        if self.order.index("part") > self.order.index("segment"):
+            raise ValueError(f"order is {self.order}; part must come before segment.")
+        if self.order.index("resample") > self.order.index("segment"):
+            raise ValueError(f"order is {self.order}; resample must come before segment.")
+        highest = highest_frequency(self.filter_steps)
+        if highest and self.sample_rate_hz <= 2 * highest:
+            raise ValueError(
+                f"sample_rate_hz is {self.sample_rate_hz}; the filter {self.filter!r} knows "
+                f"{highest:g} Hz, so it must be above {2 * highest:g}."
+            )
+        if len(self.how_normalized.mean) not in (0, 1, len(self.leads)):
+            raise ValueError(
+                f"normalization has {len(self.how_normalized.mean)} means for {len(self.leads)} "
+                "leads; give one, or one for each."
+            )
+
+    def _require_channels(self) -> None:
+        if self.layout == "end-to-end":
+            if self.n_channels != 1:
+                raise ValueError(
+                    f"n_channels is {self.n_channels}; leads laid end to end are 1 channel."
+                )
+            return
+        if self.decimation != 1:
+            raise ValueError(
+                f"decimation is {self.decimation}; it is for leads laid end to end. Set "
+                "sample_rate_hz instead."
+            )
         if self.n_channels != len(self.leads) and len(self.leads) != 1:
             raise ValueError(
                 f"n_channels is {self.n_channels} for {len(self.leads)} leads; "
                 "it must equal their number (only a single lead can be repeated)."
-            )
-        for field, allowed in _ALLOWED.items():
-            if getattr(self, field) not in allowed:
-                raise ValueError(f"{field} is {getattr(self, field)!r}; allowed: {allowed}.")
-        if self.filter == "ecg-founder" and self.sample_rate_hz <= 100:
-            raise ValueError(
-                f"sample_rate_hz is {self.sample_rate_hz}; the filter 'ecg-founder' takes 50 Hz "
-                "out, so it must be above 100."
             )
 
     def _require_numbers(self) -> None:
@@ -135,8 +220,12 @@ class SignalSpec:
             raise ValueError(f"start_s is {self.start_s}; it must be a number from 0.")
         if self.sample_rate_hz <= 0:
             raise ValueError(f"sample_rate_hz is {self.sample_rate_hz}; it must be above 0.")
-        used = self.segment_samples if self.record_s is None else self.record_samples
-        if not 1 <= self.segment_samples <= used <= MOST_SAMPLES:
+        if self.stride_s is not None and not 1 <= self.stride_samples <= MOST_SAMPLES:
+            raise ValueError(f"stride_s is {self.stride_s}; it must be 1 sample or more.")
+        if not 1 <= self.decimation <= 13:  # beyond it scipy's filter is not stable
+            raise ValueError(f"decimation is {self.decimation}; it must be 1 to 13.")
+        used = self.window_samples if self.record_s is None else self.record_samples
+        if not 1 <= self.window_samples <= used <= MOST_SAMPLES:
             raise ValueError(
                 f"segment_s and record_s are {self.segment_s} and {self.record_s} at "
                 f"{self.sample_rate_hz} Hz; they must be 1 to {MOST_SAMPLES} samples."
@@ -148,11 +237,11 @@ class SignalSpec:
         >>> [SignalSpec(leads=("I",), n_channels=12).can_give(n) for n in (12, 1, 2)]
         [True, True, False]
         """
-        return n_channels in (self.n_channels, len(self.leads))
+        return n_channels in (self.n_channels, self.n_rows)
 
     def describe_channels(self) -> str:
         """Write the numbers of channels that it can give, e.g. ``1 or 12``."""
-        return " or ".join(map(str, sorted({self.n_channels, len(self.leads)})))
+        return " or ".join(map(str, sorted({self.n_channels, self.n_rows})))
 
     def has_kind_of(self, other: SignalSpec) -> bool:
         """Whether signals are filtered, normalized and sampled alike: see `KIND_FIELDS`.
@@ -168,7 +257,34 @@ class SignalSpec:
 
         Where it does not, stored integers are enough.
         """
-        return self.filter != "none" or self.normalization != "z-score-per-lead"
+        is_plain = self.filter == "none" and self.normalization == "z-score-per-lead"
+        return not is_plain or self.holds_segments
+
+    @property
+    def holds_segments(self) -> bool:
+        """Whether standardized recordings are their segments one after another.
+
+        They are where segments overlap, are filtered, filled or laid out one by one, or come of
+        padding; else they are recordings that any cut gives segments of.
+        """
+        is_plain = self.order == STEPS and self.stride_s is None and self.fill == "zero"
+        return not is_plain or self.padding != "none" or self.layout != "channels"
+
+    @property
+    def filter_steps(self) -> tuple[Any, ...]:
+        """The steps of its filter."""
+        return NAMED_FILTERS[self.filter] if isinstance(self.filter, str) else self.filter
+
+    @property
+    def how_normalized(self) -> Normalization:
+        """Its normalization by value."""
+        how = self.normalization
+        return NAMED_NORMALIZATIONS[how] if isinstance(how, str) else how
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a standardized recording: its leads, or 1 where they are laid end to end."""
+        return 1 if self.layout == "end-to-end" else len(self.leads)
 
     @property
     def record_samples(self) -> int:
@@ -201,15 +317,40 @@ class SignalSpec:
         return f"{self.start_s:g} to {self.start_s + self.record_s:g} s"
 
     @property
-    def segment_samples(self) -> int:
-        """Samples of one segment."""
+    def window_samples(self) -> int:
+        """Samples of one lead of a segment."""
         return round(self.segment_s * self.sample_rate_hz)
 
+    @property
+    def stride_samples(self) -> int:
+        """Samples from the start of a segment to that of the next."""
+        stride_s = self.segment_s if self.stride_s is None else self.stride_s
+        return round(stride_s * self.sample_rate_hz)
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples of one row of a segment, as the model reads it."""
+        if self.layout == "channels":
+            return self.window_samples
+        return -(-self.window_samples * len(self.leads) // self.decimation)
+
     def to_json(self) -> dict[str, Any]:
-        """Fields as JSON values, `start_s` where it is not 0; `from_json` reads them back."""
-        value = {**asdict(self), "leads": list(self.leads)}
-        if not self.start_s:
-            del value["start_s"]  # so that specs of before there was a choice stay the same
+        """Fields as JSON values; those that specs did not have at first where they are chosen.
+
+        `from_json` reads them back.
+        """
+        value: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        for one in fields(self):
+            # So that specs of before there was a choice stay the same.
+            if one.name in _ADDED and value[one.name] == one.default:
+                del value[one.name]
+        value["leads"] = list(self.leads)
+        if "order" in value:
+            value["order"] = list(self.order)
+        if isinstance(self.filter, tuple):
+            value["filter"] = [step.model_dump(mode="json") for step in self.filter]
+        if isinstance(self.normalization, Normalization):
+            value["normalization"] = self.normalization.model_dump(mode="json")
         return value
 
     @classmethod
@@ -219,7 +360,7 @@ class SignalSpec:
         >>> SignalSpec.from_json(SignalSpec().to_json()) == SignalSpec()
         True
         """
-        return cls(**{**value, "leads": tuple(value["leads"])})
+        return cls(**value)
 
 
 def require_same_spec(expected: SignalSpec, found: SignalSpec, *, where: str) -> None:
@@ -235,8 +376,8 @@ def require_same_spec(expected: SignalSpec, found: SignalSpec, *, where: str) ->
 
 def find_differing_fields(one: SignalSpec, other: SignalSpec) -> list[str]:
     """Find the names of the fields that differ, in their order."""
-    fields, others = asdict(one), asdict(other)
-    return [name for name in fields if fields[name] != others[name]]
+    names = [field.name for field in fields(SignalSpec)]
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
 
 
 def name_fields(names: Sequence[str]) -> str:
@@ -283,7 +424,8 @@ def signal_spec_of_kind(
     kind
         ``ecg-fm``: as fairseq-signals prepares ECG-FM's input: each lead z-scored, a single
         lead repeated 12 times. ``ecg-founder``: filtered as ECGFounder does it, all leads
-        z-scored together. ``raw``: mV as they are.
+        z-scored together. ``raw``: mV as they are. Or the fields of a kind of one's own by
+        value; what they say of the other parameters goes before these.
     leads
         Lead names, in the order of the model's channels.
     segment_s
@@ -305,14 +447,16 @@ def signal_spec_of_kind(
     """
     if isinstance(kind, str) and kind not in SIGNAL_KINDS:
         raise ValueError(f"The kind of signal is {kind!r}; allowed: {SIGNAL_KINDS}.")
-    fields = {
-        **(_FIELDS_OF_KIND[kind] if isinstance(kind, str) else kind),
+    values: dict[str, Any] = {
         "leads": tuple(leads),
         "resampling": resampling,
         "sample_rate_hz": sample_rate_hz,
+        "n_channels": 12 if kind == "ecg-fm" and len(leads) == 1 else len(leads),
         **part._asdict(),
+        **(_FIELDS_OF_KIND[kind] if isinstance(kind, str) else kind),
     }
-    fields["n_channels"] = 12 if kind == "ecg-fm" and len(leads) == 1 else len(leads)
+    if values.get("layout") == "end-to-end":
+        values["n_channels"] = 1
     if segment_s is not None:
-        fields["segment_s"] = segment_s
-    return SignalSpec(**fields)
+        values["segment_s"] = segment_s
+    return SignalSpec(**values)

@@ -37,26 +37,6 @@ def z_score(signal: NDArray[np.float64], *, epsilon: float = 0.0) -> NDArray[np.
     return scores
 
 
-def z_score_all_leads(signal_mv: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Z-score each recording with one mean and one deviation for all its leads.
-
-    Parameters
-    ----------
-    signal_mv
-        ``(record, lead, sample)``; NaN stays NaN and counts for neither.
-
-    Notes
-    -----
-    Source: ``z_score_normalization`` in ECGFounder's ``dataset.py``, with its epsilon.
-
-    >>> z_score_all_leads(np.array([[[1.0, 1.0], [3.0, 3.0]]])).round(3).tolist()
-    [[[-1.0, -1.0], [1.0, 1.0]]]
-    """
-    n_records, n_leads, n_samples = signal_mv.shape
-    flat = signal_mv.reshape(n_records, n_leads * n_samples)
-    return z_score(flat, epsilon=1e-8).reshape(signal_mv.shape)
-
-
 def z_score_integers(leads: NDArray[np.int16]) -> NDArray[np.float32]:
     """Z-score of stored integers, ``(lead, sample)``; missing and constant leads become 0.
 

@@ -24,7 +24,7 @@ from ecg_assets.preprocess import (
     signal_spec_of_kind,
     write_shard,
 )
-from ecg_assets.preprocess.resample import filter_ecg_founder
+from ecg_assets.preprocess.filters import filter_ecg_founder
 from ecg_assets_tests.models.golden_net1d import tiny_founder
 from ecg_assets_tests.models.toy_recordings import VOCABULARY, toy_manifest
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record

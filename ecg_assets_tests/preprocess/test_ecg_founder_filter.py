@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import signal as scipy_signal
 
 from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec, signal_spec_of_kind, standardize
-from ecg_assets.preprocess.resample import filter_ecg_founder
+from ecg_assets.preprocess.filters import filter_ecg_founder
 from ecg_assets.sources import MISSING
 from ecg_assets_tests.preprocess.recordings import make_signal
 
