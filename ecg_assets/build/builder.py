@@ -268,6 +268,7 @@ def build_manifest(
     LeakageError
         When a patient stands in two splits.
     """
+    vocabulary = vocabulary.aggregated(spec.aggregation)
     quality = quality or QualityPolicy()
     if isinstance(shards, Path):
         shards = {path.stem: path for path in shards.glob("*.parquet")}

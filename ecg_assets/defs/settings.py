@@ -51,11 +51,11 @@ from ecg_assets.made_with import (
     SPLIT_RULE,
     TRAIN_LIMIT,
 )
+from ecg_assets.models.families import signal_kinds
 from ecg_assets.preprocess.signal_spec import (
     FIRST_10_S,
     STANDARD_LEADS,
     RecordPart,
-    SignalKind,
     SignalSpec,
     signal_spec_of_kind,
 )
@@ -72,6 +72,7 @@ from ecg_assets.sources import (
 from ecg_assets.split import SplitShares, name_file_rule, name_fold_rule, name_hash_rule
 from ecg_assets.store import SourceStore, Store
 from ecg_assets.training.finetune.presets import PRESETS, family_of_preset, label_set_of_preset
+from ecg_assets.yaml_file import read_yaml
 
 VARIABLES: dict[str, str] = {}
 """Each environment variable that is read, and its default in words."""
@@ -139,6 +140,28 @@ def _require_preset(name: str) -> str:
     return name
 
 
+def _find_signal_kind(kind: str) -> Callable[..., SignalSpec]:
+    """Find what builds the spec of a kind of signal: a name, or a .yaml file of its fields."""
+    kinds = signal_kinds()
+    if kind in kinds:
+        return kinds[kind]
+    if not kind.endswith((".yaml", ".yml")):
+        raise ValueError(f"Allowed: {', '.join(kinds)}, or a .yaml file")
+    try:
+        fields = read_yaml(Path(kind).expanduser())
+        if not isinstance(fields, dict):
+            raise ValueError("expected fields of SignalSpec and their values.")
+        signal_spec_of_kind(fields, leads=fields.pop("leads", STANDARD_LEADS))
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{kind} gives no signal spec: {error}") from error
+    return partial(signal_spec_of_kind, fields)
+
+
+def _require_signal_kind(kind: str) -> str:
+    _find_signal_kind(kind)
+    return kind
+
+
 def _require_there(path: str) -> str:
     if path and not Path(path).expanduser().exists():
         raise ValueError("Nothing is there; give a checkpoint folder or a published file")
@@ -171,6 +194,7 @@ def _require_record_part(text: str) -> str:
     return text
 
 
+SignalKind = Annotated[str, AfterValidator(_require_signal_kind)]
 DeviceName = Annotated[str, AfterValidator(_require_device)]
 Names = Annotated[list[str], BeforeValidator(_split)]
 Words = Annotated[list[str], BeforeValidator(shlex.split)]
@@ -283,8 +307,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     signal_kind: SignalKind = _env(
         "ECG_SIGNAL_KIND",
         lambda: family_of_preset(_preset()).signal_kind,
-        "What model input is made of: ecg-fm (each lead z-scored), ecg-founder (filtered, all "
-        "leads z-scored together) or raw (mV); unset: what the models of ECG_PRESET read.",
+        f"What model input is made of: {', '.join(signal_kinds())}, or a .yaml file with fields of "
+        "SignalSpec; unset: what the models of ECG_PRESET read.",
         SignalKind,
         by_default="the preset's",
     )
@@ -485,9 +509,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             )
         family = family_of_preset(self.preset)
         is_of_family = self.signal_kind == family.signal_kind
-        build = (
-            family.signal_spec if is_of_family else partial(signal_spec_of_kind, self.signal_kind)
-        )
+        build = family.signal_spec if is_of_family else _find_signal_kind(self.signal_kind)
         return build(
             leads=self.leads,
             segment_s=self.segment_s or None,

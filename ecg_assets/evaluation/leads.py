@@ -120,6 +120,10 @@ def find_obstacle(
     stored_leads
         Leads in the shards.
     """
+    if spec.layout != "channels":
+        return "the model reads its leads end to end, and none can be left out"
+    if len(spec.how_normalized.mean) > 1:
+        return "the model's leads are normalized by a mean of their own each"
     channels = model_channels(spec, n_channels)
     lacking = [lead for lead in lead_set.leads if lead not in channels]
     if lacking:

@@ -131,6 +131,7 @@ def _render_page(
         part=card.spec.describe_part(),
         used=_slice_in_words(card.spec),
         median_samples=window + 1 - window % 2,
+        is_plain=_has_names(card.spec),
         n_channels=config["n_channels"],
         is_exclusive=config.get("problem_type") == EXCLUSIVE,
         labels=list(zip(card.vocabulary.names, card.vocabulary.aggregation, strict=True)),
@@ -138,6 +139,12 @@ def _render_page(
         has_onnx=has_onnx,
         has_run=bool(card.run),
     )
+
+
+def _has_names(spec: SignalSpec) -> bool:
+    """Tell whether the page has words and a program for all steps of a spec."""
+    has_names = isinstance(spec.filter, str) and isinstance(spec.normalization, str)
+    return has_names and not spec.holds_segments and spec.resampling in ("linear", "polyphase")
 
 
 def _slice_in_words(spec: SignalSpec) -> str:

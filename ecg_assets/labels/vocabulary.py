@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ecg_assets.errors import SpecMismatch
@@ -41,6 +41,14 @@ class LabelVocabulary:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def aggregated(self, how: str) -> LabelVocabulary:
+        """Give the same labels with one rule for all, or as they are where it is ``by-label``.
+
+        >>> LabelVocabulary(("a", "b"), ("mean", "max")).aggregated("max").aggregation
+        ('max', 'max')
+        """
+        return self if how == "by-label" else replace(self, aggregation=(how,) * len(self))
 
     def to_json(self) -> dict[str, Any]:
         """Fields as JSON values; `from_json` reads them back."""

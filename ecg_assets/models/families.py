@@ -7,7 +7,8 @@ package adds one by an entry point of the group ``ecg_assets.models`` that names
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ecg_assets.entry_points import load_entry_points
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.ecg_fm.family import ECG_FM
 from ecg_assets.models.family import ModelFamily
+from ecg_assets.preprocess.signal_spec import SIGNAL_KINDS, SignalSpec, signal_spec_of_kind
 
 GROUP = "ecg_assets.models"
 """Group of the entry points."""
@@ -35,6 +37,16 @@ FAMILIES: dict[str, ModelFamily] = {family.name: family for family in _find_buil
 
 for _family in load_entry_points(GROUP, ModelFamily).values():
     FAMILIES.setdefault(_family.name, _family)  # no package replaces a built-in one
+
+
+def signal_kinds() -> dict[str, Callable[..., SignalSpec]]:
+    """Give each kind of signal by name with what builds its spec (`ModelFamily.signal_spec`)."""
+    kinds: dict[str, Callable[..., SignalSpec]]
+    kinds = {name: partial(signal_spec_of_kind, name) for name in SIGNAL_KINDS}
+    for family in FAMILIES.values():
+        if family.signal:
+            kinds[family.signal_kind] = family.signal_spec
+    return kinds
 
 
 def find_family(name: object) -> ModelFamily | None:

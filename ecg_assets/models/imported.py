@@ -23,6 +23,7 @@ from ecg_assets.models.checkpoint_folder import (
 from ecg_assets.models.family import ModelFamily
 from ecg_assets.models.signals import ModelInput, require_readable
 from ecg_assets.preprocess.signal_spec import SignalSpec
+from ecg_assets.preprocess.signal_steps import describe_filter, describe_normalization
 from ecg_assets.storage import replace_folder
 
 # What every import writes of the file it read, and where it may write.
@@ -122,6 +123,8 @@ def find_meaning(
         found_vocabulary = known
     require_readable(ModelInput(family, config.n_channels, found_spec, where))
     if found_vocabulary is not None:
+        if found_spec is not None:
+            found_vocabulary = found_vocabulary.aggregated(found_spec.aggregation)
         require_labels(config, found_vocabulary, where=where)
     origin = {
         "signal_spec": name_origin(found_spec, was_given=spec is not None, family=family.title),
@@ -187,7 +190,8 @@ def model_card(
         signal = (
             f"{', '.join(spec.leads)}; segments of {spec.segment_s:g} s at "
             f"{spec.sample_rate_hz} Hz, of a recording {spec.describe_part()}; normalization "
-            f"{spec.normalization} ({report['signal_spec']})"
+            f"{describe_normalization(spec.normalization)}; filter: "
+            f"{describe_filter(spec.filter)} ({report['signal_spec']})"
         )
     labels = f"{n_labels} logits; the file does not name its labels"
     if report["kind"] == PRETRAINED:

@@ -159,10 +159,17 @@ def explain_recordings(
         When a recording holds no signal.
     CheckpointError
         When the model reads other channels than its spec gives.
+    SettingsError
+        When its segments overlap, or their leads lie end to end.
     SchemaError
         When a recording is shorter than a segment.
     """
     require_readable(trained.input)
+    if trained.spec.layout != "channels" or trained.spec.stride_s is not None:
+        raise SettingsError(
+            "The model reads its leads end to end, or segments that overlap: no weights lie on the "
+            "time of a recording. Explain single segments with saliency()."
+        )
     weights: dict[int, NDArray[np.float32]] = {}
     for block in signal_blocks(signals, trained.spec.leads):
         require_signal([signals["record_id"][row].as_py() for row in block.rows], block, trained)

@@ -103,7 +103,7 @@ def _require_own_channels(model: ModelInput) -> None:
 def _describe(model: ModelInput, data: SignalSpec) -> str:
     """Print both sides, a line each."""
     of_family = model.family.signal_spec(data.leads).to_json()
-    kind = {name: of_family[name] for name in KIND_FIELDS}
+    kind = {name: of_family[name] for name in KIND_FIELDS if name in of_family}
     lines = [f"  model: {model.where}, {model.n_channels} channels; {model.family.title}: {kind}"]
     if model.spec is not None:
         lines.append(f"  checkpoint: {model.spec.to_json()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from ecg_assets.errors import SettingsError, SpecMismatch
 from ecg_assets.preprocess.signal_steps import (
@@ -13,6 +13,8 @@ from ecg_assets.preprocess.signal_steps import (
     NAMED_NORMALIZATIONS,
     STEPS,
     Normalization,
+    describe_filter,
+    describe_normalization,
     highest_frequency,
     read_filter,
     read_normalization,
@@ -57,6 +59,9 @@ _CHOSEN_BY = {
 
 _ADDED = ("start_s", "order", "stride_s", "padding", "layout", "decimation", "aggregation")
 """Fields that the first stored specs did not have."""
+
+
+_FILLS = {"zero": "0", "mean": "the mean of the segment's other samples"}
 
 
 class RecordPart(NamedTuple):
@@ -316,6 +321,32 @@ class SignalSpec:
             return f"the first {self.record_s:g} s"
         return f"{self.start_s:g} to {self.start_s + self.record_s:g} s"
 
+    def describe_steps(self) -> list[str]:
+        """Say what is done to a recording, a sentence a step in their order.
+
+        >>> SignalSpec().describe_steps()[0]
+        'Keep the first 10 s.'
+        """
+        every = "that do not overlap"
+        if self.stride_s is not None:
+            every = f"of which each starts {self.stride_s:g} s after the one before"
+        padding = (
+            ", filled up with 0 mV on the right to a segment" if self.padding != "none" else ""
+        )
+        sentences = {
+            "part": f"Keep {self.describe_part()}{padding}.",
+            "resample": f"Resample to {self.sample_rate_hz} Hz ({self.resampling}).",
+            "filter": f"Filter each lead: {describe_filter(self.filter)}.",
+            "normalize": f"Normalization: {describe_normalization(self.normalization)}.",
+            "segment": f"Cut into segments of {self.segment_s:g} s {every}.",
+        }
+        steps = [sentences[step] for step in self.order]
+        steps.append(f"Missing samples become {_FILLS[self.fill]}.")
+        if self.layout == "end-to-end":
+            thinned = f", decimated by {self.decimation}" if self.decimation > 1 else ""
+            steps.append(f"Lay the leads end to end{thinned}.")
+        return steps
+
     @property
     def window_samples(self) -> int:
         """Samples of one lead of a segment."""
@@ -360,7 +391,7 @@ class SignalSpec:
         >>> SignalSpec.from_json(SignalSpec().to_json()) == SignalSpec()
         True
         """
-        return cls(**value)
+        return cls(**{**value, "leads": tuple(value["leads"])})
 
 
 def require_same_spec(expected: SignalSpec, found: SignalSpec, *, where: str) -> None:
@@ -394,8 +425,8 @@ def name_fields(names: Sequence[str]) -> str:
 # The signal specs that models ask for, by name.
 
 
-SignalKind = Literal["ecg-fm", "ecg-founder", "raw"]
-SIGNAL_KINDS: tuple[SignalKind, ...] = get_args(SignalKind)
+SIGNAL_KINDS = ("ecg-fm", "ecg-founder", "raw")
+"""Names that `signal_spec_of_kind` knows; families of models bring others by value."""
 
 _FIELDS_OF_KIND: dict[str, dict[str, Any]] = {
     "ecg-fm": {},

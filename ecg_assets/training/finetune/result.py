@@ -28,6 +28,7 @@ from ecg_assets.models.imported import describe_pretraining
 from ecg_assets.models.scoring import predict_logits
 from ecg_assets.models.seen_patients import FINE_TUNING
 from ecg_assets.preprocess.signal_spec import SignalSpec
+from ecg_assets.preprocess.signal_steps import describe_filter, describe_normalization
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.history import COLUMNS, History, best_row, read_history
 from ecg_assets.training.engine.run_record import run_record, write_run
@@ -51,7 +52,7 @@ _CARD = """\
 - Best epoch {best_epoch} of {epochs}: validation loss {loss:.4f}, macro AUROC {auroc}. Thresholds
   and all other numbers belong to an evaluation, not to this page.
 - Input: {leads}; segments of {segment_s:g} s at {rate} Hz, of a recording {part}; normalization
-  {normalization}, {n_channels} channels.
+  {normalization}; filter: {filter}; {n_channels} channels.
 - Output: probabilities of {labels}. Labels are read from the carts' reports unless the source has
   its own; a label's positives in training are in `{run}`.
 - Started from: {start}
@@ -106,7 +107,8 @@ def training_card(
         segment_s=spec.segment_s,
         rate=spec.sample_rate_hz,
         part=spec.describe_part(),
-        normalization=spec.normalization,
+        normalization=describe_normalization(spec.normalization),
+        filter=describe_filter(spec.filter),
         n_channels=spec.n_channels,
         labels=", ".join(vocabulary.names),
         run=RUN,
