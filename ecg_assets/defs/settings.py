@@ -241,6 +241,11 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _leads_of_preset() -> str:
+    """Choose the leads where nothing else is said: Lead I where the preset's models read it."""
+    return "I" if ("I",) in family_of_preset(_preset()).lead_sets else "all"
+
+
 def _preset() -> str:
     """Read the preset, which other settings follow where nothing else is said."""
     return os.environ.get("ECG_PRESET", "tiny")
@@ -295,11 +300,16 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     data_dir: str = _env("ECG_DATA_DIR", "data", "Folder for all results.")
     leads: list[str] = _env(
-        "ECG_LEADS", "I", "Leads a model sees, by name: I, or I,II; 'all' for twelve.", Leads
+        "ECG_LEADS",
+        _leads_of_preset,
+        "Leads a model sees, by name: I, or I,II; 'all' for twelve, or those of them that the "
+        "models of ECG_PRESET read.",
+        Leads,
+        by_default="`I`; `all` for a preset whose models do not read it alone",
     )
     stored_leads: list[str] = _env(
         "ECG_STORED_LEADS",
-        lambda: os.environ.get("ECG_LEADS", "I"),
+        lambda: os.environ.get("ECG_LEADS") or _leads_of_preset(),
         "Leads kept in signal shards; at least those of ECG_LEADS.",
         Leads,
         by_default="those of `ECG_LEADS`",

@@ -328,7 +328,7 @@ def prepare(
             left.remove(step)
             signal = signal if left else _trim(signal, n_used, spec)
     if not spec.holds_segments:
-        return np.nan_to_num(signal, copy=False).astype(np.float32, copy=False)
+        return np.asarray(np.nan_to_num(signal, copy=False), np.float32)
     laid_out = _lay_out(_fill(signal, spec.fill), spec)
     n_records, _, n_rows, _ = laid_out.shape
     return np.ascontiguousarray(laid_out.swapaxes(1, 2)).reshape(n_records, n_rows, -1)

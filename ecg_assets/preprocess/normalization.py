@@ -26,7 +26,7 @@ def normalize(signal_mv: NDArray[np.float64], how: Normalization) -> NDArray[np.
         return signal_mv.astype(np.float32)
     if how.scope == "dataset":
         mean, deviation = (np.asarray(one)[:, None] for one in (how.mean, how.deviation))
-        return ((signal_mv - mean) / (deviation + how.epsilon)).astype(np.float32)
+        return np.asarray((signal_mv - mean) / (deviation + how.epsilon), np.float32)
     # What is measured together stands in one row.
     rows = signal_mv
     if how.scope == "recording":

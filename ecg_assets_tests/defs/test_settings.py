@@ -225,3 +225,23 @@ def test_what_would_fail_after_hours_fails_when_definitions_load(
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError, match=f"{variable} is '{value}'.*{message}"):
         build_definitions()
+
+
+def test_a_signal_kind_may_be_a_file_of_a_spec_s_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "sample_rate_hz: 250\nstride_s: 1.0\nfilter: [{kind: notch, frequency_hz: 60}]\n"
+    )
+    monkeypatch.setenv("ECG_SIGNAL_KIND", str(path))
+    with pytest.raises(
+        SettingsError, match=r"mine.yaml gives no signal spec: .*quality is missing"
+    ):
+        Settings()
+    path.write_text("sample_rate_hz: 250\nstride_s: 1.0\nnormalization: none\n")
+    spec = Settings(leads=["I"], stored_leads=["I"]).signal_spec
+    assert (spec.sample_rate_hz, spec.stride_s, spec.normalization) == (250, 1.0, "none")
+    monkeypatch.setenv("ECG_SIGNAL_KIND", "mine")
+    with pytest.raises(SettingsError, match=r"Allowed: ecg-fm, .* or a .yaml file"):
+        Settings()

@@ -28,6 +28,11 @@ from ecg_assets_tests.models.golden_net1d import tiny_founder
 
 LABELS = LabelVocabulary(("a|b", "b", "c"), ("mean", "max", "mean"))
 N = 60
+OPEN = {
+    "filter": [{"kind": "butterworth", "order": 3, "high_hz": 40}],
+    "normalization": {"kind": "min-max", "scope": "recording", "epsilon": 1e-8},
+    "stride_s": 2.5,
+}
 
 
 def _validation() -> ValidationPredictions:
@@ -48,6 +53,8 @@ def _checkpoint(folder: Path, family: str) -> Path:
         leads = ("I", "II")
         model, spec = tiny_founder(2, 3), signal_spec_of_kind("ecg-founder", leads=leads)
         model.config.problem_type = EXCLUSIVE
+    elif family == "of an open spec":
+        model, spec = tiny_founder(2, 3), signal_spec_of_kind(OPEN, leads=("I", "II"))
     else:
         model, spec = (
             EcgFmForClassification(ecg_fm_config("tiny", n_channels=12, n_labels=3)),
@@ -72,7 +79,7 @@ def _recording(folder: Path) -> tuple[Path, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.filterwarnings("ignore:Recordings are longer")
-@pytest.mark.parametrize("family", ["ecg_fm", "ecg-founder"])
+@pytest.mark.parametrize("family", ["ecg_fm", "ecg-founder", "of an open spec"])
 def test_the_page_alone_leads_from_a_recording_to_the_packages_scores(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,7 +223,7 @@ def test_a_slow_wave_stays_itself_and_a_gap_a_gap(method: str) -> None:
 
 def test_normalizations_are_what_they_say() -> None:
     for scope, axes in (("lead", -1), ("recording", (-2, -1))):
-        how = Normalization(kind="min-max", scope=scope, low=-2, high=3)
+        how = Normalization(**{"kind": "min-max", "scope": scope, "low": -2, "high": 3})
         spec = SignalSpec(leads=("I", "II", "V1"), n_channels=3, normalization=how, segment_s=6.0)
         found = prepare(SIGNAL, 500, spec)
         np.testing.assert_allclose(found.min(axis=axes), -2, atol=1e-6)
@@ -293,7 +293,7 @@ def test_values_with_a_name_become_it_and_specs_read_back() -> None:
             Butterworth(order=4, low_hz=0.67, high_hz=40),
             {"kind": "median-baseline", "window_s": 0.4},
         ),
-        normalization={"kind": "z-score", "scope": "recording", "epsilon": 1e-8},
+        normalization=Normalization(kind="z-score", scope="recording", epsilon=1e-8),
         segment_s=10.0,
         n_channels=1,
     )
