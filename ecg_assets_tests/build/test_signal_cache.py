@@ -6,14 +6,17 @@ import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import wfdb
 from numpy.typing import NDArray
 
 from ecg_assets.build import SignalCache
 from ecg_assets.errors import DiskFull, SchemaError, SpecMismatch
+from ecg_assets.models.device_signals import DeviceSignals
 from ecg_assets.preprocess import SignalSpec, segment, signal_spec_of_kind, standardize
 from ecg_assets.preprocess.signal_spec import RecordPart
 from ecg_assets_tests.build.cohort import (
@@ -148,6 +151,55 @@ def test_segments_of_a_part_equal_those_of_the_part_alone(
     np.testing.assert_allclose(found_alone, found, rtol=0, atol=0)
     first = replace(spec, start_s=0.0, record_s=10.0)
     assert _open(cohort, first).folder != cache.folder
+
+
+END_TO_END = {
+    "order": ["filter", "resample", "normalize", "part", "segment"],
+    "filter": [{"kind": "butterworth", "order": 2, "high_hz": 40}],
+    "normalization": {"kind": "min-max", "low": -1, "high": 1, "epsilon": 1e-8},
+    "resampling": "fourier",
+    "layout": "end-to-end",
+    "decimation": 5,
+}
+ONE_BY_ONE = {
+    "order": ["part", "resample", "segment", "filter", "normalize"],
+    "filter": [{"kind": "butterworth", "order": 2, "low_hz": 1}],
+    "stride_s": 0.25,
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [END_TO_END, ONE_BY_ONE, {"stride_s": 0.5}, {"padding": "zeros", "segment_s": 3.5}],
+    ids=["end to end", "one by one", "overlapping", "padded"],
+)
+def test_segments_that_are_stored_one_after_another_are_those_of_the_spec(
+    cohort: Cohort, kind: dict[str, Any]
+) -> None:
+    spec = signal_spec_of_kind({"segment_s": 1.0, **kind}, leads=("II", "I"))
+    cache, rows = _open(cohort, spec), np.array([5, 1, 0, 2])
+    expected = []
+    for row in rows:
+        signal, rate = _stored(cohort, GOOD[row])
+        scales = np.full((1, 2), 200.0), np.zeros((1, 2))
+        whole = standardize(signal[None, [1, 0]], rate, spec, *scales)
+        expected.append(segment(whole, spec)[0])
+    found, record_index = cache.segments(rows, spec)
+    assert found.shape[1:] == (spec.n_rows, spec.segment_samples)
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+    counts = [len(one) for one in expected]
+    assert cache.n_segments(rows, spec).tolist() == counts
+    assert min(counts) > 0
+    numbers = np.concatenate([np.arange(count) for count in counts])
+    shuffled = np.random.default_rng(0).permutation(len(numbers))
+    alone = cache.segments_at(rows[record_index][shuffled], numbers[shuffled], spec)
+    np.testing.assert_array_equal(alone, found[shuffled])
+    on_device = DeviceSignals(cache, rows, spec, torch.device("cpu"))
+    positions = torch.from_numpy(record_index), torch.from_numpy(numbers)
+    np.testing.assert_array_equal(on_device.segments_at(*positions).numpy(), found)
+    # What is stored depends on its segments.
+    assert _open(cohort, replace(spec, segment_s=0.5)).folder != cache.folder
+    assert _open(cohort, replace(spec, aggregation="max")).folder == cache.folder
 
 
 def test_index_that_points_elsewhere_is_refused(cohort: Cohort, tmp_path: Path) -> None:
