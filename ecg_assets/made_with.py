@@ -26,7 +26,7 @@ _ATTRIBUTE = "made_with"
 SOURCE, SOURCE_SETTINGS, RECORDS = "source", "source_settings", "record_list_sha256"
 REPORTS = "machine_reports_sha256"
 LABEL_SET, LABEL_RULES, LABEL_THRESHOLD = "label_set", "label_rules", "label_threshold"
-LABEL_VOCABULARY = "label_vocabulary"
+LABEL_VOCABULARY, LABEL_STUDY = "label_vocabulary", "label_study"
 SPLIT_RULE = "split_rule"
 STORED_LEADS, SIGNAL_QUALITY = "stored_leads", "signal_quality"
 SHARD_RECORDS = "shard_records_sha256"
@@ -40,6 +40,7 @@ MADE_BY = {
     LABEL_SET: ("ECG_LABEL_SET", "labels"),
     LABEL_RULES: ("ECG_LABEL_SET", "labels"),
     LABEL_VOCABULARY: ("ECG_LABEL_SET", "labels"),
+    LABEL_STUDY: ("ECG_LABEL_SET", "labels"),
     LABEL_THRESHOLD: ("ECG_LABEL_THRESHOLD", "labels"),
     SPLIT_RULE: ("ECG_SEED, ECG_SPLIT, ECG_VALID_SHARE, ECG_TEST_SHARE, ECG_META_SPLIT", "split"),
     STORED_LEADS: ("ECG_STORED_LEADS", "signal_shards"),

@@ -17,6 +17,7 @@ from ecg_assets.labels import LabelVocabulary
 from ecg_assets.made_with import (
     LABEL_RULES,
     LABEL_SET,
+    LABEL_STUDY,
     LABEL_THRESHOLD,
     LABEL_VOCABULARY,
     SOURCE,
@@ -27,7 +28,7 @@ from ecg_assets.made_with import (
 )
 from ecg_assets.sources import datasets
 
-_OF_LABELS = (LABEL_SET, LABEL_RULES, LABEL_VOCABULARY, LABEL_THRESHOLD)
+_OF_LABELS = (LABEL_SET, LABEL_RULES, LABEL_VOCABULARY, LABEL_STUDY, LABEL_THRESHOLD)
 
 
 def source_of(facts: Facts, settings: Settings) -> str:

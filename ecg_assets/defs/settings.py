@@ -39,7 +39,7 @@ from ecg_assets.defs.run_processes import end_with_run
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.external.labels import find_stored_labels
 from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
-from ecg_assets.labels.label_set import OWN_SET, label_facts
+from ecg_assets.labels.label_set import OWN_SET, find_study, label_facts
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.made_with import (
     EXCLUSION,
@@ -369,11 +369,13 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         "Interpreter with pandas 2 for ECG-FM's labeler.",
         by_default="this one",
     )
-    split: Literal["patients", "folds"] = _env(
+    split: Literal["", "patients", "folds"] = _env(
         "ECG_SPLIT",
-        "patients",
-        "patients at random, or the folds of ptb-xl: 1-8, 9, 10.",
-        Literal["patients", "folds"],
+        "",
+        "patients at random, or the folds of ptb-xl: 1-8, 9, 10; unset: folds where the label "
+        "set says so and the dataset has them, else patients.",
+        Literal["", "patients", "folds"],
+        by_default="the label set's, or `patients`",
     )
     valid_share: float = _env(
         "ECG_VALID_SHARE",
@@ -553,18 +555,26 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         return TrainLimit(most, self.seed) if most else None
 
     @property
+    def is_split_by_folds(self) -> bool:
+        """Whether the dataset's folds are asked for, by ECG_SPLIT or else by the label set."""
+        if self.split or self.dataset.folds is None:
+            return self.split == "folds"
+        study = find_study(self.label_set)
+        return study is not None and study.split == "folds"
+
+    @property
     def split_rule(self) -> str:
         """How patients are split, in one line: two equal rules never disagree on a patient."""
         if self.meta_split:
             return name_file_rule(Path(self.meta_split))
-        if self.split == "folds":
+        if self.is_split_by_folds:
             return name_fold_rule(self.source)
         return name_hash_rule(self.seed, self._shares)
 
     @property
     def split_shares(self) -> SplitShares | None:
         """Shares of patients in a split by hash; None where folds or a file give the split."""
-        return None if self.meta_split or self.split == "folds" else self._shares
+        return None if self.meta_split or self.is_split_by_folds else self._shares
 
     @property
     def _shares(self) -> SplitShares:

@@ -23,7 +23,8 @@ from ecg_assets.defs.partitions import N_FOLDS
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.training_requests import FinetuneConfig
 from ecg_assets.errors import EcgAssetsError
-from ecg_assets.lineage import fingerprint_file, fingerprint_json
+from ecg_assets.labels.label_set import fingerprint_label_set
+from ecg_assets.lineage import fingerprint_json
 from ecg_assets.sources.folder.settings import FolderSettings, load_folder_settings
 
 STANDS_FOR_ITSELF = ("checkpoint",)
@@ -96,7 +97,7 @@ def _direct(settings: Settings) -> dict[str, Shapes]:
     """Collect the values that shape each asset directly."""
     spec = _value(lambda: dict(settings.signal_spec.to_json()))
     labels = {
-        "label_set": _content(settings.label_set),
+        "label_set": fingerprint_label_set(str(Path(settings.label_set).expanduser())),
         "label_threshold": settings.label_threshold,
     }
     precision, seed = {"precision": settings.precision}, {"seed": settings.seed}
@@ -181,12 +182,6 @@ def _described_files(settings: Settings) -> Shapes:
     """Collect what folder.yaml says of files; nothing where there is none."""
     said = _value(lambda: asdict(load_folder_settings(settings.source_root)))
     return {} if isinstance(said, str) or said == asdict(FolderSettings()) else {"files": said}
-
-
-def _content(name: str) -> str:
-    """Give a file's content by its hash, and any other name as it is."""
-    path = Path(name).expanduser()
-    return fingerprint_file(path) if path.is_file() else name
 
 
 def _value(make: Callable[[], Any]) -> Any:

@@ -21,7 +21,10 @@ from ecg_assets.yaml_file import parse_yaml
 GROUP = "ecg_assets.codings"
 """Group of the entry points of other packages: each is the `Path` of a YAML file."""
 
-OWN = "own:"
+STUDIES = "studies"
+"""Folder of the label sets that are lists of codes."""
+
+OWN, _CODE = "own:", "code:"
 
 
 def own_concept(name: str) -> str:
@@ -34,12 +37,35 @@ def is_own(concept: str) -> bool:
     return concept.startswith(OWN)
 
 
+def code_concept(coding: str, code: str) -> str:
+    """Name the concept that is a code itself, whatever it means.
+
+    >>> code_concept("scp-ecg", "NDT"), code_concept("own-labels", "AF")
+    ('code:scp-ecg:NDT', 'own:AF')
+    """
+    return own_concept(code) if coding == OWN_LABELS else f"{_CODE}{coding}:{code}"
+
+
+def is_code(concept: str) -> bool:
+    """Say whether a concept is a code itself."""
+    return concept.startswith(_CODE)
+
+
 def implied_by(concept: str) -> Mapping[str, str]:
     """List what follows from a concept, itself included, each with its certainty.
 
-    An own label implies nothing else.
+    An own label implies nothing else, nor does a code.
     """
-    return {concept: DEFINITE} if is_own(concept) else load_knowledge().implied[concept]
+    if is_own(concept) or is_code(concept):
+        return {concept: DEFINITE}
+    return load_knowledge().implied[concept]
+
+
+class _Statement(NamedTuple):
+    """A code, and its likelihood in per cent, 0 where none is stated."""
+
+    code: str
+    likelihood: float
 
 
 _STATEMENT = re.compile(r"(?P<code>\S+)(?: (?P<likelihood>\d+(?:\.\d+)?))?")
@@ -86,16 +112,20 @@ class Coding:
         codes = table.get("codes")
         if not isinstance(codes, Mapping) or not codes:
             raise ValueError(f"{self.file}: expected a mapping `codes` with a code or more.")
-        unknown = sorted(set(map(str, codes.values())) - set(load_knowledge().wordings))
+        named = {str(concept) for concept in codes.values() if concept is not None}
+        unknown = sorted(named - set(load_knowledge().wordings))
         if unknown:
             raise ValueError(f"{self.file} names concepts that concepts.yaml lacks: {unknown}.")
         return table
 
-    @property
+    @cached_property
     def codes(self) -> Mapping[str, str]:
-        """Code to concept; none of report text and of own labels."""
-        codes: Mapping[str, str] = self.table["codes"]
-        return codes
+        """Code to concept, which is the code itself where its file names none.
+
+        There are none of report text and of own labels.
+        """
+        table: Mapping[str, str | None] = self.table["codes"]
+        return {code: concept or code_concept(self.name, code) for code, concept in table.items()}
 
     @property
     def notes(self) -> Mapping[str, Mapping[str, str]]:
@@ -143,16 +173,46 @@ class Coding:
         if self.name == OWN_LABELS:
             name = "" if line == NO_LABEL else line
             return LineReading((Mention(own_concept(name), line, self.rule, 1.0),), ())
-        code, probability = line.strip(), 1.0
-        if self.has_likelihood:
-            found = _STATEMENT.fullmatch(code)
-            if found is None:
-                return LineReading((), (code,))
-            code, probability = found["code"], float(found["likelihood"] or 0) / 100 or 1.0
-        concept = self.codes.get(code)
-        if concept is None:
-            return LineReading((), (code,) if code else ())
-        return LineReading((Mention(concept, code, self.rule, min(probability, 1.0)),), ())
+        statement = self._parse(line)
+        concept = self.codes.get(statement.code) if statement else None
+        if statement is None or concept is None:
+            return self._leave_unread(line, statement)
+        probability = min(statement.likelihood / 100 or 1.0, 1.0)
+        return LineReading((Mention(concept, statement.code, self.rule, probability),), ())
+
+    def read_code(self, line: str, *, least_likelihood: float = 0.0) -> LineReading:
+        """Read a line as the code that it is, whatever that means.
+
+        Parameters
+        ----------
+        least_likelihood
+            Per cent from which a statement counts, with probability 1; others have 0. It is
+            compared with what is written: 0, which PTB-XL has for an unknown one, is least.
+
+        >>> find_coding("scp-ecg").read_code("NDT 0").mentions[0][:4:3]
+        ('code:scp-ecg:NDT', 1.0)
+        >>> find_coding("scp-ecg").read_code("NDT 0", least_likelihood=50).mentions[0].probability
+        0.0
+        """
+        if self.name == OWN_LABELS:
+            return self.read(line)
+        statement = self._parse(line)
+        if statement is None or statement.code not in {*self.codes, NO_LABEL}:
+            return self._leave_unread(line, statement)
+        counts = not self.has_likelihood or statement.likelihood >= least_likelihood
+        concept = code_concept(self.name, statement.code)
+        return LineReading((Mention(concept, statement.code, self.rule, float(counts)),), ())
+
+    def _parse(self, line: str) -> _Statement | None:
+        """Take a line apart; None where it is no code with its likelihood."""
+        if not self.has_likelihood:
+            return _Statement(line.strip(), 0.0)
+        found = _STATEMENT.fullmatch(line.strip())
+        return found and _Statement(found["code"], float(found["likelihood"] or 0))
+
+    def _leave_unread(self, line: str, statement: _Statement | None) -> LineReading:
+        unread = statement.code if statement else line.strip()
+        return LineReading((), (unread,) if unread or statement is None else ())
 
 
 _BUILT_IN = (
@@ -195,7 +255,8 @@ def read_coding(name: str, file: Path) -> Coding:
     name
         As the entry point has it.
     file
-        YAML: ``codes`` maps each code to a concept of ``concepts.yaml``, `NO_LABEL` as well if
+        YAML: ``codes`` maps each code to a concept of ``concepts.yaml``, or to nothing where
+        there is none: label sets that name codes can use it. `NO_LABEL` stands there as well if
         recordings without a label have that line. Optional are ``kind`` and ``of`` (texts) and
         ``has_likelihood``, as `Coding` says, and ``notes``, as ``crosswalk_notes.yaml`` has them.
 
@@ -250,9 +311,11 @@ def vocabulary_fingerprint(folder: Path = ROOM) -> str:
 
     They are all YAML files in and below a folder, this room's: a new file counts without being
     named; and the codings of other packages. Names count as content does, so that two files
-    that change places are others.
+    that change places are others. Label sets of studies do not count: each is read by those alone
+    who ask for it (`ecg_assets.labels.label_set.fingerprint_label_set`).
     """
-    tables = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.yaml")}
+    found = (path for path in folder.rglob("*.yaml") if path.parent != folder / STUDIES)
+    tables = {path.relative_to(folder).as_posix(): path for path in found}
     tables |= {f"coding {c.name}": c.file for c in _brought().found.values() if c.file}
     return fingerprint_json(
         {name: fingerprint_bytes(path.read_bytes()) for name, path in tables.items()}

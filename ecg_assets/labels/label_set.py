@@ -1,4 +1,4 @@
-"""Which concepts make which labels: shipped sets, and those that a user writes as a small file."""
+"""Which concepts or codes make which labels: shipped sets, and those of a user's small file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.labels.codings import OWN, is_own, own_concept
+from ecg_assets.labels.codings import OWN, STUDIES, code_concept, is_code, is_own, own_concept
 from ecg_assets.labels.concepts import ROOM, load_knowledge
+from ecg_assets.labels.study import (
+    Study,
+    StudyFile,
+    find_study_files,
+    is_study,
+    read_study_file,
+    shipped_studies,
+)
 from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
-from ecg_assets.made_with import LABEL_RULES, LABEL_THRESHOLD, LABEL_VOCABULARY, Facts
+from ecg_assets.lineage import fingerprint_file, fingerprint_json
+from ecg_assets.made_with import (
+    LABEL_RULES,
+    LABEL_STUDY,
+    LABEL_THRESHOLD,
+    LABEL_VOCABULARY,
+    Facts,
+)
 from ecg_assets.yaml_file import read_yaml
 
 ECG_FM_17 = "ecg-fm-17"
@@ -20,7 +35,7 @@ MYOCARDIAL_INFARCTION = "myocardial-infarction"
 OWN_SET = "own"
 """The labels that the user's own data brings, as they are."""
 
-_SHIPPED = ROOM / "label_sets"
+_SHIPPED, _STUDIES = ROOM / "label_sets", ROOM / STUDIES
 _LISTS = ("includes", "excludes", "substitutes")
 
 
@@ -50,18 +65,26 @@ class LabelSet:
         Names in order, with their aggregation.
     rules
         For each label, in the same order.
+    study
+        How a study reads codes, of a set whose rules are codes alone; None of concepts.
     """
 
     vocabulary: LabelVocabulary
     rules: tuple[LabelRule, ...]
+    study: Study | None = None
 
     def __post_init__(self) -> None:
         if len(self.rules) != len(self.vocabulary):
             raise ValueError(f"{len(self.rules)} rules for {len(self.vocabulary)} labels.")
         known = load_knowledge().wordings
-        unknown = sorted(c for c in self.concepts if c not in known and not is_own(c))
+        by_name = [c for c in self.concepts if not is_own(c) and not is_code(c)]
+        unknown = sorted(c for c in by_name if c not in known)
         if unknown:
             raise ValueError(f"The labels name {unknown}, which are no concepts of concepts.yaml.")
+        if self.study and by_name:
+            raise ValueError(f"The labels of a study are codes alone, but name {by_name}.")
+        if not self.study and any(map(is_code, self.concepts)):
+            raise ValueError("The labels are codes; say by which rules of a study (`coding`).")
 
     @classmethod
     def of_concepts(cls, vocabulary: LabelVocabulary) -> LabelSet:
@@ -74,6 +97,19 @@ class LabelSet:
         vocabulary = LabelVocabulary(tuple(names), ("mean",) * len(names))
         return cls(vocabulary, tuple(LabelRule((own_concept(name),)) for name in names))
 
+    @classmethod
+    def of_study(cls, file: StudyFile) -> LabelSet:
+        """Build the set of a study's labels."""
+        labels = file.labels.values()
+        vocabulary = LabelVocabulary(
+            tuple(file.labels), tuple(label.aggregation or file.aggregation for label in labels)
+        )
+        rules = (
+            LabelRule(tuple(code_concept(file.coding, code) for code in label.codes))
+            for label in labels
+        )
+        return cls(vocabulary, tuple(rules), file.study)
+
     @property
     def concepts(self) -> tuple[str, ...]:
         """All concepts that the rules name, each once."""
@@ -83,7 +119,8 @@ class LabelSet:
     def to_json(self) -> dict[str, Any]:
         """Fields as JSON values."""
         rules = [[list(names) for names in self._lists(rule)] for rule in self.rules]
-        return {"vocabulary": self.vocabulary.to_json(), "rules": rules}
+        value = {"vocabulary": self.vocabulary.to_json(), "rules": rules}
+        return value | ({"study": self.study.model_dump()} if self.study else {})
 
     @staticmethod
     def _lists(rule: LabelRule) -> tuple[tuple[str, ...], ...]:
@@ -94,11 +131,12 @@ class LabelSet:
 def label_facts(label_set: LabelSet, threshold: float) -> dict[str, Any]:
     """Say what labels are made with, by value."""
     value = label_set.to_json()
-    return {
+    facts = {
         LABEL_RULES: value["rules"],
         LABEL_VOCABULARY: value["vocabulary"],
         LABEL_THRESHOLD: threshold,
     }
+    return facts | ({LABEL_STUDY: value["study"]} if label_set.study else {})
 
 
 def label_set_of(facts: Facts) -> LabelSet | None:
@@ -106,9 +144,11 @@ def label_set_of(facts: Facts) -> LabelSet | None:
     rules, vocabulary = facts.get(LABEL_RULES), facts.get(LABEL_VOCABULARY)
     if not isinstance(rules, list) or vocabulary is None:
         return None
+    study = facts.get(LABEL_STUDY)
     return LabelSet(
         LabelVocabulary.from_json(vocabulary),
         tuple(LabelRule(*map(tuple, lists)) for lists in rules),
+        Study(**study) if study else None,
     )
 
 
@@ -117,7 +157,47 @@ ECG_FM_LABEL_SET = LabelSet.of_concepts(ECG_FM_LABELS)
 
 def shipped_label_sets() -> tuple[str, ...]:
     """Names that `load_label_set` knows."""
-    return (ECG_FM_17, *sorted(path.stem for path in _SHIPPED.glob("*.yaml")))
+    return (ECG_FM_17, *sorted(path.stem for path in _SHIPPED.glob("*.yaml")), *shipped_studies())
+
+
+def _find_file(name: str) -> Path | None:
+    """Find the file of a label set; None where there is none."""
+    path = _STUDIES / f"{name}.yaml" if name in shipped_studies() else _SHIPPED / f"{name}.yaml"
+    if name in shipped_label_sets() and path.is_file():
+        return path
+    return Path(name) if Path(name).is_file() else None
+
+
+def find_study(name: str) -> StudyFile | None:
+    """Read the file of a study by a label set's name or path; None where it is no study's.
+
+    Raises
+    ------
+    SettingsError
+        When the file cannot be understood.
+    """
+    path = _find_file(name)
+    try:
+        is_ones = path is not None and is_study(read_yaml(path))
+        return read_study_file(path) if path and is_ones else None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise SettingsError(f"Label set {name!r}: {error}") from error
+
+
+def fingerprint_label_set(name: str) -> str:
+    """Tell a label set by its content; a shipped one of concepts by its name.
+
+    Those are part of `vocabulary_fingerprint`.
+    """
+    path = _find_file(name)
+    if path is None or path.parent == _SHIPPED:
+        return name
+    try:
+        files = find_study_files(path)
+    except (OSError, ValueError):  # which the run will tell
+        files = (path,)
+    found = [fingerprint_file(file) for file in files]
+    return found[0] if len(found) == 1 else fingerprint_json(found)
 
 
 def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
@@ -126,10 +206,11 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
     Parameters
     ----------
     name
-        A name out of `shipped_label_sets`, ``own``, or the path of a file. Its key ``labels``
-        maps each label to ``includes``, ``excludes``, ``substitutes`` (lists of concepts of
-        ``concepts.yaml``, or of own labels as ``own:<name>``) and ``aggregation`` (mean or max),
-        each optional; see `LabelRule`.
+        A name out of `shipped_label_sets`, ``own``, or the path of a file. With a ``coding``, it
+        is a study's (`ecg_assets.labels.study.StudyFile`). Else its key ``labels`` maps each label
+        to ``includes``, ``excludes``, ``substitutes`` (lists of concepts of ``concepts.yaml``, or
+        of own labels as ``own:<name>``) and ``aggregation`` (mean or max), each optional; see
+        `LabelRule`.
     own_labels
         Names of the labels that the data itself brings: the columns of labels.csv.
 
@@ -151,17 +232,15 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
                 "columns of labels.csv in the root of ECG_SOURCE=folder."
             )
         return LabelSet.of_own_labels(own_labels)
-    if name in shipped_label_sets():
-        path = _SHIPPED / f"{name}.yaml"
-    elif Path(name).is_file():
-        path = Path(name)
-    else:
+    path = _find_file(name)
+    if path is None:
         raise SettingsError(
             f"Label set {name!r} is neither one of {shipped_label_sets()} nor {OWN_SET!r} nor a "
             "file. Set ECG_LABEL_SET to a name or to the path of a YAML file."
         )
     try:
-        label_set = _parse(read_yaml(path))
+        table = read_yaml(path)
+        label_set = LabelSet.of_study(read_study_file(path)) if is_study(table) else _parse(table)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"Label set {name!r}: {error}") from error
     lacking = sorted(

@@ -18,7 +18,8 @@ from ecg_assets.labels.evidence import EvidenceRows, evidence_frame, line_eviden
 from ecg_assets.labels.label_set import ECG_FM_LABEL_SET, LabelRule, LabelSet, label_facts
 from ecg_assets.labels.label_tables import OTHER_LANGUAGE, UNKNOWN, UNMATCHED, LabelTables
 from ecg_assets.labels.reading import LineReading
-from ecg_assets.labels.report_lines import Ints, ReportLines, flatten_reports
+from ecg_assets.labels.report_lines import DistinctLine, Ints, ReportLines, flatten_reports
+from ecg_assets.labels.study import Study
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.made_with import known_facts, with_facts
 from ecg_assets.sources.schema import OWN_LABELS
@@ -252,7 +253,8 @@ def label_records(
     A recording without a report, or in whose report no statement names a known concept, or
     whose report is in another language, has no rows: nothing is known about it, which is not the
     same as all labels absent. A report is in another language when as many of its statements are
-    as were read in English.
+    as were read in English. The labels of a study are codes, whatever these mean: its rules say
+    which likelihoods count, and whether a recording without any of the labels has rows.
 
     Parameters
     ----------
@@ -271,12 +273,13 @@ def label_records(
     SchemaError
         When two reports have one ``record_id``, or a coding is unknown.
     SettingsError
-        When reports hold own labels and a label of the set is made of none, or the reverse.
+        When reports hold own labels and a label of the set is made of none, or the reverse; or
+        when they are of another coding than a study's.
     """
     _require_usable(reports, threshold)
     lines = flatten_reports(reports)
     _require_own_labels(lines, label_set)
-    readings = [read_distinct(line) for line in lines.distinct]
+    readings = [_read(line, label_set.study) for line in lines.distinct]
     unmatched = _unmatched(lines, readings)
     is_foreign = _is_foreign(lines, readings)
     lines = lines.of_reports(~is_foreign)
@@ -289,6 +292,8 @@ def label_records(
     scores, rows = apply_rules(
         scores, EvidenceRows.join(stated, combined), lines, label_set, threshold
     )
+    if label_set.study and label_set.study.unlabelled == "drop":
+        is_read &= is_positive(scores, threshold).any(axis=1)
     facts = {**known_facts(reports), **label_facts(label_set, threshold)}
     return LabelTables(
         labels=with_facts(
@@ -313,6 +318,11 @@ def _require_usable(reports: pd.DataFrame, threshold: float) -> None:
 def _require_own_labels(lines: ReportLines, label_set: LabelSet) -> None:
     """Refuse a set that would make labels 0 everywhere, because nothing can make them 1."""
     codings = {line.coding for line in lines.distinct}
+    if label_set.study and codings and codings != {label_set.study.coding}:
+        raise SettingsError(
+            f"The labels are codes of {label_set.study.coding}, but the recordings' reports are "
+            f"{', '.join(sorted(codings))}. Set ECG_LABEL_SET to a set that fits them."
+        )
     of_own = [any(map(is_own, rule.includes)) for rule in label_set.rules]
     if codings == {OWN_LABELS} and not all(of_own):
         foreign = [n for n, own in zip(label_set.vocabulary.names, of_own, strict=True) if not own]
@@ -325,6 +335,14 @@ def _require_own_labels(lines: ReportLines, label_set: LabelSet) -> None:
             "The label set is made of own labels, but the recordings bring none: their reports "
             f"are {', '.join(sorted(codings))}. Set ECG_LABEL_SET to another set."
         )
+
+
+def _read(line: DistinctLine, study: Study | None) -> LineReading:
+    """Read a line by its coding: what it means, or for a study the code that it is."""
+    if study is None:
+        return read_distinct(line)
+    coding = find_coding(line.coding)
+    return coding.read_code(line.text, least_likelihood=study.least_likelihood)
 
 
 def _wanted_concepts(label_set: LabelSet) -> list[str]:

@@ -87,6 +87,13 @@ class Folds:
     valid: tuple[int, ...]
     test: tuple[int, ...]
 
+    def name_splits(self, source: Any) -> dict[str, str]:
+        """Name the split of each recording, by record_id; none of a fold that is in no split."""
+        members = (("train", self.train), ("valid", self.valid), ("test", self.test))
+        names = {fold: name for name, folds in members for fold in folds}
+        found = {record_id: names.get(fold) for record_id, fold in self.read(source).items()}
+        return {str(record_id): name for record_id, name in found.items() if name}
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -14,6 +14,7 @@ from ecg_assets.sources.dataset_tables import (
     count_not_understood,
     parse_demographics,
     parse_times,
+    read_csv_table,
     read_keyed_table,
     refuse_cells,
     require_below_root,
@@ -24,6 +25,8 @@ from ecg_assets.sources.dataset_tables import (
 NAME = "ptb-xl"
 SCP_ECG = "scp-ecg"
 DATABASE_FILE = "ptbxl_database.csv"
+STATEMENTS_FILE = "scp_statements.csv"
+_KINDS = ("diagnostic", "form", "rhythm")
 
 _FOLDERS = {"filename_hr": "records500", "filename_lr": "records100"}
 _SEX = {"0": "M", "1": "F"}
@@ -124,6 +127,38 @@ class PtbXl:
         refuse_cells(wrong, self.root / DATABASE_FILE, "strat_fold", f"is not 1 to {_N_FOLDS}")
         folds.index = pd.Index(_record_ids(table), name="record_id")
         return folds.astype("int64").rename("fold")
+
+    @property
+    def has_statements(self) -> bool:
+        """Whether scp_statements.csv is there, which nothing else needs."""
+        return (self.root / STATEMENTS_FILE).is_file()
+
+    def read_statements(self) -> pd.DataFrame:
+        """Read scp_statements.csv: what kind each code is of, and the class of a diagnosis.
+
+        Returns
+        -------
+        DataFrame
+            ``is_diagnostic, is_form, is_rhythm`` (bool), ``diagnostic_class`` and
+            ``diagnostic_subclass`` (empty but for diagnoses), by code.
+
+        Raises
+        ------
+        SchemaError
+            When the table cannot be read, or lacks a column.
+        """
+        path = self.root / STATEMENTS_FILE
+        classes = ("diagnostic_class", "diagnostic_subclass")
+        # The column of the codes has no name.
+        table = read_csv_table(path, ("", *_KINDS, *classes)).to_pandas()
+        codes = table[""]
+        refuse_cells(codes.isna() | codes.duplicated(), path, "code", "is empty or stands twice")
+        kinds = {
+            f"is_{kind}": pd.to_numeric(table[kind], errors="coerce").eq(1).to_numpy()
+            for kind in _KINDS
+        }
+        named = {name: table[name].to_numpy(dtype=object) for name in classes}
+        return pd.DataFrame({**kinds, **named}, index=pd.Index(codes, name="code"))
 
     def _choose_files(self) -> str:
         """Name the column with the files that are there."""

@@ -149,13 +149,13 @@ def patient_split(
     """Train, valid or test for each recording, by patient; also as meta_split.csv.
 
     A patient's split depends on its id, ECG_SEED, ECG_VALID_SHARE and ECG_TEST_SHARE alone, so it
-    never changes when other records arrive. ECG_SPLIT=folds takes PTB-XL's own, ECG_META_SPLIT a
-    file of yours.
+    never changes when other records arrive. ECG_SPLIT=folds, or a label set that says so, takes
+    PTB-XL's own, ECG_META_SPLIT a file of yours.
     """
     require_source(settings, record_list)
     if settings.meta_split:
         table = read_meta_split(Path(settings.meta_split), record_list)
-    elif settings.split == "folds":
+    elif settings.is_split_by_folds:
         folds = settings.dataset.folds
         if folds is None:
             having = [dataset.name for dataset in datasets().values() if dataset.folds]

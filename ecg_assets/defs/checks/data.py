@@ -1,6 +1,7 @@
 """Checks of the stage sources."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -14,8 +15,11 @@ from ecg_assets.defs.partitions import SHARDS
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import count_databases
 from ecg_assets.defs.tables import table_metadata
+from ecg_assets.errors import EcgAssetsError
 from ecg_assets.labels import compare_with_published, label_prevalence, read_published_counts
 from ecg_assets.labels.audit import FEWEST_POSITIVES, MOST_OF_ONE_DATABASE, find_confounded
+from ecg_assets.labels.label_set import find_study
+from ecg_assets.labels.study_counts import compare_with_study
 from ecg_assets.made_with import LABEL_SET, SOURCE, facts_of
 from ecg_assets.split import count_splits, find_leaking_patients
 from ecg_assets.split.patients import compare_shares
@@ -89,6 +93,40 @@ def prevalence_is_as_expected(labels: pd.DataFrame) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"comparison": table_metadata(table)},
     )
+
+
+@dg.asset_check(
+    asset="labels", additional_ins={"record_list": dg.AssetIn("record_list")}, blocking=False
+)
+def counts_are_the_studys(
+    settings: Settings, record_list: pd.DataFrame, labels: pd.DataFrame
+) -> dg.AssetCheckResult:
+    """On the whole release that a study counted, its label set gives the published counts."""
+    facts = facts_of(labels, "labels")
+    is_current = facts[LABEL_SET] == Path(settings.label_set).name
+    study = find_study(settings.label_set) if is_current else None
+    published = study.published if study else None
+    whole = (published.source, published.dataset_records) if published else None
+    if published is None or (facts[SOURCE], len(record_list)) != whole:
+        reason = f"nothing is published of {len(record_list)} recordings of {facts[SOURCE]}"
+        return dg.AssetCheckResult(
+            passed=True, metadata={"compared": f"{reason} with {facts[LABEL_SET]}"}
+        )
+    table = compare_with_study(labels, published, _own_splits(settings))
+    return dg.AssetCheckResult(
+        passed=bool(table["is_equal"].all()),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"published_in": published.reference, "comparison": table_metadata(table)},
+    )
+
+
+def _own_splits(settings: Settings) -> dict[str, str] | None:
+    """Name the split of each recording by the dataset's folds; None where they are not at hand."""
+    folds = settings.dataset.folds
+    try:
+        return folds.name_splits(settings.open_source()) if folds else None
+    except EcgAssetsError:
+        return None
 
 
 @dg.asset_check(asset="upstream_labels", blocking=False)

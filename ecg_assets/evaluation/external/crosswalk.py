@@ -17,7 +17,15 @@ import pandas as pd
 import pyarrow as pa
 
 from ecg_assets.labels import LabelRule, LabelSet
-from ecg_assets.labels.codings import Coding, codings, find_coding, find_reasons, implied_by
+from ecg_assets.labels.codings import (
+    Coding,
+    code_concept,
+    codings,
+    find_coding,
+    find_reasons,
+    implied_by,
+    is_code,
+)
 from ecg_assets.labels.concepts import DEFINITE, load_knowledge
 from ecg_assets.labels.labeler import rule_in_coding
 from ecg_assets.lineage import fingerprint_bytes
@@ -127,6 +135,8 @@ class Path:
 
     def _sentence(self, codes: Codes) -> str:
         kind = codes.coding.kind
+        if is_code(self.included):
+            return f"{kind[0].upper()}{kind[1:]} {self.code} is one of the label's own codes."
         named = codes.concepts[self.code] if len(self.codes) == 1 else None
         if named and self.concept not in implied_by(named):
             start = f"{kind} {self.code} names the concept {named}, which makes {self.concept}"
@@ -152,7 +162,12 @@ def find_single(rule: LabelRule, codes: Codes) -> list[Path]:
         ]
         if ways:
             paths.append(max(ways, key=lambda way: way.probability))
-    return paths
+    return paths + [
+        Path((code,), itself, itself, DEFINITE)
+        for code in codes.concepts
+        if (itself := code_concept(codes.coding.name, code)) in rule.includes
+        if is_code(itself) and codes.concepts[code] != itself
+    ]
 
 
 def find_combined(rule: LabelRule, codes: Codes, alone: Collection[str]) -> list[Path]:
@@ -340,6 +355,8 @@ def _rows_of_label(
     if not found:
         wanted = " or ".join(rule.includes)
         lacking = f"No {coding.kind}{coding.of} names {wanted}, or a finding that implies it."
+        if any(map(is_code, rule.includes)):
+            lacking = f"The label is made of {wanted} alone; no {coding.kind}{coding.of} is that."
         if coding.name == OWN_LABELS:
             lacking += (
                 " Columns are read as no concept; name them in the label set's file as "

@@ -160,7 +160,10 @@ def find_stored_labels(stored: SourceStore) -> tuple[str, ...]:
 def restrict(label_set: LabelSet, rules: dict[str, LabelRule]) -> LabelSet:
     """Keep the labels that have a rule, in the set's order."""
     vocabulary = keep_names(label_set.vocabulary, rules)
-    return LabelSet(vocabulary, tuple(rules[name] for name in vocabulary.names))
+    kept, study = tuple(rules[name] for name in vocabulary.names), label_set.study
+    if study and study.coding != OWN_LABELS and all(is_own(c) for r in kept for c in r.includes):
+        study = None  # the data's own labels of these names stand for the study's codes
+    return LabelSet(vocabulary, kept, study)
 
 
 def keep_names(vocabulary: LabelVocabulary, names: Collection[str]) -> LabelVocabulary:

@@ -1,0 +1,205 @@
+"""A study's task as a file: labels that are codes exactly as a dataset has them, and its own rules.
+
+What a study published (counts of its labels, numbers of a model) can be met only with the same
+labels, and concepts merge what a study tells apart. Such a file names codes, nothing between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ecg_assets.errors import SchemaError
+from ecg_assets.frozen_model import FrozenModel, Number
+from ecg_assets.labels.codings import STUDIES, Coding, find_coding
+from ecg_assets.labels.concepts import ROOM
+from ecg_assets.sources.schema import OWN_LABELS
+from ecg_assets.yaml_file import read_yaml
+
+ANY: Final = "any"
+_SHIPPED = ROOM / STUDIES
+
+
+class Study(FrozenModel):
+    """How a study reads codes; it travels with the labels as their fact ``label_study``."""
+
+    coding: str = Field(description="Coding whose codes the labels are.")
+    likelihood: Literal["any"] | Number = Field(
+        default=ANY,
+        description="any: a statement counts whatever its likelihood, 0 included; or the least "
+        "one in per cent, as written.",
+    )
+    unlabelled: Literal["drop", "keep"] = Field(
+        description="Recordings without any label of the task: drop leaves them out of all "
+        "splits, keep has them as negatives of each label."
+    )
+    split: Literal["folds"] | None = Field(
+        default=None, description="folds: by the dataset's own folds, where it has them."
+    )
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if not isinstance(self.likelihood, str):
+            self._require(0 <= self.likelihood <= 100, "likelihood", "any, or 0 to 100")
+        return self
+
+    @property
+    def least_likelihood(self) -> float:
+        """Per cent from which a statement counts."""
+        return 0.0 if isinstance(self.likelihood, str) else self.likelihood
+
+
+def _list_codes(value: Any) -> Any:
+    """Read one code or several; a number is the code that it is written as."""
+    values = value if isinstance(value, list | tuple) else [value]
+    is_number = [isinstance(code, int) and not isinstance(code, bool) for code in values]
+    return tuple(
+        str(code) if whole else code for code, whole in zip(values, is_number, strict=True)
+    )
+
+
+class CodeLabel(FrozenModel):
+    """One label: present where a recording has one of its codes."""
+
+    codes: Annotated[tuple[str, ...], BeforeValidator(_list_codes), Field(min_length=1)]
+    aggregation: Literal["mean", "max"] | None = None
+
+
+def _read_labels(value: Any) -> Any:
+    """Fill in short forms: nothing is the code of the label's name, a code or list its codes."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _read_label(name, entry) for name, entry in value.items()}
+
+
+def _read_label(name: str, entry: Any) -> CodeLabel:
+    if isinstance(entry, CodeLabel):
+        return entry
+    full = entry if isinstance(entry, Mapping) else {"codes": name if entry is None else entry}
+    try:
+        return CodeLabel(**full)
+    except ValueError as error:
+        raise ValueError(f"label {name!r}: {error}") from error
+
+
+class Published(FrozenModel):
+    """What a study published of its labels.
+
+    ``positives`` and ``records`` are counts by split, ``all`` among them; not all need be there.
+    """
+
+    source: str = Field(description="Dataset, as in ECG_SOURCE.")
+    dataset_records: int = Field(description="Recordings of the release that was counted.")
+    reference: str = Field(description="Where the counts stand.")
+    records: dict[str, int] = Field(default_factory=dict)
+    positives: dict[str, dict[str, int]] = Field(default_factory=dict)
+
+
+class StudyFile(FrozenModel):
+    """The content of a file."""
+
+    coding: str
+    likelihood: Literal["any"] | Number = ANY
+    unlabelled: Literal["drop", "keep"]
+    split: Literal["folds"] | None = None
+    aggregation: Literal["mean", "max"] = "mean"
+    labels: Annotated[dict[str, CodeLabel], BeforeValidator(_read_labels), Field(min_length=1)]
+    published: Published | None = None
+
+    @model_validator(mode="after")
+    def _names_known_codes(self) -> Self:
+        try:
+            coding = find_coding(self.coding)
+        except SchemaError as error:
+            raise ValueError(str(error).removeprefix("machine_reports: ")) from error
+        if coding.name != OWN_LABELS:  # its codes are the data's
+            self._require(bool(coding.codes), "coding", "one that has codes")
+            _require_codes(coding, self.labels)
+        published = self.published.positives if self.published else {}
+        if unknown := sorted(set(published) - set(self.labels)):
+            raise ValueError(f"published counts labels {unknown}, which are not among `labels`.")
+        return self
+
+    @property
+    def study(self) -> Study:
+        """Its rules."""
+        return Study(
+            coding=self.coding,
+            likelihood=self.likelihood,
+            unlabelled=self.unlabelled,
+            split=self.split,
+        )
+
+
+def _require_codes(coding: Coding, labels: Mapping[str, CodeLabel]) -> None:
+    """Refuse codes that a coding lacks: their label would be 0 everywhere."""
+    lacking = {
+        name: unknown
+        for name, label in labels.items()
+        if (unknown := [code for code in label.codes if code not in coding.codes])
+    }
+    if lacking:
+        raise ValueError(
+            f"labels name codes that {coding.name} lacks: {lacking}. Name them as the dataset "
+            f"writes them, or add them to {coding.file.name if coding.file else coding.name}."
+        )
+
+
+def shipped_studies() -> tuple[str, ...]:
+    """Names of the files of this package."""
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.yaml")))
+
+
+def find_study_files(path: Path) -> tuple[Path, ...]:
+    """Name a file and those that it is like, each but the first one's base.
+
+    Raises
+    ------
+    ValueError
+        When a file cannot be read, or its ``like`` is no shipped study, no file beside it, or
+        itself.
+    """
+    found = [path]
+    while isinstance(table := read_yaml(found[-1]), Mapping) and "like" in table:
+        base = _find_base(str(table["like"]), found[-1])
+        if base in found:
+            raise ValueError(f"like: {table['like']} leads back to the file itself.")
+        found.append(base)
+    return tuple(found)
+
+
+def _find_base(name: str, path: Path) -> Path:
+    shipped, beside = _SHIPPED / f"{name}.yaml", path.parent / name
+    for base in (shipped, beside):
+        if Path(name).name == name and base.is_file():
+            return base
+    raise ValueError(
+        f"like is {name!r}; expected one of {', '.join(shipped_studies())}, or a file beside this."
+    )
+
+
+def read_study_file(path: Path) -> StudyFile:
+    """Read a file; what it does not say is as in the one that its ``like`` names.
+
+    Raises
+    ------
+    ValueError
+        With a sentence for each fault.
+    OSError
+        When it cannot be read.
+    """
+    table: dict[str, Any] = {}
+    for one in reversed(find_study_files(path)):
+        own = {name: value for name, value in read_yaml(one).items() if name != "like"}
+        if isinstance(own.get("published"), Mapping):
+            own["published"] = {**table.get("published", {}), **own["published"]}
+        table |= own
+    return StudyFile(**table)
+
+
+def is_study(table: object) -> bool:
+    """Say whether a file's content is of a study: it names a coding, or another such file."""
+    return isinstance(table, Mapping) and bool({"coding", "like"} & set(table))
