@@ -132,8 +132,11 @@ class DeployedMatrix:
             "n_resamples": n_resamples,
             "seed": settings.seed,
         }
+        recipe = recipe_of(self.design, model)
         if cell.method != LOGISTIC_REGRESSION:
-            asked["recipe"] = recipe_of(self.design, model).model_dump(mode="json")
+            asked["recipe"] = recipe.model_dump(mode="json")
+        elif recipe.train_fraction != 1:
+            asked["train_fraction"] = recipe.train_fraction
         return fingerprint_json(asked)
 
     def _identify_start(self, model: MatrixModel) -> dict[str, Any]:
@@ -221,6 +224,8 @@ def evaluate_cell(
         threshold=settings.label_threshold,
         quality=settings.quality_policy,
         train_limit=settings.train_limit,
+        train_fraction=start.recipe.train_fraction,
+        seed=settings.seed,
     )
     score = _probe if cell.method == LOGISTIC_REGRESSION else _finetune
     scored = score(matrix, cell, start, data.manifest, train)
@@ -338,7 +343,7 @@ def _request(
         inputs[PRETRAINED_INPUT] = fingerprint_file(start.folder / WEIGHTS)
     return FinetuneRequest(
         preset=matrix.design.find_model(cell.model).preset,
-        recipe=start.recipe,
+        recipe=start.recipe.changed(train_fraction=1.0),  # which the manifest has taken
         manifest_folder=folder,
         output_folder=matrix.root / "checkpoints",
         inputs=inputs,

@@ -106,7 +106,8 @@ class SeenPatients:
         """
         facts = manifest.made_with
         own = TrainingStage(name, kind, str(facts.get(SOURCE, "")), str(facts.get(SPLIT_RULE, "")))
-        learned = manifest.index.loc[manifest.index["split"] != "test", "subject_id"]
+        is_learned = manifest.index["split"].isin(("train", "valid"))
+        learned = manifest.index.loc[is_learned, "subject_id"]
         before = cls((), ()) if start is None else read_seen_patients(start)
         return cls((own, *before.stages), (hash_patients(learned.unique(), own), *before.patients))
 

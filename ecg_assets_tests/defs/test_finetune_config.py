@@ -60,6 +60,7 @@ FINE_TUNING: dict[str, Any] = {
     "activation_dropout": 0.6,
     "reports_test": False,
     "objective": "exclusive",
+    "train_fraction": 0.5,
     "noise_sd": 0.1,
     "lead_dropout": 0.2,
     "amplitude_change": 0.3,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest, QualityPolicy, build_manifest
 from ecg_assets.build.builder import TrainLimit, keep_scorable
+from ecg_assets.build.fractions import UNUSED, take_train_fraction
 from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.evaluation.evaluate import evaluate_checkpoint
 from ecg_assets.evaluation.external.labels import keep_names, label_external, widen_labels
@@ -53,6 +54,8 @@ def build_cell_data(
     threshold: float = 0.5,
     quality: QualityPolicy | None = None,
     train_limit: TrainLimit | None = None,
+    train_fraction: float = 1.0,
+    seed: int = 0,
 ) -> CellData:
     """Label a stored source's recordings anew and choose those that a model can read.
 
@@ -68,6 +71,8 @@ def build_cell_data(
         Lowest probability that makes a label true.
     quality, train_limit
         As `build_manifest` takes them.
+    train_fraction, seed
+        Share of the training patients, as `take_train_fraction` takes it.
 
     Raises
     ------
@@ -90,7 +95,8 @@ def build_cell_data(
         quality=quality,
         train_limit=train_limit,
     )
-    everything = np.arange(len(manifest.index))
+    manifest = take_train_fraction(manifest, train_fraction, seed=seed)
+    everything = np.flatnonzero((manifest.index["split"] != UNUSED).to_numpy())
     manifest = manifest.take(keep_scorable(manifest, everything, stored.shards))
     _require_splits(manifest, stored.name)
     untrained = find_one_sided(manifest)

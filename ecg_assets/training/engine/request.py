@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator
 from pydantic.fields import FieldInfo
 
+from ecg_assets.build.manifest import Manifest
 from ecg_assets.errors import SettingsError
 from ecg_assets.frozen_model import FrozenModel, Number
 from ecg_assets.lineage import fingerprint_json
@@ -203,6 +204,10 @@ class TrainingRequest(FrozenModel):
         if unknown := sorted(changes.keys() - allowed.keys()):
             raise ValueError(f"{unknown} are no settings of a recipe; allowed: {sorted(allowed)}.")
         return recipe.changed(**changes)
+
+    def take_part(self, manifest: Manifest) -> Manifest:
+        """Give what of a manifest is trained on: all of it, unless a kind of training says less."""
+        return manifest
 
     @property
     def identity(self) -> dict[str, Any]:

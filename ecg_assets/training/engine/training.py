@@ -168,7 +168,8 @@ def _train(
         if open_data
         else open_training_data(request, progress=report_signals(report))
     )
-    data = replace(data, exclusive=request.recipe.is_exclusive)
+    part = request.take_part(data.manifest)
+    data = replace(data, manifest=part, exclusive=request.recipe.is_exclusive)
     training = kind(request, data)
     with deterministic(request.device):
         model = training.build_model()

@@ -72,6 +72,14 @@ class Recipe(TrainingRecipe):
         "of the labels is true of a recording (softmax and cross entropy, without weights); "
         "recordings with none or several of them are left out of training and validation.",
     )
+    train_fraction: Number = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        exclude_if=lambda fraction: fraction == 1,
+        description="Share of the training patients that are used. Of one seed, a smaller share's "
+        "patients are among a larger one's.",
+    )
     noise_sd: Number = Field(
         default=0.0,
         ge=0,

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ecg_assets.build import Manifest
+from ecg_assets.build.fractions import take_train_fraction
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint_folder import WEIGHTS, require_files
 from ecg_assets.training.engine.request import TrainingRequest
@@ -72,6 +74,10 @@ class FinetuneRequest(TrainingRequest):
             weights = fingerprint_file(Path(pretrained) / WEIGHTS)
             inputs = {**inputs, PRETRAINED_INPUT: weights}
         return super().from_preset(preset, inputs=inputs, pretrained=pretrained, **values)
+
+    def take_part(self, manifest: Manifest) -> Manifest:
+        """Give the manifest with the recipe's share of the training patients."""
+        return take_train_fraction(manifest, self.recipe.train_fraction, seed=self.seed)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from scipy.special import log_expit, log_softmax
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.build.fractions import take_train_fraction
 from ecg_assets.metrics.confusion import confusion_matrix_table, name_counts, report_confusion
 from ecg_assets.metrics.ranks import label_aurocs
 from ecg_assets.models.checkpoint import TrainedModel
@@ -132,6 +133,8 @@ def reproduce_validation_loss(
         When the manifest's signal spec is not the model's.
     """
     run = read_card(trained.folder).run if trained.folder else {}
+    fraction = run.get("request", {}).get("recipe", {}).get("train_fraction", 1.0)
+    manifest = take_train_fraction(manifest, fraction, seed=run.get("seed", 0))
     data = TrainingData(manifest, signals, is_exclusive(trained.model.config))
     rows = data.rows("valid")
     logits = predict_logits(

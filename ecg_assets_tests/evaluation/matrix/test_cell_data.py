@@ -78,3 +78,19 @@ def test_a_source_that_can_teach_no_label_says_so(tmp_path: Path) -> None:
     bare = store_source(tmp_path, "code-15", reports, "code-15", splits=splits)
     with pytest.raises(SchemaError, match=r"No label has both .* Take another label set"):
         build_cell_data(bare, SIX, SignalSpec())
+
+
+def test_a_share_of_the_training_patients_leaves_valid_and_test_alone(tmp_path: Path) -> None:
+    reports = {f"{kind}{i}": [kind] for kind in ("AF", "RBBB") for i in range(30)}
+    splits = {name: ("train", "valid", "test")[i % 3] for i, name in enumerate(reports)}
+    many = store_source(tmp_path, "code-15", reports, "code-15", splits=splits)
+    whole = build_cell_data(many, SIX, SignalSpec()).manifest
+    part = build_cell_data(many, SIX, SignalSpec(), train_fraction=0.5, seed=3).manifest
+    assert part.index["split"].value_counts().to_dict() == {"train": 10, "valid": 20, "test": 20}
+    assert set(part.index["record_id"]) < set(whole.index["record_id"])
+
+
+def test_a_studys_cell_has_its_rule_for_recordings_without_a_label(stored: SourceStore) -> None:
+    data = build_cell_data(stored, load_label_set("code-15-six"), SignalSpec())
+    assert data.manifest.vocabulary.names == ("RBBB", "AF")
+    assert len(data.manifest.index) == len(REPORTS)
