@@ -210,6 +210,7 @@ NOT_PINNED = {
     "finetuned_checkpoint": "FinetuneRequest.training_version",
     "fold_checkpoint": "FinetuneRequest.training_version",
     "grid_checkpoint": "FinetuneRequest.training_version",
+    "repeated_checkpoint": "FinetuneRequest.training_version",
     "pretrained_checkpoint": "PretrainRequest.training_version",
     "frozen_embeddings": "EMBEDDING_VERSION",
     "matrix_cell": "a training and its metrics: FinetuneRequest.training_version, eval_metrics",
@@ -224,6 +225,7 @@ NOT_PINNED = {
     "production_model": "a copy of the checkpoint with a page and thresholds",
     "cross_validation": "means of the folds' metrics",
     "grid_search": "a ranking of the trainings' own metrics",
+    "repeated_trainings": "means of the seeds' metrics",
     "evaluation_matrix": "the cells' metrics side by side",
 }
 """Assets without a pin of their own, each with what stands for it or why there is none."""

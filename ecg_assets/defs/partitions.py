@@ -6,6 +6,7 @@ import dagster as dg
 
 from ecg_assets.defs.settings import CodeLocation
 from ecg_assets.training.finetune.experiments import grid_points
+from ecg_assets.training.finetune.repetition import FRACTIONS, SEEDS
 
 SHARDS = dg.DynamicPartitionsDefinition(name="shard")
 """Runs of neighbouring folders; `record_list` registers them."""
@@ -31,6 +32,16 @@ GRID_POINTS = grid_points(_LOCATION.learning_rates, _LOCATION.batch_sizes)
 """Learning rate and batch size by partition key."""
 GRID = dg.StaticPartitionsDefinition(list(GRID_POINTS))
 """Points of the grid search, by ECG_GRID_LEARNING_RATES and ECG_GRID_BATCH_SIZES."""
+
+REPETITIONS = {f"{seed}|{share:g}": (share, seed) for share in FRACTIONS for seed in SEEDS}
+"""Share of the training patients and seed by partition key."""
+REPEATED = dg.MultiPartitionsDefinition(
+    {  # which stand in a key by their names' order
+        "seed": dg.StaticPartitionsDefinition([str(seed) for seed in SEEDS]),
+        "train_fraction": dg.StaticPartitionsDefinition([f"{share:g}" for share in FRACTIONS]),
+    }
+)
+"""Seeds of trainings on shares of the training patients."""
 
 
 def shard_backfill_policy() -> dg.BackfillPolicy:

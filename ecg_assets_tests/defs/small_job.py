@@ -173,13 +173,19 @@ class SmallJob:
         )
 
     def train_experiments(self) -> None:
-        """Train two folds and one point of the grid for one epoch; the others stay missing."""
+        """Train some folds, points and seeds for one epoch each; the others stay missing."""
         config = {"epochs": 1}
         trained = {"fold_checkpoint": ("1", "2"), "grid_checkpoint": ("lr=0.004_batch=32",)}
         for asset, partitions in trained.items():
             for partition in partitions:
                 self.materialize(asset, partition=partition, config={asset: {"config": config}})
-        self.materialize("cross_validation", "grid_search")
+        for seed, share in (("1", "0.1"), ("2", "0.1"), ("1", "1")):
+            self.materialize(
+                "repeated_checkpoint",
+                partition=f"{seed}|{share}",
+                config={"repeated_checkpoint": {"config": config}},
+            )
+        self.materialize("cross_validation", "grid_search", "repeated_trainings")
 
     def compare_models(self) -> None:
         """Evaluate two cells of the matrix for one epoch; the others stay missing."""

@@ -66,12 +66,43 @@ def test_grid_names_its_best_point_and_those_that_were_not_trained(finished: Sma
     assert table["undefined"].eq("not trained yet").sum() == 3
 
 
+def test_seeds_have_a_mean_and_a_spread_and_those_not_trained_are_named(
+    finished: SmallJob,
+) -> None:
+    table = pq.read_table(finished.settings.stored.root / "repeated_trainings.parquet").to_pandas()
+    test = read_manifest(finished.settings.stored.folder("manifests")).rows("test")
+    is_macro = (table["label"] == "macro") & (table["metric"] == "auroc")
+    macro = table[is_macro & (table["train_fraction"] == 0.1)].set_index("seed")
+    expected = macro.loc[["1", "2"], "value"]
+    assert macro.loc["mean", "value"] == pytest.approx(expected.mean())
+    assert macro.loc["sd", "value"] == pytest.approx(expected.std())
+    assert macro.loc[["1", "2", "mean", "sd"], "n"].eq(len(test)).all()
+    missing = table[table["undefined"] == "not trained yet"]
+    assert len(missing) == 12
+    assert missing["n"].eq(0).all()
+
+
+def test_repeated_trainings_differ_in_seed_and_share_alone(finished: SmallJob) -> None:
+    keys = ("1|0.1", "2|0.1", "1|1")
+    runs = [finished.metadata("repeated_checkpoint", key) for key in keys]
+    assert len({run["experiment"] for run in runs}) == 1
+    assert [run["seed"] for run in runs] == [1, 2, 1]
+    used = [run["run"]["splits"]["train"]["n_patients"] for run in runs]
+    assert used[0] == used[1] == -(-used[2] // 10)
+    assert not {run["checkpoint_id"] for run in runs} & set(finished.checkpoints)
+
+
 def test_pictures_are_shown(finished: SmallJob) -> None:
-    for asset, name in (("cross_validation", "auroc_by_fold"), ("grid_search", "heat_map")):
+    pictures = {
+        "cross_validation": "auroc_by_fold",
+        "grid_search": "heat_map",
+        "repeated_trainings": "auroc_by_share",
+    }
+    for asset, name in pictures.items():
         assert "data:image/png;base64," in finished.metadata(asset)[name]
 
 
-@pytest.mark.parametrize("asset", ["fold_checkpoint", "grid_checkpoint"])
+@pytest.mark.parametrize("asset", ["fold_checkpoint", "grid_checkpoint", "repeated_checkpoint"])
 def test_each_partition_reads_all_shards_so_that_it_can_be_backfilled(asset: str) -> None:
     """Dagster would otherwise look for a shard of the partition's name, and refuse."""
     graph = build_definitions().resolve_asset_graph()

@@ -11,7 +11,11 @@ import pytest
 import yaml
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
-from ecg_assets.defs.assets.experiments import fold_checkpoint, grid_checkpoint
+from ecg_assets.defs.assets.experiments import (
+    fold_checkpoint,
+    grid_checkpoint,
+    repeated_checkpoint,
+)
 from ecg_assets.defs.assets.finetune import finetuned_checkpoint
 from ecg_assets.defs.assets.pretrain import PretrainConfig, pretrained_checkpoint
 from ecg_assets.defs.build import build_definitions
@@ -168,6 +172,7 @@ def test_a_run_that_sets_nothing_changes_nothing() -> None:
         (finetuned_checkpoint, Recipe),
         (fold_checkpoint, Recipe),
         (grid_checkpoint, Recipe),
+        (repeated_checkpoint, Recipe),
         (pretrained_checkpoint, PretrainRecipe),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

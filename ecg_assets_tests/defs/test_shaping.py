@@ -21,6 +21,8 @@ from ecg_assets_tests.defs.small_job import MATRIX, SmallJob
 
 LABELS = {"labels", "label_evidence", "unmatched_statements"}
 TRAINED = {"finetuned_checkpoint", "fold_checkpoint", "grid_checkpoint"}
+ASKED_FOR = {*TRAINED, "repeated_checkpoint"}
+"""Trainings by a preset; a repeated one's seed is its partition's."""
 COMPUTED = {
     *("predictions", "external_metrics", "lead_degradation", "embeddings", "record_scores"),
     *("saliency", "frozen_embeddings", "matrix_cell", "pretrained_checkpoint"),
@@ -60,9 +62,9 @@ SHAPED: dict[str, tuple[Any, set[str]]] = {
     "signal_quality": ("zhao2018", {"signal_shards"}),
     "flawed_records": ("keep", {"manifests", "external_metrics", "matrix_cell", "mat_records"}),
     "max_per_condition": ("20", {"manifests", "matrix_cell"}),
-    "preset": ("ecg-fm-lead-i", TRAINED),
-    "pretrained": ("/models/encoder.pt", TRAINED),
-    "precision": ("bf16", {*TRAINED, *COMPUTED}),
+    "preset": ("ecg-fm-lead-i", ASKED_FOR),
+    "pretrained": ("/models/encoder.pt", ASKED_FOR),
+    "precision": ("bf16", {*ASKED_FOR, *COMPUTED}),
 }
 """Setting to another value and the assets that it shapes itself."""
 

@@ -1,13 +1,16 @@
-"""Stage finetune: k-fold cross-validation, one fold a partition."""
+"""Stage finetune: trainings that belong together, one a partition; first the folds."""
 
+from pathlib import Path
 from typing import Literal
 
 import dagster as dg
 import pandas as pd
+import pyarrow.parquet as pq
 from dagster import AssetExecutionContext
 from pydantic import Field
 
-from ecg_assets.build import Manifest
+from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.build.builder import keep_scorable
 from ecg_assets.defs.input_facts import require_manifest
 from ecg_assets.defs.partitions import (
     AFTER_ALL_SHARDS,
@@ -16,6 +19,8 @@ from ecg_assets.defs.partitions import (
     GRID_POINTS,
     N_FOLDS,
     ONE_TRAINING_A_RUN,
+    REPEATED,
+    REPETITIONS,
 )
 from ecg_assets.defs.resources import Trainer
 from ecg_assets.defs.settings import Settings
@@ -31,12 +36,20 @@ from ecg_assets.defs.training_requests import (
 )
 from ecg_assets.errors import SettingsError
 from ecg_assets.models.checkpoint_folder import read_validation_predictions
+from ecg_assets.models.predictions import Predictions
+from ecg_assets.storage import replace_file
 from ecg_assets.training.finetune.cross_validation import combine_folds, draw_folds, summarize
 from ecg_assets.training.finetune.experiments import (
     draw_grid,
     fold_request,
     grid_request,
     rank_grid,
+    repeated_request,
+)
+from ecg_assets.training.finetune.repetition import (
+    combine_repetitions,
+    draw_repetitions,
+    summarize_repetitions,
 )
 
 
@@ -190,3 +203,96 @@ def grid_search(
         "heat_map": png_metadata(draw_grid(table), "validation loss by learning rate and batch"),
     }
     return table_result("grid_search", table, shown)
+
+
+# Stage finetune: the same training with several seeds, on shares of the training patients.
+
+
+@dg.asset(
+    group_name="finetune",
+    partitions_def=REPEATED,
+    backfill_policy=ONE_TRAINING_A_RUN,
+    pool="gpu",
+    code_version="1",
+    kinds={"pytorch", "huggingface"},
+    deps=[AFTER_ALL_SHARDS],
+)
+def repeated_checkpoint(
+    context: AssetExecutionContext,
+    config: FinetuneConfig,
+    settings: Settings,
+    trainer: Trainer,
+    manifests: Manifest,
+) -> dg.MaterializeResult[None]:
+    """A model trained with the partition's seed on its share of the training patients.
+
+    The seed chooses the patients, too; of one seed those of 1 % are among those of 10 %. The
+    finished model scores the test split, which chooses nothing. Results are kept apart from the
+    ordinary checkpoints; a finished one is reused, an interrupted one resumes, as those are.
+    """
+    from ecg_assets.evaluation.predict import predict_checkpoint
+
+    require_native(config.trainer)
+    require_manifest(settings, manifests)
+    if "train_fraction" in config.changes():
+        raise SettingsError(
+            "train_fraction is the partition's here; leave it out of the configuration."
+        )
+    stored = settings.stored
+    rows = keep_scorable(manifests, manifests.rows("test"), stored.shards)
+    if not len(rows):
+        raise SettingsError("No recording is in the test split: set ECG_TEST_SHARE above 0.")
+    fraction, seed = REPETITIONS[context.partition_key]
+    plain = native_request(context.instance, settings, config)
+    root = stored.folder("repeated_trainings")
+    request = repeated_request(plain, fraction=fraction, seed=seed, root=root)
+    folder = run_training(context, settings, trainer, request)
+    signals = SignalCache.open(manifests.index, stored.shards, manifests.spec, stored.cache)
+    scores = predict_checkpoint(
+        folder, manifests, signals, rows, device=settings.device, precision=settings.precision
+    )
+    with replace_file(_test_scores(folder)) as temporary:
+        pq.write_table(scores.to_table(), temporary, compression="zstd")
+    return trained_result(folder, {EXPERIMENT: request.output_folder.name})
+
+
+def _test_scores(checkpoint: Path) -> Path:
+    """File with the test split's scores, beside a checkpoint's folder."""
+    return checkpoint.parent / "test_predictions" / f"{checkpoint.name}.parquet"
+
+
+@dg.asset(
+    group_name="finetune",
+    io_manager_key="parquet",
+    code_version="1",
+    kinds={"parquet"},
+    deps=["repeated_checkpoint"],
+)
+def repeated_trainings(
+    context: AssetExecutionContext, settings: Settings
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Metrics of the test split for each seed and share, and their mean and spread over seeds.
+
+    Of the experiment that was trained last; a training that it lacks is named with the reason.
+    """
+    root = settings.stored.folder("repeated_trainings")
+    found = newest_experiment(context.instance, "repeated_checkpoint", REPETITIONS, root)
+    recipes = [run["request"]["recipe"] for run in found.runs().values()]
+    table = combine_repetitions(
+        {
+            REPETITIONS[key]: Predictions.from_table(pq.read_table(_test_scores(folder)))
+            for key, folder in found.folders.items()
+        },
+        {REPETITIONS[key]: reason for key, reason in found.missing.items()},
+        exclusive=recipes[0]["objective"] == "exclusive",
+    )
+    if found.missing:
+        context.log.warning(f"Seeds and shares that are missing: {found.missing}")
+    shown = {
+        EXPERIMENT: found.name,
+        "trainings": len(found.folders),
+        "missing_trainings": found.missing,
+        "summary": table_metadata(summarize_repetitions(table)),
+        "auroc_by_share": png_metadata(draw_repetitions(table), "macro AUROC by training share"),
+    }
+    return table_result("repeated_trainings", table, shown)

@@ -15,8 +15,9 @@ from ecg_assets.models.predictions import Predictions
 from ecg_assets.tables import Column, TableSchema
 
 MEAN, SD, ALL = "mean", "sd", "all"
-_ONE_CLASS = "the fold has no recording {} it"
-_NO_LABEL = "no label is defined in every trained fold"
+_FOLD = "fold"
+_ONE_CLASS = "the {} has no recording {} it"
+_NO_LABEL = "no label is defined in every trained {}"
 
 CROSS_VALIDATION = TableSchema(
     "cross_validation",
@@ -40,7 +41,11 @@ _COLUMNS = [column.name for column in CROSS_VALIDATION.columns]
 
 
 def combine_folds(
-    folds: Mapping[str, Predictions], missing: Mapping[str, str], *, exclusive: bool
+    folds: Mapping[str, Predictions],
+    missing: Mapping[str, str],
+    *,
+    exclusive: bool,
+    called: str = _FOLD,
 ) -> pd.DataFrame:
     """Measure each fold by itself, then all of them together.
 
@@ -52,6 +57,8 @@ def combine_folds(
         Why a fold has none.
     exclusive
         Whether labels exclude one another: adds F1 and accuracy of the highest score.
+    called
+        What the reasons call a fold.
 
     Returns
     -------
@@ -66,26 +73,29 @@ def combine_folds(
     if not folds:
         raise ValueError("folds is empty; expected the predictions of one fold at least.")
     scored = pd.concat(
-        [score_fold(part, exclusive=exclusive).assign(fold=name) for name, part in folds.items()]
+        [
+            score_fold(part, exclusive=exclusive, called=called).assign(fold=name)
+            for name, part in folds.items()
+        ]
     )
-    each = pd.concat([scored, _macro(scored)]).assign(n_folds=1)
+    each = pd.concat([scored, _macro(scored, called)]).assign(n_folds=1)
     absent = [
         tabulate_missing(["auroc"], reason).assign(fold=name, n_folds=0)
         for name, reason in missing.items()
     ]
-    parts = [each, *_over_folds(each), *absent]
+    parts = [each, *_over_folds(each, called), *absent]
     return pd.concat(parts, ignore_index=True)[_COLUMNS]
 
 
-def score_fold(predictions: Predictions, *, exclusive: bool) -> pd.DataFrame:
+def score_fold(predictions: Predictions, *, exclusive: bool, called: str = _FOLD) -> pd.DataFrame:
     """Compute the metrics of each label; columns label, metric, value, n, n_pos, undefined."""
     from sklearn.metrics import average_precision_score, f1_score
 
     target, score = predictions.target, predictions.score
-    called, n_pos = score.argmax(axis=1), target.sum(axis=0, dtype=np.int64)
+    chosen, n_pos = score.argmax(axis=1), target.sum(axis=0, dtype=np.int64)
     has_both = (n_pos > 0) & (n_pos < len(target))
     reasons = [
-        None if both else _ONE_CLASS.format("with" if n == 0 else "without")
+        None if both else _ONE_CLASS.format(called, "with" if n == 0 else "without")
         for n, both in zip(n_pos, has_both, strict=True)
     ]
     ranked = {"auroc": label_aurocs(target, score), "auprc": np.full(len(n_pos), np.nan)}
@@ -93,7 +103,7 @@ def score_fold(predictions: Predictions, *, exclusive: bool) -> pd.DataFrame:
     for i in np.flatnonzero(has_both):
         values["auprc"][i] = average_precision_score(target[:, i], score[:, i])
         if exclusive:
-            values["f1"][i] = f1_score(target[:, i], called == i)
+            values["f1"][i] = f1_score(target[:, i], chosen == i)
     table = tabulate(
         predictions.vocabulary.names,
         list(values),
@@ -104,7 +114,7 @@ def score_fold(predictions: Predictions, *, exclusive: bool) -> pd.DataFrame:
     )
     if not exclusive:
         return table
-    share = np.mean(target[np.arange(len(target)), called])
+    share = np.mean(target[np.arange(len(target)), chosen])
     counts = {"n": len(target), "n_pos": n_pos.sum(), "undefined": np.array(None, object)}
     return pd.concat([table, tabulate([ALL], ["accuracy"], value=share, **counts)])
 
@@ -147,7 +157,7 @@ def draw_folds(table: pd.DataFrame) -> bytes:
     return to_png(figure)
 
 
-def _macro(scored: pd.DataFrame) -> pd.DataFrame:
+def _macro(scored: pd.DataFrame, called: str) -> pd.DataFrame:
     """Mean over the same labels in each fold: those that are defined in all of them."""
     labels = scored[scored["label"] != ALL]
     is_defined = labels.groupby(["label", "metric"])["value"].transform(
@@ -157,11 +167,12 @@ def _macro(scored: pd.DataFrame) -> pd.DataFrame:
     macro = used.groupby(["fold", "metric"], sort=False, as_index=False).agg(
         value=("value", "mean"), n=("n", "first"), n_pos=("n_pos", "sum")
     )
-    reason = pd.Series([_NO_LABEL if np.isnan(v) else None for v in macro["value"]], dtype=object)
+    none = _NO_LABEL.format(called)
+    reason = pd.Series([none if np.isnan(v) else None for v in macro["value"]], dtype=object)
     return macro.assign(label=MACRO, undefined=reason)
 
 
-def _over_folds(each: pd.DataFrame) -> list[pd.DataFrame]:
+def _over_folds(each: pd.DataFrame, called: str) -> list[pd.DataFrame]:
     """Mean and standard deviation of each label and metric, over the folds that define it."""
     is_counted = each["value"].notna()
     counted = each.assign(
@@ -174,7 +185,7 @@ def _over_folds(each: pd.DataFrame) -> list[pd.DataFrame]:
         n_pos=("n_pos", "sum"),
         n_folds=("value", "count"),
     )
-    reasons = {MEAN: "undefined in every fold", SD: "takes two folds that define it"}
+    reasons = {MEAN: f"undefined in every {called}", SD: f"takes two {called}s that define it"}
     tables = []
     for name, reason in reasons.items():
         why = [reason if np.isnan(value) else None for value in found[name]]

@@ -1,7 +1,8 @@
-"""Several trainings that belong together: the folds of a cross-validation, the points of a grid.
+"""Several trainings that belong together: folds, points of a grid, seeds and training shares.
 
 Each is a fine-tuning request of its own, below ``<root>/<experiment>``: apart from the ordinary
-checkpoints, resumed and reused as they are, and never measured on the test split.
+checkpoints, resumed and reused as they are. Folds and points of a grid, which something is chosen
+by, are never measured on the test split.
 """
 
 from __future__ import annotations
@@ -87,6 +88,27 @@ def grid_request(
     request = request.changed(recipe=recipe)
     varied = ("learning_rate", "batch_size")
     return request.changed(output_folder=root / experiment_id(request, {}, varied=varied))
+
+
+def repeated_request(
+    request: FinetuneRequest, *, fraction: float, seed: int, root: Path
+) -> FinetuneRequest:
+    """Build the request of one seed on one share of the training patients.
+
+    Parameters
+    ----------
+    request
+        What would be trained otherwise; its seed and share give way.
+    root
+        Folder of all repeated trainings; the checkpoints stand below ``<root>/<experiment>``.
+    """
+    recipe = request.recipe.changed(train_fraction=1.0, reports_test=False)
+    shared = request.changed(recipe=recipe, seed=0)
+    return request.changed(
+        recipe=recipe.changed(train_fraction=fraction),
+        seed=seed,
+        output_folder=root / experiment_id(shared, {"varied": ["seed", "train_fraction"]}),
+    )
 
 
 def experiment_id(
