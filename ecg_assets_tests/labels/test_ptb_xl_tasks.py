@@ -123,3 +123,13 @@ def test_command_compares_every_task(root: Path, capsys: pytest.CaptureFixture[s
     told = capsys.readouterr().out
     assert told.count(" 0 differ") == 2 * len(TASKS)
     assert "{'super': [], 'sub': []" in told
+
+
+def test_command_fails_where_a_count_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "A0001.hea").write_text("A0001 1 500 5000\n#Dx: 59118001\n", encoding="utf-8")
+    assert main(["physionet-2021", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "cpsc-2018: 10 counts, 10 differ" in told
+    assert "ptb-xl" not in told
