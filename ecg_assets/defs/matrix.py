@@ -134,6 +134,7 @@ class DeployedMatrix:
         }
         recipe = recipe_of(self.design, model)
         if cell.method != LOGISTIC_REGRESSION:
+            recipe = recipe_of(self.design, model, cell.method)
             asked["recipe"] = recipe.model_dump(mode="json")
         elif recipe.train_fraction != 1:
             asked["train_fraction"] = recipe.train_fraction
@@ -308,7 +309,7 @@ def _probe(
 def _finetune(
     matrix: DeployedMatrix, cell: Cell, start: StartingPoint, manifest: Manifest, train: Train
 ) -> _Scored:
-    """Fine-tune all weights, and score the test split by the finished checkpoint."""
+    """Train by the cell's method, and score the test split by the finished checkpoint."""
     from ecg_assets.evaluation.predict import predict_checkpoint
 
     request = _request(matrix, cell, start, manifest)
@@ -341,9 +342,11 @@ def _request(
     inputs = {"manifests": content, "signals": fingerprint_signals(stored)}
     if start.folder is not None:
         inputs[PRETRAINED_INPUT] = fingerprint_file(start.folder / WEIGHTS)
+    model = matrix.design.find_model(cell.model)
     return FinetuneRequest(
-        preset=matrix.design.find_model(cell.model).preset,
-        recipe=start.recipe.changed(train_fraction=1.0),  # which the manifest has taken
+        preset=model.preset,
+        # The manifest has taken the fraction.
+        recipe=recipe_of(matrix.design, model, cell.method).changed(train_fraction=1.0),
         manifest_folder=folder,
         output_folder=matrix.root / "checkpoints",
         inputs=inputs,

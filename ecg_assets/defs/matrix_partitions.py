@@ -17,6 +17,7 @@ from ecg_assets.defs.show import metrics_metadata, png_metadata
 from ecg_assets.defs.tables import table_metadata
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.matrix.design import (
+    ATTENTION_PROBE,
     FIXED_FIELDS,
     FULL,
     Cell,
@@ -31,7 +32,7 @@ from ecg_assets.evaluation.matrix.table import BEST, draw_matrix
 from ecg_assets.metrics.metrics import pick_macro
 from ecg_assets.sources import datasets
 from ecg_assets.training.finetune.presets import PRESETS, tiny_presets
-from ecg_assets.training.finetune.recipe import Recipe
+from ecg_assets.training.finetune.recipe import RATES, Recipe
 
 MODEL, SOURCE = "model", "source"
 """Dimensions of the embeddings' partitions."""
@@ -50,6 +51,8 @@ def design_of(settings: Settings) -> MatrixDesign:
     design = _read(settings)
     for model in design.models:
         recipe = recipe_of(design, model)
+        if ATTENTION_PROBE in design.methods:
+            recipe_of(design, model, ATTENTION_PROBE)
         if FULL in design.methods and recipe.needs_pretrained and not model.checkpoint:
             raise SettingsError(
                 f"models.{model.name}: preset {model.preset!r} leaves weights untrained, which "
@@ -58,19 +61,26 @@ def design_of(settings: Settings) -> MatrixDesign:
     return design
 
 
-def recipe_of(design: MatrixDesign, model: MatrixModel) -> Recipe:
+def recipe_of(design: MatrixDesign, model: MatrixModel, method: str = FULL) -> Recipe:
     """Give the recipe of a model: its preset's, with what all cells have in common.
+
+    `method` is that of a cell that is trained. A frozen encoder of a model without a checkpoint is
+    a random one, which the recipe then says.
 
     Raises
     ------
     SettingsError
         When the preset does not allow the design's changes.
     """
-    common = {"method": "full", "head_epochs": 0, "objective": "multi-label"}
+    common = {"head_epochs": 0, "objective": "multi-label", "random_encoder": False}
+    own: dict[str, Any] = {"method": method, "reports_test": False}
+    if method == ATTENTION_PROBE:
+        # Rates of the encoder's layers are for those who train it.
+        own |= {**dict.fromkeys(RATES, 1.0), "random_encoder": not model.checkpoint}
+        if not model.checkpoint:
+            own["freeze_convolutions"] = False
     try:
-        recipe: Recipe = PRESETS[model.preset].changed(
-            **{**common, **design.changes, "reports_test": False}
-        )
+        recipe: Recipe = PRESETS[model.preset].changed(**{**common, **design.changes, **own})
     except ValueError as error:
         raise SettingsError(
             f"changes do not fit models.{model.name}, preset {model.preset!r}: {error} Change "

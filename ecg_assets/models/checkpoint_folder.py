@@ -40,6 +40,9 @@ PRETRAINING_WEIGHTS = "fairseq_pretraining.safetensors"
 MODEL_CARD = "README.md"
 SEEN_PATIENTS = "seen_patients.parquet"
 
+TRAINED_WEIGHTS = "trained_weights"
+"""Field of run.json: what the optimizer was given of encoder, head and adapters."""
+
 MODEL_FILES = (WEIGHTS, CONFIG, SIGNAL_SPEC, LABEL_VOCABULARY)
 """What a checkpoint needs to be used; the other files tell where it came from."""
 TRAINING_FILES = (RUN, HISTORY, VALIDATION_PREDICTIONS, CURVES)
@@ -133,6 +136,25 @@ class _Request(BaseModel):
     recipe: dict[str, Any] | None = None
 
 
+class _Part(BaseModel):
+    """What is read of a part of the weights in run.json."""
+
+    model_config = ConfigDict(strict=True)
+    n_tensors: int
+    of_tensors: int
+    n_parameters: int
+    of_parameters: int
+
+
+class _TrainedWeights(BaseModel):
+    """What is read of `TRAINED_WEIGHTS` in run.json."""
+
+    model_config = ConfigDict(strict=True)
+    encoder: _Part
+    head: _Part
+    adapters: _Part | None = None
+
+
 class _Run(BaseModel):
     """What is read of run.json; it may lack any of it, and hold more."""
 
@@ -142,6 +164,7 @@ class _Run(BaseModel):
     splits: dict[str, dict[str, int]] | None = None
     code: dict[str, Any] | None = None
     n_parameters: int | None = None
+    trained_weights: _TrainedWeights | None = None
     best_epoch: float | None = None
     valid_loss: float | None = None
     valid_macro_auroc: float | None = None

@@ -14,11 +14,14 @@ from ecg_assets.labels.label_set import OWN_SET, shipped_label_sets
 from ecg_assets.yaml_file import read_yaml
 
 LOGISTIC_REGRESSION, FULL = "logistic-regression", "full"
+ATTENTION_PROBE = "attention-probe"
 CELL_METHODS = (LOGISTIC_REGRESSION, FULL)
+"""Methods of a design that names none."""
+ALL_METHODS = (*CELL_METHODS, ATTENTION_PROBE)
 FORMER_METHODS = {LOGISTIC_REGRESSION: "linear-probe"}
 """What a method is called in designs and cells of earlier versions; fine-tuning has a method of
 that name, which is another one."""
-FIXED_FIELDS = ("method", "objective", "reports_test")
+FIXED_FIELDS = ("method", "objective", "reports_test", "random_encoder")
 """Fields of a recipe that are the matrix's own: otherwise its cells would not compare."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*")
@@ -86,7 +89,7 @@ class MatrixDesign:
     label_sets
         By the name that the matrix shows: what `load_label_set` takes.
     methods
-        Out of `CELL_METHODS`.
+        Out of `ALL_METHODS`.
     changes
         Fields of every recipe that differ from its preset's.
     """
@@ -204,7 +207,7 @@ def read_design(
         raise SettingsError(f"ECG_MATRIX is {path}, which cannot be read: {error}") from error
     try:
         _require_keys("the file", table, _KEYS, ("models", "sources", "label_sets"))
-        methods = _names("methods", _methods_now(table.get("methods")), CELL_METHODS)
+        methods = _names("methods", _methods_now(table.get("methods")), ALL_METHODS)
         changes = _mapping("changes", table.get("changes") or {})
         _require_keys("changes", changes, recipe_fields)
         return MatrixDesign(
@@ -219,7 +222,7 @@ def read_design(
 
 
 def _methods_now(given: Any) -> Any:
-    """Give the methods of a design by their names of now; all where it says none."""
+    """Give the methods of a design by their names of now; `CELL_METHODS` where it says none."""
     if given is None:
         return list(CELL_METHODS)
     now = {former: method for method, former in FORMER_METHODS.items()}

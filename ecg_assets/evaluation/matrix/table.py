@@ -13,7 +13,13 @@ import pyarrow as pa
 from ecg_assets.errors import SpecMismatch
 from ecg_assets.evaluation.comparison import compare_predictions
 from ecg_assets.evaluation.leaderboard import TOO_FEW, find_compared_labels, judge_difference
-from ecg_assets.evaluation.matrix.design import FULL, LOGISTIC_REGRESSION, Cell
+from ecg_assets.evaluation.matrix.design import (
+    ALL_METHODS,
+    ATTENTION_PROBE,
+    FULL,
+    LOGISTIC_REGRESSION,
+    Cell,
+)
 from ecg_assets.evaluation.matrix.stored import MissingCell, StoredCell
 from ecg_assets.figures import (
     ACCENT,
@@ -44,7 +50,7 @@ EVALUATION_MATRIX = TableSchema(
     "evaluation_matrix",
     (
         Column("model", pa.string(), "model, as the design names it"),
-        Column("method", pa.string(), "logistic-regression or full"),
+        Column("method", pa.string(), " or ".join(ALL_METHODS)),
         Column("source", pa.string(), "dataset that it is trained and tested on"),
         Column("label_set", pa.string(), "labels that it is trained for"),
         Column("label", pa.string(), "label, or macro: the mean over those that are defined"),
@@ -178,9 +184,17 @@ def _names(cell: Cell) -> dict[str, str]:
 # All cells as a picture: a panel a source and label set, a row a model.
 
 
-_LOOKS = {LOGISTIC_REGRESSION: ("o", ACCENT, 0.14), FULL: ("s", INK, -0.14)}
+_LOOKS = {
+    LOGISTIC_REGRESSION: ("o", ACCENT, 0.14),
+    FULL: ("s", INK, -0.14),
+    ATTENTION_PROBE: ("D", MUTED, -0.34),
+}
 """Marker, colour and height above the middle of its row, by method."""
-_NAMES = {LOGISTIC_REGRESSION: "logistic regression, frozen encoder", FULL: "fine-tuned"}
+_NAMES = {
+    LOGISTIC_REGRESSION: "logistic regression, frozen encoder",
+    FULL: "fine-tuned",
+    ATTENTION_PROBE: "attention pooling, frozen encoder",
+}
 _PANELS_PER_ROW, _PANEL, _ROW, _FRAME = 3, 3.6, 0.62, 1.15  # inches
 
 

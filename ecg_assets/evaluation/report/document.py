@@ -18,7 +18,13 @@ from ecg_assets.evaluation.sets import RELATIONS
 from ecg_assets.made_with import plain_facts
 from ecg_assets.metrics.intervals import LEAST_PATIENTS
 from ecg_assets.metrics.metrics import MACRO, METRICS, SUMMARIES, pick_macro
-from ecg_assets.models.checkpoint_folder import IMPORT_REPORT, CheckpointCard, read_card, read_json
+from ecg_assets.models.checkpoint_folder import (
+    IMPORT_REPORT,
+    TRAINED_WEIGHTS,
+    CheckpointCard,
+    read_card,
+    read_json,
+)
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.storage import to_json_value
 
@@ -260,6 +266,7 @@ _FROM_RUN = (
     "trained_on",
     "n_parameters",
     "n_trained_parameters",
+    TRAINED_WEIGHTS,
     "best_epoch",
     "epochs_trained",
     "valid_loss",

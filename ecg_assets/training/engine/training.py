@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -222,16 +223,26 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
         Says which Adam it is.
     compilation
         Compiles the model, or not.
+    rate_factors
+        Factor of the learning rate of each of the model's weights by its name; None: all have 1.
     **values
         The Trainer's own arguments.
     """
 
-    def __init__(self, *, recipe: TrainingRecipe, compilation: Compilation, **values: Any) -> None:
+    def __init__(
+        self,
+        *,
+        recipe: TrainingRecipe,
+        compilation: Compilation,
+        rate_factors: Mapping[str, float] | None = None,
+        **values: Any,
+    ) -> None:
         if recipe.optimizer == "fairseq-adam":
             betas = recipe.adam_beta1, recipe.adam_beta2
             adam = {"lr": recipe.learning_rate, "betas": betas, "eps": recipe.adam_epsilon}
             values["optimizer_cls_and_kwargs"] = FairseqAdam, adam
         super().__init__(**values)
+        self._rate_factors = rate_factors
         self._decays_all = recipe.optimizer == "fairseq-adam"
         self._shared: SharedBatches | None = None
         self._splits = self.args.per_device_train_batch_size != recipe.batch_size
@@ -245,6 +256,36 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
             return [name for name, _ in model.named_parameters()]
         names: list[str] = super().get_decay_parameter_names(model)
         return names
+
+    def create_optimizer(self, *rest: Any) -> torch.optim.Optimizer:
+        """Build the optimizer; with factors, a group of each rate with and without decay."""
+        if self._rate_factors is not None and self.optimizer is None:
+            model = rest[0] if rest else self.model
+            kind, values = self.optimizer_cls_and_kwargs or self.get_optimizer_cls_and_kwargs(
+                self.args, model
+            )
+            groups = self._groups_by_rate(model, self._rate_factors)
+            self.optimizer_cls_and_kwargs = kind, {**values, "params": groups}
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*rest)
+        return optimizer
+
+    def _groups_by_rate(
+        self, model: nn.Module, factors: Mapping[str, float]
+    ) -> list[dict[str, Any]]:
+        decaying = set(self.get_decay_parameter_names(model))
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, value in model.named_parameters():
+            if value.requires_grad:
+                groups.setdefault((factors[name], name in decaying), []).append(value)
+        decay = self.args.weight_decay
+        return [
+            {
+                "params": weights,
+                "lr": self.args.learning_rate * factor,
+                "weight_decay": decay if decays else 0.0,
+            }
+            for (factor, decays), weights in groups.items()
+        ]
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], *rest: Any) -> Tensor:
         """Run a batch forward and backward; one that is not whole eagerly."""

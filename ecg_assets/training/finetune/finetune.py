@@ -45,6 +45,11 @@ from ecg_assets.training.finetune.methods import (
 from ecg_assets.training.finetune.request import PRETRAINED_INPUT, FinetuneRequest
 from ecg_assets.training.finetune.result import write_result
 from ecg_assets.training.finetune.starting_model import pretrained_model, random_model
+from ecg_assets.training.finetune.trained_weights import (
+    TrainedWeights,
+    count_trained_weights,
+    factors_of_rates,
+)
 from ecg_assets.training.finetune.validate import KeepConfusion, validate_logits
 
 OpenData = Callable[[FinetuneRequest], TrainingData]
@@ -95,12 +100,13 @@ class FinetuneTraining(EpochTraining[FinetuneRequest, EcgClassifier]):
         evaluated = self.data.evaluated_rows(with_test=recipe.reports_test)
         train_data, evaluation_data = self._datasets(evaluated, model, arguments)
         trained = trained_module(model, recipe)
-        confusion = KeepConfusion()
-        callbacks = [confusion, progress, *tracking_callbacks(self.request)]
+        confusion, self._weights = KeepConfusion(), TrainedWeights(model, recipe)
+        callbacks = [confusion, progress, self._weights, *tracking_callbacks(self.request)]
         if recipe.method == "frozen-then-unfrozen":
             callbacks.append(HeadFirst(model, recipe.head_epochs))
-        return EpochTrainer(
+        self._trainer = EpochTrainer(
             recipe=recipe,
+            rate_factors=factors_of_rates(model, recipe) if recipe.has_layer_rates else None,
             compilation=Compilation(
                 self.request, partial(trained.compile, dynamic=False), progress.report
             ),
@@ -112,13 +118,18 @@ class FinetuneTraining(EpochTraining[FinetuneRequest, EcgClassifier]):
             compute_metrics=partial(self._measure, evaluated=evaluated, confusion=confusion),
             callbacks=callbacks,
         )
+        return self._trainer
 
     def write_result(
         self, model: EcgClassifier, weights: dict[str, Tensor], log: Log, folder: Path
     ) -> None:
         """Write the best epoch's model, its validation scores and the run's record."""
+        # A run that was killed after its last epoch comes here without a step.
+        counted = self._weights.counted or count_trained_weights(
+            model, self.request.recipe, self._trainer.create_optimizer().param_groups
+        )
         trained_module(model, self.request.recipe).load_state_dict(weights, strict=True)
-        write_result(self.request, self.data, model, log, folder)
+        write_result(self.request, self.data, model, log, folder, counted=counted)
 
     def _arguments(self, work: Path) -> TrainingArguments:
         request, device = self.request, choose_device(self.request.device)

@@ -27,7 +27,7 @@ from ecg_assets.preprocess.model_input import number_segments
 from ecg_assets.storage import replace_file
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.segments import Batch, SegmentDataset
-from ecg_assets.training.finetune.recipe import Recipe
+from ecg_assets.training.finetune.recipe import PROBES, Recipe
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets.training.finetune.starting_model import fingerprint_encoder
 
@@ -117,6 +117,39 @@ class HeadOnFeatures(nn.Module):
         logits = self.head(features)
         loss = classification_loss(self.config, logits, labels, pos_weight)
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+class HeadOnFrozenEncoder(nn.Module):
+    """A model whose encoder stays in evaluation mode while its head is trained.
+
+    The tokens of a segment are too many to be stored as features are: the encoder computes them
+    in each epoch, without gradients.
+
+    Parameters
+    ----------
+    model
+        Its encoder's weights have no gradients; its head, with attention pool, has no dropout.
+    """
+
+    def __init__(self, model: EcgClassifier) -> None:
+        super().__init__()
+        self.config = model.config
+        self.model = model
+
+    def train(self, mode: bool = True) -> HeadOnFrozenEncoder:
+        """Leave the model in evaluation mode."""
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def forward(
+        self, input_values: Tensor, labels: Tensor, pos_weight: Tensor
+    ) -> SequenceClassifierOutput:
+        """Compute logits and loss as `EcgClassifier`, of signals ``[batch, channel, sample]``."""
+        found: SequenceClassifierOutput = self.model(
+            input_values, labels=labels, pos_weight=pos_weight
+        )
+        return found
 
 
 class FeatureDataset(Dataset[Batch]):
@@ -228,7 +261,7 @@ def choose_trained_weights(model: EcgClassifier, recipe: Recipe) -> None:
     """Freeze what the recipe's method never trains; add adapters where it asks for them."""
     if recipe.freeze_convolutions:
         model.freeze_convolutions()
-    if recipe.method == "linear-probe":
+    if recipe.method in PROBES:
         for parameter in model.encoder_parameters():
             parameter.requires_grad_(False)
     elif recipe.method == "lora":
@@ -237,7 +270,9 @@ def choose_trained_weights(model: EcgClassifier, recipe: Recipe) -> None:
 
 def trained_module(model: EcgClassifier, recipe: Recipe) -> nn.Module:
     """Choose what the Trainer trains, and keeps the weights of in its checkpoints."""
-    return HeadOnFeatures(model) if recipe.method == "linear-probe" else model
+    if recipe.method == "linear-probe":
+        return HeadOnFeatures(model)
+    return HeadOnFrozenEncoder(model) if recipe.method == "attention-probe" else model
 
 
 class HeadFirst(TrainerCallback):  # type: ignore[misc]

@@ -25,8 +25,18 @@ _IN_INPUTS_UNIT = (
 )
 
 
+PROBES = ("linear-probe", "attention-probe")
+"""Methods that train a head alone."""
+RATES = ("layer_decay", "early_rate", "late_rate")
+"""Fields that give layers of the encoder a lower learning rate; 1 is off, and is not written."""
+
+
 def _is_off(amount: float) -> bool:
     return not amount
+
+
+def _is_one(factor: float) -> bool:
+    return factor == 1
 
 
 class Recipe(TrainingRecipe):
@@ -40,13 +50,52 @@ class Recipe(TrainingRecipe):
         description="constant or cosine (to zero), after a linear warm-up; plateau: halved "
         "whenever the validation loss has not fallen for 6 epochs, without a warm-up.",
     )
-    method: Literal["full", "linear-probe", "lora", "frozen-then-unfrozen"] = Field(
-        default="full",
-        description="full: all weights. linear-probe: the head alone, on an encoder without "
-        "dropout. lora: the head and low-rank adapters of the encoder's linear layers "
-        "(https://arxiv.org/abs/2106.09685), merged into the finished checkpoint. "
-        "frozen-then-unfrozen: the head alone for head_epochs, then all weights. All but full "
-        "need a pretrained checkpoint.",
+    method: Literal["full", "linear-probe", "attention-probe", "lora", "frozen-then-unfrozen"] = (
+        Field(
+            default="full",
+            description="full: all weights. linear-probe: the head alone, on an encoder without "
+            "dropout. attention-probe: the same, with a head that pools the encoder's tokens by "
+            "attention of a learnable query. lora: the head and low-rank adapters of the encoder's "
+            "linear layers (https://arxiv.org/abs/2106.09685), merged into the finished "
+            "checkpoint. frozen-then-unfrozen: the head alone for head_epochs, then all weights. "
+            "All but full need a pretrained checkpoint.",
+        )
+    )
+    random_encoder: bool = Field(
+        default=False,
+        exclude_if=_is_off,
+        description="Leave the encoder's random weights as they are under a probe: the baseline "
+        "that a pretrained encoder must beat. The result says that its encoder is random.",
+    )
+    attention_pool_heads: int = Field(
+        default=16,
+        ge=1,
+        exclude_if=lambda n_heads: n_heads == 16,
+        description="Attention heads of the pooling, for attention-probe; a divisor of the width "
+        "of the tokens.",
+    )
+    layer_decay: Number = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        exclude_if=_is_one,
+        description="Factor of the learning rate from each layer of the encoder to the one before "
+        "it; the head has all of learning_rate, the encoder's last layer layer_decay times it.",
+    )
+    early_rate: Number = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        exclude_if=_is_one,
+        description="Factor of the learning rate of the encoder's early layers: what stands before "
+        "a transformer, of other networks the first half.",
+    )
+    late_rate: Number = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        exclude_if=_is_one,
+        description="Factor of the learning rate of the encoder's other layers.",
     )
     head_epochs: int = Field(
         default=0,
@@ -129,6 +178,15 @@ class Recipe(TrainingRecipe):
             self._require(1 <= self.head_epochs < self.epochs, "head_epochs", allowed)
         else:
             self._require(self.head_epochs == 0, "head_epochs", f"0 with method {self.method!r}")
+        if self.method in PROBES:
+            for name in RATES:
+                self._require(getattr(self, name) == 1, name, f"1 with method {self.method!r}")
+        if self.random_encoder:
+            allowed = f"one of {PROBES} with random_encoder"
+            self._require(self.method in PROBES, "method", allowed)
+            self._require(
+                not self.freeze_convolutions, "freeze_convolutions", "False with random_encoder"
+            )
         if self.method == "linear-probe":
             # The encoder computes the features of a segment once for all epochs.
             for name in AUGMENTATIONS:
@@ -143,6 +201,9 @@ class Recipe(TrainingRecipe):
             self._require(not self.freeze_convolutions, "freeze_convolutions", f"False {of_it}")
         if not family.adapted_layers:
             self._require(self.method != "lora", "method", f"another than 'lora' {of_it}")
+        if not family.has_tokens:
+            allowed = f"another than 'attention-probe' {of_it}"
+            self._require(self.method != "attention-probe", "method", allowed)
         if not family.fine_tuning:
             self._require(self.activation_dropout == 0, "activation_dropout", f"0 {of_it}")
 
@@ -159,7 +220,13 @@ class Recipe(TrainingRecipe):
     @property
     def needs_pretrained(self) -> bool:
         """Whether weights that are not trained must come from somewhere."""
-        return self.freeze_convolutions or self.method != "full"
+        freezes = self.freeze_convolutions or self.method != "full"
+        return freezes and not self.random_encoder
+
+    @property
+    def has_layer_rates(self) -> bool:
+        """Whether layers of the encoder have other learning rates than the head."""
+        return any(getattr(self, name) != 1 for name in RATES)
 
     @property
     def augments(self) -> bool:

@@ -47,7 +47,13 @@ class FinetuneRequest(TrainingRequest):
             raise ValueError(
                 f"Preset {self.preset!r} with method {self.recipe.method!r} freezes weights but "
                 "pretrained is None; random ones would stay random. Give a pretrained checkpoint "
-                "folder (ECG_PRETRAINED), or use preset 'tiny' to train from scratch."
+                "folder (ECG_PRETRAINED), use preset 'tiny' to train from scratch, or say "
+                "random_encoder=True where a probe of random weights is wanted."
+            )
+        if self.recipe.random_encoder and self.pretrained is not None:
+            raise ValueError(
+                f"random_encoder is True, but pretrained is {self.pretrained}. Leave one of them "
+                "out (random_encoder=False, or no ECG_PRETRAINED)."
             )
         if (self.pretrained is None) == (PRETRAINED_INPUT in self.inputs):
             raise ValueError(
@@ -78,6 +84,12 @@ class FinetuneRequest(TrainingRequest):
     def take_part(self, manifest: Manifest) -> Manifest:
         """Give the manifest with the recipe's share of the training patients."""
         return take_train_fraction(manifest, self.recipe.train_fraction, seed=self.seed)
+
+    @property
+    def checkpoint_id(self) -> str:
+        """Name of the checkpoint's folder; it says so when the encoder is random."""
+        kind = "random-encoder-" if self.recipe.random_encoder else ""
+        return f"{self.preset}-{kind}{self.request_id[:12]}"
 
     @property
     def identity(self) -> dict[str, Any]:

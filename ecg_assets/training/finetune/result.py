@@ -19,6 +19,7 @@ from ecg_assets.models.checkpoint_folder import (
     CONFUSION_MATRIX,
     MODEL_CARD,
     RUN,
+    TRAINED_WEIGHTS,
     VALIDATION_PREDICTIONS,
 )
 from ecg_assets.models.classifier import EcgClassifier
@@ -34,6 +35,7 @@ from ecg_assets.training.engine.history import COLUMNS, History, best_row, read_
 from ecg_assets.training.engine.run_record import run_record, write_run
 from ecg_assets.training.finetune.methods import merge_adapters, save_adapters
 from ecg_assets.training.finetune.request import FinetuneRequest
+from ecg_assets.training.finetune.trained_weights import describe_trained, n_trained_parameters
 from ecg_assets.training.finetune.validate import (
     Validation,
     class_reports,
@@ -48,7 +50,7 @@ _CARD = """\
 # {checkpoint}
 
 - Trained on: {source} ({split_rule}): {n_train:,} recordings of {n_patients:,} patients; preset
-  `{preset}`, {n_parameters:,} parameters, of which {n_trained:,} were trained.
+  `{preset}`, {n_parameters:,} parameters, of which {n_trained:,} were trained{trained}.
 - Best epoch {best_epoch} of {epochs}: validation loss {loss:.4f}, macro AUROC {auroc}. Thresholds
   and all other numbers belong to an evaluation, not to this page.
 - Input: {leads}; segments of {segment_s:g} s at {rate} Hz, of a recording {part}; normalization
@@ -90,6 +92,11 @@ def training_card(
     """
     train, auroc = record["splits"]["train"], record["valid_macro_auroc"]
     start = f"a pretrained checkpoint. {describe_pretraining(family)}"
+    if not has_pretraining:
+        start = "random weights."
+    if record["request"]["recipe"].get("random_encoder"):
+        start = "random weights, which its encoder still has: a **random encoder** under a probe."
+    counted = record.get(TRAINED_WEIGHTS)
     return _CARD.format(
         checkpoint=record["checkpoint_id"],
         source=record["trained_on"].get("source", "recordings that the request does not name"),
@@ -99,6 +106,7 @@ def training_card(
         preset=record["request"]["preset"],
         n_parameters=record["n_parameters"],
         n_trained=record["n_trained_parameters"],
+        trained=f" ({describe_trained(counted)})" if counted else "",
         best_epoch=record["best_epoch"],
         epochs=record["epochs_trained"],
         loss=record["valid_loss"],
@@ -112,7 +120,7 @@ def training_card(
         n_channels=spec.n_channels,
         labels=", ".join(vocabulary.names),
         run=RUN,
-        start=start if has_pretraining else "random weights.",
+        start=start,
     )
 
 
@@ -126,6 +134,8 @@ def write_result(
     model: EcgClassifier,
     log: Sequence[Mapping[str, Any]],
     folder: Path,
+    *,
+    counted: Mapping[str, Any],
 ) -> None:
     """Put the best epoch's model, its validation scores and the run's record into `folder`.
 
@@ -135,8 +145,14 @@ def write_result(
         As trained in the best epoch.
     log
         `TrainerState.log_history` of all epochs.
+    counted
+        What the optimizer was given, as `count_trained_weights` says it.
     """
-    sizes = count_parameters(model)
+    sizes = {
+        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "n_trained_parameters": n_trained_parameters(counted),
+        TRAINED_WEIGHTS: counted,
+    }
     if request.recipe.method == "lora":
         save_adapters(model, folder / ADAPTER)
         merge_adapters(model)
@@ -210,7 +226,7 @@ def validation_logits(
 def finetuning_record(
     request: FinetuneRequest,
     data: TrainingData,
-    n_parameters: dict[str, int],
+    n_parameters: Mapping[str, Any],
     history: History,
     validation: Validation,
 ) -> dict[str, Any]:

@@ -39,6 +39,9 @@ from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.training.finetune.recipe import Recipe
 from ecg_assets.training.finetune.start import StartingPoint
 
+_POOL_HEADS = "attention_pool_heads"
+"""Field of a configuration: whether its head pools tokens by attention."""
+
 
 def random_model(recipe: Recipe, spec: SignalSpec, vocabulary: LabelVocabulary) -> EcgClassifier:
     """Build a model with random weights; a single lead is read once, not repeated.
@@ -104,8 +107,12 @@ def pretrained_model(
     known = ModelInput(family, config.n_channels, read_spec(folder), f"checkpoint {folder}")
     require_readable(known, spec)
     config.num_labels = len(vocabulary)
+    pool = getattr(config, _POOL_HEADS, 0)
+    if pool:
+        # The method says how tokens are pooled, whatever the checkpoint's did.
+        config.update({_POOL_HEADS: 0})
     config.update(_settings(recipe))
-    keeps_head = _has_labels(folder, vocabulary)
+    keeps_head = _has_labels(folder, vocabulary) and getattr(config, _POOL_HEADS, 0) == pool
     shapes = read_weight_shapes(folder)
     with without_memory(len(shapes), where=str(folder)):
         by_shape = family.classifier_class(config).to("meta")
@@ -122,14 +129,19 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     """Give what a configuration says while it is fine-tuned, and of its outputs ever after."""
     problem_type = EXCLUSIVE if recipe.is_exclusive else None
     fine_tuning = FAMILIES[recipe.family].fine_tuning_settings(recipe.activation_dropout)
-    return {**fine_tuning, "problem_type": problem_type}
+    found = {**fine_tuning, "problem_type": problem_type}
+    if recipe.method == "attention-probe":
+        found[_POOL_HEADS] = recipe.attention_pool_heads
+    return found
 
 
 def _load(
     model: EcgClassifier, state: dict[str, Tensor], *, keeps_head: bool, folder: Path
 ) -> None:
     head = model.head_parameters()
-    loaded = {name: value for name, value in state.items() if keeps_head or name not in head}
+    loaded = {
+        name: value for name, value in state.items() if keeps_head or not model.is_of_head(name)
+    }
     try:
         missing, unexpected = model.load_state_dict(loaded, strict=False)
     except RuntimeError as error:

@@ -26,7 +26,13 @@ from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.segments import SegmentDataset
 from ecg_assets.training.engine.training import checkpoint_activations
 from ecg_assets.training.finetune.finetune import FinetuneTraining
-from ecg_assets.training.finetune.methods import FeatureDataset, HeadOnFeatures, find_features
+from ecg_assets.training.finetune.methods import (
+    FeatureDataset,
+    HeadOnFeatures,
+    find_features,
+    trained_module,
+)
+from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
 from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request
@@ -34,6 +40,7 @@ from ecg_assets_tests.training.killed_run import Killed
 
 METHODS: dict[str, dict[str, Any]] = {
     "linear-probe": {},
+    "attention-probe": {"attention_pool_heads": 4},
     "lora": {"lora_rank": 2, "lora_dropout": 0.1},
     "frozen-then-unfrozen": {"head_epochs": 2},
 }
@@ -74,8 +81,8 @@ def finished(
 
 def _changed(before: Path, after: Path) -> set[str]:
     old, new = load_file(before / WEIGHTS), load_file(after / WEIGHTS)
-    assert set(old) == set(new)
-    return {name for name in old if not old[name].equal(new[name])}
+    assert set(old) <= set(new)
+    return {name for name in new if name not in old or not old[name].equal(new[name])}
 
 
 def test_a_method_changes_just_the_weights_it_trains(
@@ -93,6 +100,8 @@ def test_a_method_changes_just_the_weights_it_trains(
     }
     expected = {
         "linear-probe": head,
+        "attention-probe": head
+        | {f"attention_pool.{name}" for name in ("query", "q_proj", "k_proj", "v_proj")},
         "lora": head | linear,
         "frozen-then-unfrozen": set(load_file(pretrained / WEIGHTS)),
     }
@@ -159,6 +168,70 @@ def test_a_linear_probe_trains_on_features_of_the_encoder_without_dropout(
     found.loss.backward()
     trained = [name for name, p in model.named_parameters() if p.grad is not None]
     assert trained == ["head.weight", "head.bias"]
+
+
+def test_an_attention_probe_trains_on_tokens_of_the_encoder_without_dropout(
+    pretrained: Path, data: TrainingData, tmp_path: Path
+) -> None:
+    request = _request(tmp_path, pretrained, "attention-probe", activation_dropout=0.5)
+    model = FinetuneTraining(request, data).build_model()
+    trained = trained_module(model, request.recipe).train()
+    batch = SegmentDataset(data, np.array([5, 0]), 1).__getitems__([0, 2])
+    found, expected = trained(**batch), model.eval()(**batch)
+    assert found.logits.equal(expected.logits) and found.loss.equal(expected.loss)
+    found.loss.backward()
+    with_gradient = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert with_gradient == model.head_parameters()
+    assert model.config.attention_pool_heads == 4
+
+
+def test_an_attention_pool_is_no_start_of_another_head(
+    data: TrainingData, pretrained: Path, tmp_path: Path
+) -> None:
+    """Its encoder is one: the head that reads a mean starts anew, one of the same pool is kept."""
+    first, _ = run_toy(_request(tmp_path, pretrained, "attention-probe", epochs=1), data)
+    old = load_file(first / WEIGHTS)
+    for method, keeps in (("attention-probe", True), ("linear-probe", False)):
+        request = _request(tmp_path, first, method)
+        model = FinetuneTraining(request, data).build_model()
+        state = model.state_dict()
+        assert (model.attention_pool is not None) == keeps
+        assert state["head.weight"].equal(old["head.weight"]) == keeps
+        assert all(state[n].equal(old[n]) for n in old if n.startswith("encoder."))
+    other = _request(tmp_path, first, "attention-probe", attention_pool_heads=8)
+    head = FinetuneTraining(other, data).build_model().state_dict()["head.weight"]
+    assert not head.equal(old["head.weight"])
+
+
+@pytest.mark.parametrize("method", ["linear-probe", "attention-probe"])
+def test_a_random_encoder_stays_random_and_says_so(
+    method: str, data: TrainingData, tmp_path: Path
+) -> None:
+    values = {"method": method, **METHODS[method], "random_encoder": True, "epochs": 2}
+    request = toy_request(tmp_path, **values)
+    start = FinetuneTraining(request, data).build_model().state_dict()
+    folder, _ = run_toy(request, data)
+    assert folder.name == f"tiny-random-encoder-{request.request_id[:12]}"
+    found = load_file(folder / WEIGHTS)
+    changed = {name for name in found if not found[name].equal(start[name])}
+    assert changed == load_trained(folder).model.head_parameters()
+    run = json.loads((folder / "run.json").read_text())
+    assert run["trained_weights"]["encoder"]["n_parameters"] == 0
+    assert run["request"]["recipe"]["random_encoder"] is True
+    assert "a **random encoder** under a probe" in (folder / "README.md").read_text("utf-8")
+
+
+def test_a_random_encoder_is_asked_for_and_never_beside_another(
+    pretrained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="say random_encoder=True where a probe of random"):
+        toy_request(tmp_path, method="linear-probe")
+    with pytest.raises(ValueError, match="random_encoder is True, but pretrained is"):
+        _request(tmp_path, pretrained, "linear-probe", random_encoder=True)
+    with pytest.raises(ValueError, match=r"method is 'full'; it must be one of .* random_encoder"):
+        toy_request(tmp_path, random_encoder=True)
+    assert not PRESETS["ecg-fm-random-probe"].needs_pretrained
+    assert "random_encoder" not in PRESETS["tiny"].model_dump(mode="json")
 
 
 def test_features_are_computed_once_for_all_probes_of_an_encoder(
