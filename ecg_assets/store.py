@@ -49,6 +49,11 @@ class Store:
         return self.root / "refused_checkpoints"
 
     @property
+    def hub(self) -> Path:
+        """Folder of checkpoints that were fetched from the hub of Hugging Face."""
+        return self.root / "hub"
+
+    @property
     def matrix(self) -> Path:
         """Folder of all results of the evaluation matrix."""
         return self.root / "matrix"

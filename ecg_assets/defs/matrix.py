@@ -37,6 +37,7 @@ from ecg_assets.evaluation.matrix.stored import (
 from ecg_assets.labels import LabelSet, load_label_set
 from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.models.checkpoint_folder import WEIGHTS, read_validation_predictions
+from ecg_assets.models.hub import is_hub_name, local_checkpoint
 from ecg_assets.models.seen_patients import read_seen_patients
 from ecg_assets.preprocess import ShardDataset
 from ecg_assets.store import SourceStore
@@ -85,23 +86,25 @@ class DeployedMatrix:
     def start_of(self, model: MatrixModel) -> StartingPoint:
         """Find what a model starts from; a published file is imported once."""
         recipe, folder = recipe_of(self.design, model), None
-        if model.checkpoint:
+        given = self._find_checkpoint(model)
+        if given is not None:
             from ecg_assets.models.load import imported_folder
 
-            cache = self.root / "cache" / "imported"
-            folder = imported_folder(Path(model.checkpoint), cache)
+            folder = imported_folder(given, self.root / "cache" / "imported")
         spec = find_spec(
             recipe,
             folder,
             leads=self.settings.leads,
             resampling=self.settings.resampling,
             part=read_record_part(self.settings.record_part),
-            is_published=Path(model.checkpoint).is_file(),
+            is_published=given is not None and given.is_file(),
         )
         return StartingPoint(recipe, spec, folder, self.settings.seed)
 
     def describe_start(self, model: MatrixModel) -> str:
         """Say in words what a model starts from."""
+        if is_hub_name(model.checkpoint):
+            return model.checkpoint
         if model.checkpoint:
             return Path(model.checkpoint).name
         return f"random weights, seed {self.settings.seed}"
@@ -140,12 +143,17 @@ class DeployedMatrix:
             asked["train_fraction"] = recipe.train_fraction
         return fingerprint_json(asked)
 
+    def _find_checkpoint(self, model: MatrixModel) -> Path | None:
+        """Give a model's checkpoint, fetched where the hub has it; None for random weights."""
+        if not model.checkpoint:
+            return None
+        return local_checkpoint(model.checkpoint, self.settings.store.hub)
+
     def _identify_start(self, model: MatrixModel) -> dict[str, Any]:
         """Give what names a model's weights before any is loaded."""
-        recipe = recipe_of(self.design, model)
-        if not model.checkpoint:
+        recipe, given = recipe_of(self.design, model), self._find_checkpoint(model)
+        if given is None:
             return {"family": recipe.family, "size": recipe.size, "seed": self.settings.seed}
-        given = Path(model.checkpoint)
         file = given / WEIGHTS if given.is_dir() else given
         if not file.is_file():
             raise SettingsError(

@@ -36,7 +36,7 @@ from pydantic import (
 
 from ecg_assets.build.builder import QualityPolicy, TrainLimit
 from ecg_assets.defs.run_processes import end_with_run
-from ecg_assets.errors import SettingsError
+from ecg_assets.errors import CheckpointError, SettingsError
 from ecg_assets.evaluation.external.labels import find_stored_labels
 from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
 from ecg_assets.labels.label_set import OWN_SET, find_study, label_facts
@@ -52,6 +52,7 @@ from ecg_assets.made_with import (
     TRAIN_LIMIT,
 )
 from ecg_assets.models.families import signal_kinds
+from ecg_assets.models.hub import HubName, is_hub_name
 from ecg_assets.preprocess.signal_spec import (
     FIRST_10_S,
     STANDARD_LEADS,
@@ -163,8 +164,15 @@ def _require_signal_kind(kind: str) -> str:
 
 
 def _require_there(path: str) -> str:
+    if is_hub_name(path):
+        try:
+            return str(HubName.parse(path))
+        except CheckpointError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
     if path and not Path(path).expanduser().exists():
-        raise ValueError("Nothing is there; give a checkpoint folder or a published file")
+        raise ValueError(
+            "Nothing is there; give a checkpoint folder, a published file, or hf:owner/name[:file]"
+        )
     return path
 
 
@@ -394,8 +402,8 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     pretrained: str = _env(
         "ECG_PRETRAINED",
         "",
-        "Checkpoint folder, or file that a model's authors published, that fine-tuning starts "
-        "from.",
+        "Checkpoint folder, file that a model's authors published, or hf:owner/name[:file] of the "
+        "hub of Hugging Face, that fine-tuning starts from.",
         Annotated[str, AfterValidator(_require_there)],
     )
     preset: str = _env(

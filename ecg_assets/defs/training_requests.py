@@ -23,6 +23,7 @@ from ecg_assets.defs.resources import FairseqSignalsResource, Trainer
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import SettingsError
 from ecg_assets.models.checkpoint_folder import RUN, read_json
+from ecg_assets.models.hub import local_checkpoint
 from ecg_assets.storage import replace_file
 from ecg_assets.store import SourceStore
 from ecg_assets.training.engine.request import TrainingRecipe, TrainingRequest
@@ -111,8 +112,9 @@ class FinetuneConfig(dg.Config):
     preset: str = Field(default="", description="Preset name; empty: ECG_PRESET.")
     pretrained: str = Field(
         default="",
-        description="Checkpoint folder or published file to start from (fairseq-signals' trainer "
-        "takes its own .pt files alone); empty: ECG_PRETRAINED.",
+        description="Checkpoint folder or published file to start from, or hf:owner/name[:file] of "
+        "the hub of Hugging Face (fairseq-signals' trainer takes its own .pt files alone); empty: "
+        "ECG_PRETRAINED.",
     )
 
     def changes(self) -> dict[str, Any]:
@@ -184,7 +186,8 @@ def _pretrained_folder(settings: Settings, pretrained: str) -> Path | None:
         return None
     from ecg_assets.models.load import imported_folder
 
-    return imported_folder(Path(pretrained), settings.stored.cache / "imported")
+    path = local_checkpoint(pretrained, settings.store.hub)
+    return imported_folder(path, settings.stored.cache / "imported")
 
 
 # A request to fine-tune with fairseq-signals, from settings; all is checked before it runs.
@@ -223,6 +226,8 @@ def build_fairseq_request(
             "them out, or set trainer: native."
         )
     recipe = PRESETS[preset].changed(**changes)
+    if pretrained:
+        pretrained = str(local_checkpoint(pretrained, settings.store.hub))
     start = fingerprint_pretrained(pretrained)
     data = find_fairseq_data(
         settings.stored.folder("fairseq_manifests"),

@@ -21,6 +21,7 @@ from ecg_assets.models.checkpoint_folder import (
     PRETRAINING_WEIGHTS,
 )
 from ecg_assets.models.family import ModelFamily
+from ecg_assets.models.hub import describe_origin
 from ecg_assets.models.signals import ModelInput, require_readable
 from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.preprocess.signal_steps import describe_filter, describe_normalization
@@ -46,11 +47,13 @@ def require_replaceable(folder: Path) -> None:
 
 
 def describe_source(path: Path) -> dict[str, Any]:
-    """Name a file, with its SHA-256 and size."""
+    """Name a file, with its SHA-256 and size, and where it was fetched from."""
+    origin = describe_origin(path)
     return {
         "name": path.name,
         "fingerprint": fingerprint_file(path),
         "n_bytes": path.stat().st_size,
+        **({"hub": origin} if origin else {}),
     }
 
 

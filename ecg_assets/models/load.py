@@ -22,6 +22,7 @@ from ecg_assets.models.checkpoint_folder import (
     require_files,
 )
 from ecg_assets.models.families import FAMILIES, family_of_file
+from ecg_assets.models.hub import is_hub_name, local_checkpoint, shared_cache
 from ecg_assets.models.imported import IMPORT_VERSION
 from ecg_assets.models.torch_file import read_torch_file
 from ecg_assets.models.weights import load_folder_weights, read_weight_shapes
@@ -48,7 +49,7 @@ def load_checkpoint(
     ----------
     path
         A checkpoint folder of this package, or a file that the authors of a family of
-        `FAMILIES` publish. No code in it is run.
+        `FAMILIES` publish, or ``hf:owner/name[@revision][:file]``. No code in it is run.
     pretrained
         The .pt file that a fine-tuned .pt file started from. It is needed only where that
         one does not tell its number of attention heads; the error says so.
@@ -60,7 +61,7 @@ def load_checkpoint(
     CheckpointError
         When the path holds nothing readable, another architecture, or not all weights.
     """
-    path = Path(path)
+    path = local_checkpoint(str(path), shared_cache()) if is_hub_name(str(path)) else Path(path)
     if path.is_dir():
         return _load_folder(path)
     content = read_torch_file(path)
@@ -87,21 +88,24 @@ def _load_folder(folder: Path) -> EcgClassifier | TokenModel:
 # The checkpoint folder of whatever fine-tuning is told to start from.
 
 
-def imported_folder(path: Path, cache: Path) -> Path:
+def imported_folder(path: str | Path, cache: Path) -> Path:
     """Return a checkpoint folder as it is, and that of a file, imported once.
 
     Parameters
     ----------
     path
-        A checkpoint folder, or a file that the authors of a family of `FAMILIES` publish.
+        A checkpoint folder, or a file that the authors of a family of `FAMILIES` publish, or
+        ``hf:owner/name[@revision][:file]``.
     cache
-        Imports stand below it, by the file's content: a changed file is imported anew.
+        Imports stand below it, by the file's content: a changed file is imported anew. What is
+        fetched from the hub stands in ``hub``.
 
     Raises
     ------
     CheckpointError
         As the family's import, or when there is nothing at `path`.
     """
+    path = local_checkpoint(str(path), cache / "hub") if is_hub_name(str(path)) else Path(path)
     if path.is_dir():
         return path
     if not path.is_file():

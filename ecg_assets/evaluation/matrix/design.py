@@ -9,8 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ecg_assets.errors import SettingsError
+from ecg_assets.errors import CheckpointError, SettingsError
 from ecg_assets.labels.label_set import OWN_SET, shipped_label_sets
+from ecg_assets.models.hub import HubName, is_hub_name
 from ecg_assets.yaml_file import read_yaml
 
 LOGISTIC_REGRESSION, FULL = "logistic-regression", "full"
@@ -38,7 +39,8 @@ class MatrixModel:
     preset
         Name of its recipe, which also names its family.
     checkpoint
-        Path of a checkpoint folder or a published file; empty: random weights.
+        Path of a checkpoint folder or a published file, or hf:owner/name[:file]; empty: random
+        weights.
     """
 
     name: str
@@ -254,7 +256,13 @@ def _models(
             )
         if not isinstance(checkpoint, str):
             raise SettingsError(f"models.{name}.checkpoint is {checkpoint!r}; expected a path.")
-        start = str((folder / Path(checkpoint).expanduser()).resolve()) if checkpoint else ""
+        if is_hub_name(checkpoint):
+            try:
+                start = str(HubName.parse(checkpoint))
+            except CheckpointError as error:
+                raise SettingsError(f"models.{name}.checkpoint: {error}") from error
+        else:
+            start = str((folder / Path(checkpoint).expanduser()).resolve()) if checkpoint else ""
         models.append(MatrixModel(str(name), preset, start))
     return tuple(models)
 

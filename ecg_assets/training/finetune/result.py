@@ -25,6 +25,7 @@ from ecg_assets.models.checkpoint_folder import (
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.families import family_of
 from ecg_assets.models.family import ModelFamily
+from ecg_assets.models.hub import find_origin
 from ecg_assets.models.imported import describe_pretraining
 from ecg_assets.models.scoring import predict_logits
 from ecg_assets.models.seen_patients import FINE_TUNING
@@ -94,6 +95,8 @@ def training_card(
     start = f"a pretrained checkpoint. {describe_pretraining(family)}"
     if not has_pretraining:
         start = "random weights."
+    if origin := record.get(STARTED_FROM):
+        start += f" Fetched from `hf:{origin['repository']}`, commit `{origin['commit']}`."
     if record["request"]["recipe"].get("random_encoder"):
         start = "random weights, which its encoder still has: a **random encoder** under a probe."
     counted = record.get(TRAINED_WEIGHTS)
@@ -124,6 +127,8 @@ def training_card(
     )
 
 
+STARTED_FROM = "started_from"
+"""Field of run.json: repository, commit and files of the hub, where training started from them."""
 ADAPTER = "adapter"
 """Folder of a LoRA run's adapters, inside the checkpoint's."""
 
@@ -241,6 +246,7 @@ def finetuning_record(
         **{name: best.get(name) for name in measured},
         labels_without_auroc=list(validation.undefined),
         **n_parameters,
+        **_started_from(request.pretrained),
         splits={name: count_split(data, name) for name in ("train", *evaluated)},
         labels=_label_counts(data),
     )
@@ -272,6 +278,14 @@ def _count_left_out(data: TrainingData, split: str) -> dict[str, int]:
         "n_left_out_without_label": int((n_labels == 0).sum()),
         "n_left_out_with_several_labels": int((n_labels > 1).sum()),
     }
+
+
+def _started_from(start: Path | None) -> dict[str, Any]:
+    """Name repository, commit and SHA-256 of what was fetched from the hub to start from."""
+    if start is None:
+        return {}
+    origin = find_origin(start if start.is_dir() else start.parent)
+    return {STARTED_FROM: origin} if origin else {}
 
 
 def _label_counts(data: TrainingData) -> dict[str, dict[str, float]]:
