@@ -85,6 +85,13 @@ class AttentionPool(nn.Module):
         Tensor
             ``[batch, feature]``.
         """
+        weights = self.look(hidden, padded)[:, :, None]
+        value = self._split(functional.linear(hidden, self.v_proj))
+        pooled: Tensor = weights.to(value.dtype) @ value
+        return pooled.flatten(start_dim=1)
+
+    def look(self, hidden: Tensor, padded: Tensor | None = None) -> Tensor:
+        """Give the weight of each token, float32 ``[batch, head, token]``; they sum to 1."""
         if hidden.ndim != 3 or hidden.shape[2] != self.k_proj.shape[1]:
             raise ValueError(
                 f"Expected tokens [batch, token, {self.k_proj.shape[1]} features], "
@@ -92,12 +99,10 @@ class AttentionPool(nn.Module):
             )
         query = self._split(functional.linear(self.query, self.q_proj))
         key = self._split(functional.linear(hidden, self.k_proj))
-        value = self._split(functional.linear(hidden, self.v_proj))
-        scores = query @ key.transpose(-1, -2) / key.shape[-1] ** 0.5  # [batch, head, 1, token]
+        scores = (query @ key.transpose(-1, -2))[:, :, 0] / key.shape[-1] ** 0.5
         if padded is not None:
-            scores = scores.masked_fill(padded[:, None, None, :], float("-inf"))
-        pooled: Tensor = scores.float().softmax(dim=-1).to(value.dtype) @ value
-        return pooled.flatten(start_dim=1)
+            scores = scores.masked_fill(padded[:, None, :], float("-inf"))
+        return scores.float().softmax(dim=-1)
 
     def _split(self, projected: Tensor) -> Tensor:
         """Map ``[batch, token, feature]`` to ``[batch, head, token, feature of the head]``."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecg_assets.errors import SchemaError, SettingsError
+from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.families import family_of
@@ -105,7 +106,8 @@ def _rollout(model: Any, inputs: Tensor) -> NDArray[np.float32]:
     hooks = [layer.register_forward_pre_hook(keep) for layer in model.encoder.encoder.layers]
     try:
         with torch.inference_mode():
-            model(inputs)
+            tokens = model.tokens(inputs)
+            read = _read_by_head(model, tokens)
     finally:
         for hook in hooks:
             hook.remove()
@@ -113,10 +115,18 @@ def _rollout(model: Any, inputs: Tensor) -> NDArray[np.float32]:
     for attention in found:
         # Half of a token's features pass a layer by its residual connection.
         flow = (0.5 * attention + 0.5 * torch.eye(len(attention), device=inputs.device)) @ flow
-    of_token = flow.mean(dim=0).cpu().numpy()
+    of_token = (read @ flow).cpu().numpy()
     n_samples = inputs.shape[-1]
     centres = (np.arange(len(of_token)) + 0.5) * n_samples / len(of_token)
     return np.asarray(np.interp(np.arange(n_samples), centres, of_token), np.float32)
+
+
+def _read_by_head(model: EcgClassifier, tokens: Tokens) -> Tensor:
+    """Weight of each token in the features of the one signal, ``[token]``; they sum to 1."""
+    n_tokens = tokens.hidden.shape[1]
+    if model.attention_pool is None:
+        return torch.full((n_tokens,), 1 / n_tokens, device=tokens.hidden.device)
+    return model.attention_pool.look(*tokens)[0].mean(dim=0)
 
 
 def _attention(module: Any, hidden: Tensor) -> Tensor:

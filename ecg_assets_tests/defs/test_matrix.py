@@ -17,10 +17,10 @@ from dagster._core.execution.asset_backfill import AssetBackfillData
 
 from ecg_assets.defs.build import build_definitions
 from ecg_assets.defs.matrix import DeployedMatrix, collect_cells, embed_source, evaluate_cell
-from ecg_assets.defs.matrix_partitions import design_of
+from ecg_assets.defs.matrix_partitions import design_of, recipe_of
 from ecg_assets.defs.settings import VARIABLES, Settings
 from ecg_assets.errors import SettingsError
-from ecg_assets.evaluation.matrix.design import Cell
+from ecg_assets.evaluation.matrix.design import Cell, MatrixDesign, MatrixModel
 from ecg_assets.evaluation.matrix.stored import MissingCell, StoredCell, read_cell
 from ecg_assets.models.checkpoint_folder import read_json
 from ecg_assets.training.finetune.presets import PRESETS
@@ -101,6 +101,22 @@ def test_one_backfill_makes_the_whole_matrix(
         targeted = list(target.iterate_asset_partitions())
     counts = [sum(one.asset_key == key for one in targeted) for key in (EMBEDDINGS, CELL)]
     assert counts == [4, 16]
+
+
+def test_an_attention_probe_of_random_weights_says_so() -> None:
+    models = (MatrixModel("random", "tiny"), MatrixModel("started", "ecg-fm-lead-i", "/a.pt"))
+    design = MatrixDesign(
+        models, ("synthetic",), {"own": "own"}, ("attention-probe",), {"layer_decay": 0.5}
+    )
+    random, started = (recipe_of(design, model, "attention-probe") for model in models)
+    assert (random.method, random.random_encoder, random.layer_decay) == (
+        "attention-probe",
+        True,
+        1.0,
+    )
+    assert (started.random_encoder, started.freeze_convolutions) == (False, True)
+    full = recipe_of(design, models[0])
+    assert (full.method, full.random_encoder, full.layer_decay) == ("full", False, 0.5)
 
 
 def test_table_names_cells_that_were_not_evaluated_and_shows_the_others(

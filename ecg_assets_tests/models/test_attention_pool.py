@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from ecg_assets.errors import SettingsError
-from ecg_assets.models import export_onnx
+from ecg_assets.errors import CheckpointError, SettingsError
+from ecg_assets.models import export_fairseq, export_onnx
 from ecg_assets.models.attention_pool import AttentionPool, Tokens
 from ecg_assets.models.checkpoint import load_trained, save_trained
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.load import load_checkpoint
+from ecg_assets.models.saliency import saliency
 from ecg_assets_tests.models.toy_recordings import VOCABULARY
 
 with_tokens = pytest.mark.parametrize(
@@ -56,6 +57,30 @@ def test_it_equals_torchs_own_multi_head_attention() -> None:
     expected, _ = theirs(pool.query.expand(2, -1, -1), hidden, hidden, key_padding_mask=padded)
     torch.testing.assert_close(pool(hidden, padded), expected[:, 0], rtol=0, atol=1e-6)
     torch.testing.assert_close(pool(hidden[1:, :4]), expected[1:, 0], rtol=0, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_saliency_follows_what_the_pool_looks_at() -> None:
+    """A pool that looks at the last tokens alone sees, through attention, other samples more."""
+    model = _model("ecg_fm")
+    pool = model.attention_pool
+    assert pool is not None
+    signal = _signal(model, "ecg_fm")[0]
+    hidden = model.tokens(signal[None]).hidden
+    weights = pool.look(hidden)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(1, 4))
+    found = saliency(model, signal.numpy(), 0, "attention")
+    pool.q_proj.zero_()  # looks at all alike, as a mean does
+    alike = saliency(model, signal.numpy(), 0, "attention")
+    plain = saliency(_model("ecg_fm", n_heads=0), signal.numpy(), 0, "attention")
+    assert alike.shape == found.shape == (signal.shape[-1],)
+    assert plain.sum() == pytest.approx(alike.sum(), rel=1e-3)
+    assert not np.allclose(found, alike, rtol=1e-4, atol=0)
+
+
+def test_fairseq_signals_has_no_such_head(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="pools tokens by attention"):
+        export_fairseq(_model("ecg_fm"), tmp_path / "model.pt")  # type: ignore[arg-type]
 
 
 def test_heads_must_divide_the_width() -> None:

@@ -78,6 +78,11 @@ def export_fairseq(
             f"{type(source).__name__} is no model of fairseq-signals, which cannot load it; only "
             "ECG-FM can be exported."
         )
+    if isinstance(source, EcgFmForClassification) and source.attention_pool is not None:
+        raise CheckpointError(
+            "The model's head pools tokens by attention (attention-probe), which no model of "
+            "fairseq-signals does. Export one that was trained by another method."
+        )
     frame = _find_frame(source, folder, None if like is None else read_fairseq(Path(like)))
     content = {
         "args": None,

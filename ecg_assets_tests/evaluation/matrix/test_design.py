@@ -55,6 +55,16 @@ def test_methods_and_changes_may_be_left_out(tmp_path: Path) -> None:
     assert design.changes == {}
 
 
+def test_a_model_may_be_on_the_hub_and_an_attention_probe_be_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").touch()
+    text = GOOD.replace("[logistic-regression]", "[attention-probe, full]")
+    design = _read(tmp_path, text.replace("weights/other", "hf:lab/ecg:start.pt"))
+    assert "hf:lab/ecg:start.pt" in {model.checkpoint for model in design.models}
+    assert design.methods == ("attention-probe", "full")
+    with pytest.raises(SettingsError, match=r"models\.other\.checkpoint: 'hf:lab'.*expected hf:"):
+        _read(tmp_path, text.replace("weights/other", "hf:lab"))
+
+
 def test_a_design_of_an_earlier_version_is_the_same_design(tmp_path: Path) -> None:
     (tmp_path / "labels.yaml").touch()
     former = GOOD.replace("logistic-regression", "linear-probe")

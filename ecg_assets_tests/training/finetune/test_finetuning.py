@@ -311,7 +311,7 @@ def test_a_request_trains_from_the_stored_manifest_and_shards(tmp_path: Path) ->
     assert pd.read_csv(folder / "history.csv")["valid_macro_auroc"].isna().all()
 
 
-def _kill(*_: object) -> None:
+def _kill(*_: object, **__: object) -> None:
     raise Killed
 
 
