@@ -102,8 +102,10 @@ class AttentionPool(nn.Module):
         scores = (query @ key.transpose(-1, -2))[:, :, 0] / key.shape[-1] ** 0.5
         if padded is not None:
             scores = scores.masked_fill(padded[:, None, :], float("-inf"))
-        return scores.float().softmax(dim=-1)
+        weights: Tensor = scores.float().softmax(dim=-1)
+        return weights
 
     def _split(self, projected: Tensor) -> Tensor:
         """Map ``[batch, token, feature]`` to ``[batch, head, token, feature of the head]``."""
-        return projected.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        n_signals, n_tokens, _ = projected.shape
+        return projected.reshape(n_signals, n_tokens, self.n_heads, -1).transpose(1, 2)

@@ -80,7 +80,7 @@ def test_saliency_follows_what_the_pool_looks_at() -> None:
 
 def test_fairseq_signals_has_no_such_head(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="pools tokens by attention"):
-        export_fairseq(_model("ecg_fm"), tmp_path / "model.pt")  # type: ignore[arg-type]
+        export_fairseq(_model("ecg_fm"), tmp_path / "model.pt")
 
 
 def test_heads_must_divide_the_width() -> None:

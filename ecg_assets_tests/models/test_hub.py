@@ -17,9 +17,9 @@ from huggingface_hub import errors
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import CheckpointError, SettingsError, UnsafeCheckpoint
 from ecg_assets.lineage import fingerprint_file
-from ecg_assets.models import hub, imported_folder, load_checkpoint
+from ecg_assets.models import imported_folder, load_checkpoint
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.checkpoint_folder import CONFIG, IMPORT_REPORT, WEIGHTS
+from ecg_assets.models.checkpoint_folder import CONFIG, IMPORT_REPORT, MOST_BYTES, WEIGHTS
 from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.hub import HubName, describe_origin, find_origin, local_checkpoint
@@ -225,7 +225,7 @@ def test_a_damaged_or_endless_file_is_not_kept(
     with pytest.raises(CheckpointError, match=f"the hub says {said[:12]}"):
         local_checkpoint("hf:lab/ecg", tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.pt"))
-    monkeypatch.setitem(hub.MOST_BYTES, ".pt", 4)
+    monkeypatch.setitem(MOST_BYTES, ".pt", 4)
     with pytest.raises(CheckpointError, match=r"a\.pt has 5 bytes; at most 4 are read"):
         local_checkpoint("hf:lab/ecg", tmp_path / "cache")
 

@@ -229,6 +229,8 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
         The Trainer's own arguments.
     """
 
+    optimizer_cls_and_kwargs: Any  # the Trainer's, which has no types
+
     def __init__(
         self,
         *,

@@ -260,8 +260,8 @@ def test_a_training_with_a_faulty_optimizer_ends_before_its_first_step(
     def by_names_that_match_nothing(self: EpochTrainer, *_: Any) -> torch.optim.Optimizer:
         named = self.model.named_parameters()
         chosen = [value for name, value in named if name.startswith(("module.", "head."))]
-        self.optimizer = torch.optim.AdamW(chosen, lr=1e-3)
-        return self.optimizer
+        optimizer = self.optimizer = torch.optim.AdamW(chosen, lr=1e-3)
+        return optimizer
 
     monkeypatch.setattr(EpochTrainer, "create_optimizer", by_names_that_match_nothing)
     with pytest.raises(EcgAssetsError, match=r"expected, 0 of [\d,]+ found"):
