@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecg_assets.errors import SchemaError, SettingsError
-from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.families import family_of
@@ -106,8 +105,7 @@ def _rollout(model: Any, inputs: Tensor) -> NDArray[np.float32]:
     hooks = [layer.register_forward_pre_hook(keep) for layer in model.encoder.encoder.layers]
     try:
         with torch.inference_mode():
-            tokens = model.tokens(inputs)
-            read = _read_by_head(model, tokens)
+            model(inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -115,18 +113,18 @@ def _rollout(model: Any, inputs: Tensor) -> NDArray[np.float32]:
     for attention in found:
         # Half of a token's features pass a layer by its residual connection.
         flow = (0.5 * attention + 0.5 * torch.eye(len(attention), device=inputs.device)) @ flow
-    of_token = (read @ flow).cpu().numpy()
+    of_token = _read_by_head(model, inputs, flow).cpu().numpy()
     n_samples = inputs.shape[-1]
     centres = (np.arange(len(of_token)) + 0.5) * n_samples / len(of_token)
     return np.asarray(np.interp(np.arange(n_samples), centres, of_token), np.float32)
 
 
-def _read_by_head(model: EcgClassifier, tokens: Tokens) -> Tensor:
-    """Weight of each token in the features of the one signal, ``[token]``; they sum to 1."""
-    n_tokens = tokens.hidden.shape[1]
+@torch.inference_mode()
+def _read_by_head(model: EcgClassifier, inputs: Tensor, flow: Tensor) -> Tensor:
+    """Weigh the tokens of a rollout ``[token, token]`` as the head reads them, ``[token]``."""
     if model.attention_pool is None:
-        return torch.full((n_tokens,), 1 / n_tokens, device=tokens.hidden.device)
-    return model.attention_pool.look(*tokens)[0].mean(dim=0)
+        return flow.mean(dim=0)
+    return model.attention_pool.look(*model.tokens(inputs))[0].mean(dim=0) @ flow
 
 
 def _attention(module: Any, hidden: Tensor) -> Tensor:

@@ -27,6 +27,9 @@ _NAMED = 5
 class TrainedWeights(TrainerCallback):  # type: ignore[misc]
     """Compares the optimizer with the method when training begins, and keeps what it counted.
 
+    In the first step of each epoch it looks whether gradients reach all that is trained by then: an
+    encoder whose features are cut off from the loss would be in the optimizer, and never change.
+
     Parameters
     ----------
     model
@@ -38,6 +41,7 @@ class TrainedWeights(TrainerCallback):  # type: ignore[misc]
     def __init__(self, model: EcgClassifier, recipe: Recipe) -> None:
         self._model, self._recipe = model, recipe
         self.counted: dict[str, Any] | None = None
+        self._looks = False
 
     def on_train_begin(
         self,
@@ -50,6 +54,20 @@ class TrainedWeights(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Raise `EcgAssetsError` before the first step, as `count_trained_weights`."""
         self.counted = count_trained_weights(self._model, self._recipe, optimizer.param_groups)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Look at the gradients of its first step."""
+        self._looks = True
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Raise `EcgAssetsError` for trained weights without a gradient."""
+        if self._looks:
+            self._looks = False
+            require_gradients(self._model, self._recipe)
 
 
 def count_trained_weights(
@@ -105,6 +123,26 @@ def count_trained_weights(
             for rate in used
         ]
     return found
+
+
+def require_gradients(model: EcgClassifier, recipe: Recipe) -> None:
+    """Raise `EcgAssetsError` when a weight that is trained has no gradient after a backward pass.
+
+    Weights that the method leaves for later epochs (``requires_grad`` is False) are not meant.
+    """
+    reasons = explain_untrained(model, recipe)
+    without = {
+        name
+        for name, value in model.named_parameters()
+        if name not in reasons and value.requires_grad and value.grad is None
+    }
+    if without:
+        raise EcgAssetsError(
+            f"Method {recipe.method!r} has {len(without)} weights of {family_of(model).title} in "
+            f"the optimizer that no gradient of the loss reaches: {_first(without)}. They would "
+            "never change. Those that the model does not use are to be named in the family's "
+            "never_trained; else its features are cut off from the loss."
+        )
 
 
 def describe_trained(counted: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from ecg_assets.errors import EcgAssetsError
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import MODEL_CARD, RUN, TRAINED_WEIGHTS, WEIGHTS
 from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.training import EpochTrainer
@@ -267,6 +268,20 @@ def test_a_training_with_a_faulty_optimizer_ends_before_its_first_step(
     with pytest.raises(EcgAssetsError, match=r"expected, 0 of [\d,]+ found"):
         run_toy(toy_request(tmp_path, epochs=1), data)
     assert not list(tmp_path.glob("tiny-*"))
+
+
+def test_an_encoder_that_is_cut_off_from_the_loss_is_refused_in_the_first_step(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The optimizer has all of it, and it would never change."""
+    embed = EcgFmForClassification.embed
+
+    def detached(self: EcgFmForClassification, *signals: Any) -> torch.Tensor:
+        return embed(self, *signals).detach()
+
+    monkeypatch.setattr(EcgFmForClassification, "embed", detached)
+    with pytest.raises(EcgAssetsError, match=r"49 weights.*no gradient of the loss reaches: enc"):
+        run_toy(toy_request(tmp_path, epochs=1), data)
 
 
 def test_a_run_killed_after_its_last_epoch_still_says_it(
