@@ -19,6 +19,7 @@ from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.load import load_checkpoint
 from ecg_assets.models.saliency import saliency
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
 from ecg_assets_tests.models.toy_recordings import VOCABULARY
 
 with_tokens = pytest.mark.parametrize(
@@ -90,12 +91,15 @@ def test_heads_must_divide_the_width() -> None:
         AttentionPool(64, 64, 4)(torch.zeros(2, 64))
 
 
+def _leads(family: str) -> tuple[str, ...]:
+    return (FAMILIES[family].lead_sets or (STANDARD_LEADS,))[-1]
+
+
 def _model(family: str, n_heads: int = 4) -> EcgClassifier:
     torch.manual_seed(0)
     known = FAMILIES[family]
-    config = known.build_config(
-        "tiny", n_channels=known.signal_spec(("I",)).n_channels, n_labels=len(VOCABULARY)
-    )
+    n_channels = known.signal_spec(_leads(family)).n_channels
+    config = known.build_config("tiny", n_channels=n_channels, n_labels=len(VOCABULARY))
     if n_heads:
         config.update({"attention_pool_heads": n_heads})
     model = known.classifier_class(config).eval()
@@ -106,7 +110,7 @@ def _model(family: str, n_heads: int = 4) -> EcgClassifier:
 
 
 def _signal(model: EcgClassifier, family: str) -> torch.Tensor:
-    n_samples = FAMILIES[family].signal_spec(("I",)).segment_samples
+    n_samples = FAMILIES[family].signal_spec(_leads(family)).segment_samples
     return torch.randn(2, model.config.n_channels, n_samples)
 
 
@@ -142,7 +146,7 @@ def test_a_checkpoint_with_it_is_stored_loaded_and_exported(family: str, tmp_pat
     model, folder = _model(family), tmp_path / "checkpoint"
     folder.mkdir()
     known = FAMILIES[family]
-    save_trained(folder, model, known.signal_spec(("I",)), VOCABULARY)
+    save_trained(folder, model, known.signal_spec(_leads(family)), VOCABULARY)
     signal = _signal(model, family)
     with torch.inference_mode():
         expected = model(signal).logits
