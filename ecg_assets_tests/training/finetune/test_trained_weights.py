@@ -28,6 +28,7 @@ from ecg_assets.training.finetune.trained_weights import (
     count_trained_weights,
     describe_trained,
     factors_of_rates,
+    require_gradients,
 )
 from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
 from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request
@@ -66,10 +67,13 @@ def _recipe(family: str, method: str, **others: Any) -> Recipe:
     return Recipe(**{**values, **METHODS.get(method, {}), **others})
 
 
+def _leads(family: str) -> tuple[str, ...]:
+    return (FAMILIES[family].lead_sets or (STANDARD_LEADS,))[-1]
+
+
 def _model(recipe: Recipe) -> EcgClassifier:
     family = FAMILIES[recipe.family]
-    leads = (family.lead_sets or (STANDARD_LEADS,))[-1]
-    n_channels = family.signal_spec(leads).n_channels
+    n_channels = family.signal_spec(_leads(recipe.family)).n_channels
     config = family.build_config("tiny", n_channels=n_channels, n_labels=3)
     if recipe.method == "attention-probe":
         config.update({"attention_pool_heads": recipe.attention_pool_heads})
@@ -121,6 +125,21 @@ def test_the_optimizer_has_what_the_method_says(family: str, method: str) -> Non
     n_untrained = sum(row["n_parameters"] for row in found["not_trained"])
     trained = sum(p["n_parameters"] for p in found.values() if isinstance(p, dict))
     assert trained + n_untrained == sum(value.numel() for value in model.parameters())
+
+
+@every_case
+def test_gradients_reach_all_that_is_trained(family: str, method: str) -> None:
+    recipe, known = _recipe(family, method), FAMILIES[family]
+    model = _model(recipe).train()
+    n_samples = known.signal_spec(_leads(family)).segment_samples
+    signal = torch.randn(2, model.config.n_channels, n_samples)
+    labels = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    model(signal, labels=labels, pos_weight=torch.ones(3)).loss.backward()
+    require_gradients(model, recipe)
+    next(iter(model.get_submodule(model.head_name).parameters())).grad = None
+    if method != "lora":  # whose head stands elsewhere
+        with pytest.raises(EcgAssetsError, match=r"1 weights of .* that no gradient of the loss"):
+            require_gradients(model, recipe)
 
 
 @every_case
