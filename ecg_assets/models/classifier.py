@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
@@ -9,30 +10,69 @@ from torch.nn import functional
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ecg_assets.errors import SettingsError
+from ecg_assets.models.attention_pool import AttentionPool, Tokens
 from ecg_assets.models.probabilities import is_exclusive
+
+_POOL = "attention_pool"
 
 
 class EcgClassifier(nn.Module):
     """Signals to features to logits; a family says how, the rest of the package only that.
 
     A family derives from it and from transformers' `PreTrainedModel`, which stores it.
-    `config` has ``n_channels``, ``num_labels`` and ``hidden_size``, the width of the features.
+    `config` has ``n_channels``, ``num_labels`` and ``hidden_size``, the width of the features;
+    where it has ``attention_pool_heads``, the features are pooled from tokens by attention that
+    belongs to the head.
 
     Attributes
     ----------
     head_name
         Name of the last layer, a `nn.Linear`; all other weights are the encoder.
+    attention_pool
+        The pooling that belongs to the head; None where the family's own, `embed`, is used.
     """
 
     config: Any
     head_name: ClassVar[str] = "head"
+    attention_pool: AttentionPool | None
 
     if TYPE_CHECKING:
         # The rest is PreTrainedModel's, which transformers gives no types for.
         def __getattr__(self, name: str) -> Any: ...
 
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.attention_pool = None
+        if n_heads := getattr(config, "attention_pool_heads", 0):
+            self.attention_pool = AttentionPool(self.token_size, config.hidden_size, n_heads)
+
+    @property
+    def token_size(self) -> int:
+        """Features of a token of `tokens`, as the configuration says."""
+        return int(self.config.hidden_size)
+
+    def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
+        """Compute the encoder's last features before they are pooled over time.
+
+        Parameters are those of `embed`. A family that has it says so (`ModelFamily.has_tokens`).
+        """
+        raise SettingsError(
+            f"{type(self).__name__} gives no tokens that an attention pool could read. Train "
+            "another method than 'attention-probe'."
+        )
+
+    def features(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Compute what the last layer reads, ``[batch, feature]``: as `embed`, or by attention.
+
+        All of this package reads features here; a family gives `embed`, and `tokens` if it can.
+        """
+        if self.attention_pool is None:
+            return self.embed(input_values, lengths)
+        pooled: Tensor = self.attention_pool(*self.tokens(input_values, lengths))
+        return pooled
+
     def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Compute the features of signals, which the last layer reads.
+        """Compute the features of signals as the family pools them.
 
         Parameters
         ----------
@@ -60,13 +100,31 @@ class EcgClassifier(nn.Module):
         )
 
     def head_parameters(self) -> set[str]:
-        """Name the weights of the last layer, as the checkpoint has them."""
-        return {f"{self.head_name}.{name}" for name in ("weight", "bias")}
+        """Name the weights of the last layer and its attention pool, as the checkpoint has them."""
+        last = {f"{self.head_name}.{name}" for name in ("weight", "bias")}
+        pool = self.attention_pool.state_dict() if self.attention_pool is not None else ()
+        return last | {f"{_POOL}.{name}" for name in pool}
+
+    def is_of_head(self, name: str) -> bool:
+        """Tell whether a weight of this name is the last layer's, or its attention pool's."""
+        return name.startswith((f"{self.head_name}.", f"{_POOL}."))
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """List all weights but the last layer's."""
-        start = f"{self.head_name}."
-        return [value for name, value in self.named_parameters() if not name.startswith(start)]
+        """List all weights but the last layer's and its attention pool's."""
+        return [value for name, value in self.named_parameters() if not self.is_of_head(name)]
+
+    def encoder_layers(self) -> Sequence[tuple[str, ...]]:
+        """Name the encoder's layers from the input to the head, by how their weights' names start.
+
+        Each is one or more starts, e.g. ``("encoder.layers.0",)``; a weight belongs to the layer
+        of the longest one. Layer-wise learning rates follow them. By default all is one layer.
+        """
+        return [("",)]
+
+    @property
+    def n_early_layers(self) -> int:
+        """How many of `encoder_layers` are early ones; by default the first half of them."""
+        return len(self.encoder_layers()) // 2
 
     def forward(
         self,
@@ -94,7 +152,7 @@ class EcgClassifier(nn.Module):
             ``logits`` ``[batch, label]`` and, with labels, ``loss`` as `classification_loss`
             has it.
         """
-        logits = self.classify(self.embed(input_values, lengths))
+        logits = self.classify(self.features(input_values, lengths))
         loss = None
         if labels is not None and pos_weight is not None:
             loss = classification_loss(self.config, logits, labels, pos_weight)

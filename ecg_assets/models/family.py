@@ -109,6 +109,11 @@ class ModelFamily:
         A mapping: dropout and masking while it is fine-tuned; empty where it has none.
     can_recompute
         Whether activations can be computed twice instead of kept.
+    has_tokens
+        Whether its classifier gives `tokens`, which an attention pool reads.
+    never_trained
+        Weights that no training may change, and why: patterns of their names, as
+        `fnmatch.fnmatchcase` takes them, e.g. of layers that its published settings never run.
     """
 
     name: str
@@ -134,6 +139,8 @@ class ModelFamily:
     has_attention: bool = False
     fine_tuning: str = ""
     can_recompute: bool = False
+    has_tokens: bool = False
+    never_trained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config_class(self) -> type[Any]:

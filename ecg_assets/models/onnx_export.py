@@ -36,7 +36,7 @@ class _Probabilities(nn.Module):
         self.exclusive = is_exclusive(model.config)
 
     def forward(self, signal: Tensor) -> Tensor:
-        logits = self.model.classify(self.model.embed(signal))
+        logits = self.model.classify(self.model.features(signal))
         return logits.softmax(dim=-1) if self.exclusive else logits.sigmoid()
 
 

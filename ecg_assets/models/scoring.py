@@ -143,7 +143,7 @@ def run_model(
 def _compute(trained: TrainedModel, segments: Tensor, precision: str) -> tuple[Tensor, Tensor]:
     """Compute features and logits, float32 on the segments' device; nobody waits for a GPU."""
     with torch.inference_mode(), autocast(segments.device, precision):
-        features = trained.model.embed(segments)
+        features = trained.model.features(segments)
         logits = trained.model.classify(features)
     return features.float(), logits.float()
 

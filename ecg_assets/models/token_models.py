@@ -7,12 +7,14 @@ transformers'.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncoder
 
+from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 
 
@@ -172,10 +174,23 @@ class TokenClassifier(EcgClassifier):
         for weight in self.encoder.feature_extractor.parameters():
             weight.requires_grad = False
 
+    def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
+        """Give the transformer's output of each token, and which tokens are padding."""
+        return Tokens(*self.encoder.encode(input_values, lengths))
+
     def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Average the tokens that are not padding, ``[batch, feature]``."""
-        hidden, padded = self.encoder.encode(input_values, lengths)
-        return pool_tokens(hidden, padded)
+        return pool_tokens(*self.tokens(input_values, lengths))
+
+    def encoder_layers(self) -> Sequence[tuple[str, ...]]:
+        """Name what stands before the transformer as one layer, then each of its layers."""
+        n_layers = self.config.num_hidden_layers
+        return [("encoder",), *((f"encoder.encoder.layers.{i}",) for i in range(n_layers))]
+
+    @property
+    def n_early_layers(self) -> int:
+        """What stands before the transformer."""
+        return 1
 
     def classify(self, features: Tensor) -> Tensor:
         """Compute logits ``[batch, label]`` of features ``[batch, feature]``."""

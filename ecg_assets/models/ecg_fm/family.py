@@ -72,6 +72,7 @@ ECG_FM = ModelFamily(
     has_convolution_stack=True,
     has_attention=True,
     can_recompute=True,
+    has_tokens=True,
     pretrained_on="ECG-FM's public weights were pre-trained on MIMIC-IV-ECG",
     pretrained_sources=("mimic-iv-ecg",),
     files=PublishedFiles(

@@ -36,6 +36,11 @@ ECG_FOUNDER = ModelFamily(
     classifier="ecg_assets.models.ecg_founder.net1d:EcgFounder",
     builds="ecg_assets.models.ecg_founder.net1d:net1d_config",
     can_recompute=True,
+    has_tokens=True,
+    never_trained=dict.fromkeys(
+        ("first_bn.*", "*.bn1.*", "*.bn2.*", "*.bn3.*"),
+        "batch norms that the published settings never run (use_bn=False)",
+    ),
     pretrained_on="ECGFounder's public weights were trained on recordings and diagnoses of the "
     "Harvard-Emory ECG Database",
     files=PublishedFiles(

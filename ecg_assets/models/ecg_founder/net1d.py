@@ -7,7 +7,7 @@ published settings never run (``use_bn=False``); they are kept for their names, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_founder.family import SIZES
 
@@ -228,8 +229,8 @@ class EcgFounder(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
     def _init_weights(self, module: Any) -> None:
         """Keep torch's initial values, as ECGFounder does."""
 
-    def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Average the last stage's features over time, ``[batch, feature]``.
+    def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
+        """Give the last stage's features at each position in time.
 
         `lengths` is refused: squeeze-and-excitation averages over all samples.
         """
@@ -245,7 +246,16 @@ class EcgFounder(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
         hidden = functional.silu(self.first_conv(input_values))
         for stage in self.stage_list:
             hidden = stage(hidden)
-        return hidden.mean(dim=-1)
+        return Tokens(hidden.transpose(1, 2))
+
+    def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Average the last stage's features over time, ``[batch, feature]``."""
+        return self.tokens(input_values, lengths).hidden.transpose(1, 2).mean(dim=-1)
+
+    def encoder_layers(self) -> Sequence[tuple[str, ...]]:
+        """Name the stem, then each stage."""
+        stages = ((f"stage_list.{i}",) for i in range(len(self.stage_list)))
+        return [("first_conv", "first_bn"), *stages]
 
     def classify(self, features: Tensor) -> Tensor:
         """Compute logits ``[batch, label]`` of features ``[batch, feature]``."""

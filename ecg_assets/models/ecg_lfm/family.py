@@ -62,6 +62,7 @@ ECG_LFM = ModelFamily(
     # A rollout follows attention alone; half of what passes between tokens here is convolution.
     has_attention=False,
     can_recompute=True,
+    has_tokens=True,
     files=PublishedFiles(
         content="'model' with the conformer layers of ECG-LFM",
         recognizes="ecg_assets.models.ecg_lfm.file:is_ecg_lfm",

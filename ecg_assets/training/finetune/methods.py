@@ -219,7 +219,7 @@ def _compute_features(
     passes = (items[start : start + _SEGMENTS_PER_PASS] for start in starts)
     for batch in read_ahead(segments.__getitems__(one) for one in passes):
         with torch.no_grad(), autocast(device, precision):
-            features = model.embed(to_device(batch["input_values"], device))
+            features = model.features(to_device(batch["input_values"], device))
         parts.append(features.float().cpu())
     return torch.cat(parts).numpy()
 

@@ -173,7 +173,9 @@ def test_features_are_computed_once_for_all_probes_of_an_encoder(
     passes: list[int] = []
     embed = EcgFmForClassification.embed
 
-    def count(self: EcgFmForClassification, signals: torch.Tensor) -> torch.Tensor:
+    def count(
+        self: EcgFmForClassification, signals: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
         passes.append(len(signals))
         return embed(self, signals)
 
