@@ -48,6 +48,9 @@ class PublishedFiles:
     fits
         ``(content, path, spec, vocabulary) -> (spec | None, vocabulary | None)``: what of a
         deployment's signal spec and labels the file can be taken to have; empty: nothing.
+    classes
+        Classes, as ``module.name``, whose objects a file holds, e.g. of its configuration. They
+        are not imported: an object is read as a mapping of its attributes.
     """
 
     content: str
@@ -55,6 +58,7 @@ class PublishedFiles:
     loads: str
     imports: str
     fits: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
