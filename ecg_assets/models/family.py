@@ -201,8 +201,9 @@ class ModelFamily:
     def published_spec(self, n_channels: int) -> SignalSpec | None:
         """Build the spec of its public weights of so many channels; None where there are none."""
         for leads in self.lead_sets:
-            if len(leads) == n_channels:
-                return replace(self.signal_spec(leads), n_channels=n_channels)
+            spec = self.signal_spec(leads)
+            if spec.n_rows == n_channels:
+                return replace(spec, n_channels=n_channels)
         return None
 
     def reads_kind_of(self, spec: SignalSpec) -> bool:
