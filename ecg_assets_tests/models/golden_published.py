@@ -36,9 +36,7 @@ def assert_same(found: Tensor, path: Path, *, tolerance: float = 1e-5) -> None:
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=limit)
 
 
-def filled_weights(
-    shapes: Mapping[str, list[int]], recipe: Mapping[str, Any]
-) -> dict[str, Tensor]:
+def filled_weights(shapes: Mapping[str, list[int]], recipe: Mapping[str, Any]) -> dict[str, Tensor]:
     """Draw weights as published_size_recipe.json says; what it leaves as constructed is not there.
 
     Parameters
@@ -101,7 +99,9 @@ def require_same_training(
         if step < 3:
             optimizer.zero_grad()
             loss.backward()
-            norms.append(float(nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])))
+            norms.append(
+                float(nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]))
+            )
             optimizer.step()
     np.testing.assert_allclose(losses, stated["losses_before_steps_1_2_3_and_after_3"], rtol=1e-4)
     np.testing.assert_allclose(norms, stated["gradient_norms"], rtol=1e-4)

@@ -231,7 +231,7 @@ def _content(**config: object) -> dict[str, object]:
 def test_a_configuration_of_another_class_is_refused(tmp_path: Path) -> None:
     content = _content()
     torch.save({**content, "model_config": HuBERTECGConfig(hidden_size=64)}, tmp_path / "a.pt")
-    with pytest.raises(UnsafeCheckpoint, match="test_hubert_ecg.HuBERTECGConfig"):
+    with pytest.raises(UnsafeCheckpoint, match=r"test_hubert_ecg\.HuBERTECGConfig"):
         load_checkpoint(tmp_path / "a.pt")
 
 

@@ -58,9 +58,7 @@ SIGNAL: dict[str, Any] = {
     "sample_rate_hz": 500,
     "resampling": "fourier",
     # At the recording's own rate: int(0.3 × rate) taps, made odd.
-    "filter": [
-        {"kind": "fir", "low_hz": 0.05, "high_hz": 47, "length_s": 0.3, "zero_phase": True}
-    ],
+    "filter": [{"kind": "fir", "low_hz": 0.05, "high_hz": 47, "length_s": 0.3, "zero_phase": True}],
     # Over the whole recording, so that a segment rarely spans -1 to 1.
     "normalization": {"kind": "min-max", "scope": "lead", "epsilon": 1e-8, "low": -1, "high": 1},
     "order": ["filter", "resample", "normalize", "part", "segment"],

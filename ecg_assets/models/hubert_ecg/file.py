@@ -32,7 +32,9 @@ _PREFIX = "hubert_ecg."
 _HEAD = "classifier."
 _FIRST = ("feature_extractor.conv_layers.0.conv.weight", "encoder.layers.0.attention.q_proj.weight")
 # The vector of masked tokens, and what compares tokens with the codes that stand for them.
-_PRETRAINING = re.compile(rf"(?:{_PREFIX})?(?:masked_spec_embed|(?:final_proj|label_embedding)\..+)")
+_PRETRAINING = re.compile(
+    rf"(?:{_PREFIX})?(?:masked_spec_embed|(?:final_proj|label_embedding)\..+)"
+)
 _WEIGHT_NORM = {
     "conv.weight_g": "conv.parametrizations.weight.original0",
     "conv.weight_v": "conv.parametrizations.weight.original1",
@@ -206,7 +208,7 @@ def load_hubert_ecg(
 def fit_meaning(
     content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
 ) -> tuple[SignalSpec | None, None]:
-    """Take a deployment's spec, of which the leads laid end to end fit; labels are never guessed."""
+    """Take a deployment's spec: any leads laid end to end fit. Labels are never guessed."""
     return spec, None
 
 
@@ -219,7 +221,8 @@ def _build(file: HubertEcgFile) -> ImportedModel:
         path=file.path,
         model=load_weights(partial(model_class, config), mapped.weights, where=where),
         architecture=f"{config.num_hidden_layers} transformer layers of width "
-        f"{config.hidden_size}, {config.num_attention_heads} heads,\n  {{n_parameters:,}} parameters",
+        f"{config.hidden_size}, {config.num_attention_heads} heads,\n"
+        "  {n_parameters:,} parameters",
         report=mapped.report(HUBERT_ECG.title, (), is_finetuned=file.is_finetuned),
         pretraining=mapped.dropped,
     )
