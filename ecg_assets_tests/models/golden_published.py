@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import wfdb
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.published_file import read_published_file
+from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec, segment
+from ecg_assets.preprocess.model_input import prepare
 
 
 def read_golden_json(path: Path) -> Any:
@@ -34,6 +37,18 @@ def assert_same(found: Tensor, path: Path, *, tolerance: float = 1e-5) -> None:
     assert np.ptp(expected) > 0
     limit = tolerance * float(np.abs(expected).max())
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=limit)
+
+
+def golden_segments(folder: Path, spec: SignalSpec) -> NDArray[np.float32]:
+    """Read the recordings of preprocess_records.json and prepare them as a spec says.
+
+    Returns ``(record, segment, row, sample)``.
+    """
+    records = read_golden_json(folder / "preprocess_records.json")["records"]
+    real = folder.parent / "real_ecg" / "physionet2021"
+    signals = np.stack([wfdb.rdrecord(str(real / name)).p_signal.T for name in records])
+    chosen = signals[:, [STANDARD_LEADS.index(lead) for lead in spec.leads]]
+    return segment(prepare(chosen.astype(np.float64), 500, spec), spec)
 
 
 def filled_weights(shapes: Mapping[str, list[int]], recipe: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -71,6 +86,15 @@ def stated_input(recipe: Mapping[str, Any]) -> Tensor:
     return torch.from_numpy(random.standard_normal(recipe["input_shape"]).astype(np.float32))
 
 
+def without_dropout(model: nn.Module) -> nn.Module:
+    """Set every dropout of a model to 0, in place."""
+    for module in model.modules():
+        for name in ("dropout", "p"):  # attention keeps its own as a number
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model
+
+
 def require_same_training(
     model: nn.Module, signal: Tensor, folder: Path, logits: Callable[[Tensor], Tensor]
 ) -> None:
@@ -98,7 +122,7 @@ def require_same_training(
         losses.append(loss.item())
         if step < 3:
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             norms.append(
                 float(nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]))
             )

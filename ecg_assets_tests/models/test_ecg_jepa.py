@@ -29,6 +29,7 @@ from ecg_assets_tests.models.golden_published import (
     assert_same,
     families_that_recognize,
     filled_weights,
+    golden_segments,
     golden_tensor,
     read_golden_json,
     require_same_training,
@@ -110,6 +111,17 @@ def test_positions_are_the_authors(golden: Path) -> None:
     rows = np.load(golden / "sincos_pos_embed_published_rows_0_49_50_399.npy")
     found = position_table(8, 50, 768)[[0, 49, 50, 399]]
     np.testing.assert_array_equal(found.numpy(), rows)
+
+
+@pytest.mark.reference
+def test_its_input_is_the_authors(golden: Path) -> None:
+    found = golden_segments(golden, ECG_JEPA.signal_spec(STANDARD_LEADS))
+    assert found.shape == (2, 1, 8, 2500)
+    expected = np.load(golden / "preprocess_linear_probe_output.npy")
+    np.testing.assert_allclose(found[:, 0], expected, rtol=0, atol=1e-6)
+    # Their fine-tuning filters; this is not what the published weights were pre-trained on.
+    filtered = np.load(golden / "preprocess_finetune_output.npy")
+    assert np.abs(found[:, 0] - filtered).max() > 0.1
 
 
 @pytest.mark.reference
@@ -205,7 +217,8 @@ def test_it_starts_as_the_authors_does() -> None:
     """Last layers of the n-th block are narrower by the root of 2 n."""
     torch.manual_seed(0)
     model = EcgJepa(ecg_jepa_config("tiny", n_channels=8, n_labels=1))
-    for number, block in enumerate(model.encoder.encoder_blocks.blocks, start=1):
+    blocks: Any = model.encoder.encoder_blocks.blocks
+    for number, block in enumerate(blocks, start=1):
         assert block.attn.qkv.weight.std().item() == pytest.approx(0.02, rel=0.05)
         for last in (block.attn.proj, block.mlp.fc2):
             expected = 0.02 / math.sqrt(2 * number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -22,14 +23,17 @@ from ecg_assets.models.hubert_ecg.model import (
     hubert_ecg_config,
 )
 from ecg_assets.models.load import imported_folder, load_checkpoint
+from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets_tests.models.golden_published import (
     assert_same,
     families_that_recognize,
     filled_weights,
+    golden_segments,
     golden_tensor,
     read_golden_json,
     require_same_training,
     stated_input,
+    without_dropout,
 )
 
 FIVE = LabelVocabulary(("a", "b", "c", "d", "e"), ("mean",) * 5)
@@ -133,6 +137,15 @@ def test_it_is_transformers_hubert_to_the_last_bit() -> None:
 
 
 @pytest.mark.reference
+def test_its_input_is_the_authors(golden: Path) -> None:
+    spec = HUBERT_ECG.signal_spec(STANDARD_LEADS)
+    found = golden_segments(golden, spec)
+    assert found.shape == (2, 2, 1, 6000)
+    expected = np.load(golden / "preprocess_output.npy")  # of the first 5 s
+    np.testing.assert_allclose(found[:, 0, 0], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.reference
 @pytest.mark.parametrize("size", ["small", "base"])
 @torch.inference_mode()
 def test_published_size_has_the_authors_features(size: str, golden: Path) -> None:
@@ -167,10 +180,7 @@ def test_published_size_has_the_authors_names(size: str, golden: Path) -> None:
 @pytest.mark.reference
 def test_three_steps_of_training_are_the_authors(golden: Path) -> None:
     model = load_checkpoint(golden / "finetuned_tiny.pt")
-    for module in model.modules():
-        for name in ("dropout", "p"):  # attention keeps its own as a number
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+    without_dropout(model)
     require_same_training(model, _input(golden), golden, lambda signal: model(signal).logits)
 
 
@@ -198,6 +208,10 @@ def test_a_folder_of_the_hub_is_imported_once_and_with_its_configuration(
     folder = imported_folder(golden / "hub_tiny", tmp_path / "cache")
     config = read_json(folder / "config.json")
     assert config["model_type"] == "hubert-ecg" and config["num_attention_heads"] == 4
+    stated = read_golden_json(golden / "tiny_config.json")
+    shape = [name for name in SIZES["tiny"] if name in stated]
+    assert len(shape) == 9
+    assert {name: config[name] for name in shape} == {name: stated[name] for name in shape}
     assert imported_folder(golden / "hub_tiny", tmp_path / "cache") == folder
     assert imported_folder(folder, tmp_path / "cache") == folder
     report = read_json(folder / "import_report.json")

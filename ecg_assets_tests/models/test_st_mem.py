@@ -24,6 +24,7 @@ from ecg_assets_tests.models.golden_published import (
     assert_same,
     families_that_recognize,
     filled_weights,
+    golden_segments,
     golden_tensor,
     read_golden_json,
     require_same_training,
@@ -204,8 +205,11 @@ def test_signals_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
         model(torch.zeros(1, 12, 2250), torch.tensor([2000]))
 
 
-def test_crops_are_filtered_one_by_one() -> None:
-    spec = ST_MEM.signal_spec(STANDARD_LEADS)
-    assert spec.order.index("segment") < spec.order.index("filter")
-    assert (spec.window_samples, spec.stride_samples) == (2250, 125)
-    assert np.isclose(spec.segment_s + 2 * (spec.stride_s or 0), 10)
+@pytest.mark.reference
+def test_its_input_is_the_authors_and_a_recording_has_three_crops(golden: Path) -> None:
+    found = golden_segments(golden, ST_MEM.signal_spec(STANDARD_LEADS))
+    assert found.shape == (2, 3, 12, 2250)
+    expected = np.load(golden / "preprocess_eval_output.npy")
+    np.testing.assert_allclose(found[:1], expected, rtol=0, atol=1e-6)
+    middle = np.load(golden / "preprocess_eval_output_second_record_middle_crop.npy")
+    np.testing.assert_allclose(found[1, 1], middle, rtol=0, atol=1e-6)

@@ -127,14 +127,30 @@ class FeedForward(nn.Module):
 
 
 class Block(GradientCheckpointingLayer):  # type: ignore[misc]
-    """Attention and a feed-forward step, each after a norm and added to its input."""
+    """Attention and a feed-forward step, each after a norm and added to its input.
 
-    def __init__(self, config: EcgJepaConfig) -> None:
+    It starts with weights of a truncated normal distribution of deviation 0.02, those of the last
+    layers of both steps divided by the root of 2 `number`, and without biases, as ECG-JEPA does.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    number
+        Of the block, from 1.
+    """
+
+    def __init__(self, config: EcgJepaConfig, number: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = FeedForward(config)
         self.attn = Attention(config)
+        for first in (self.attn.qkv, self.mlp.fc1):
+            _initialize(first)
+        for last in (self.attn.proj, self.mlp.fc2):
+            _initialize(last)
+            last.weight.data.div_(math.sqrt(2 * number))
 
     def forward(self, hidden: Tensor, is_seen: Tensor) -> Tensor:
         """Map tokens ``[batch, token, feature]`` to the same shape."""
@@ -143,12 +159,19 @@ class Block(GradientCheckpointingLayer):  # type: ignore[misc]
         return mapped
 
 
+def _initialize(layer: nn.Linear) -> None:
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class Blocks(nn.Module):
     """All blocks; the positions are added before every one, not once."""
 
     def __init__(self, config: EcgJepaConfig) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        numbers = range(1, config.num_hidden_layers + 1)
+        self.blocks = nn.ModuleList(Block(config, number) for number in numbers)
 
     def forward(self, hidden: Tensor, positions: Tensor, is_seen: Tensor) -> Tensor:
         """Map tokens ``[batch, token, feature]``, with positions ``[token, feature]``."""
@@ -176,11 +199,9 @@ def position_table(n_leads: int, n_patches: int, width: int) -> Tensor:
 
 
 class EcgJepaEncoder(nn.Module):
-    """Patches to tokens to features.
+    """Patches to tokens to features."""
 
-    Its initial weights are those of ECG-JEPA: a truncated normal distribution of deviation 0.02,
-    in the last layers of the n-th block divided by the root of 2 n.
-    """
+    pos_embed: Tensor
 
     def __init__(self, config: EcgJepaConfig) -> None:
         super().__init__()
@@ -191,14 +212,7 @@ class EcgJepaEncoder(nn.Module):
         self.encoder_blocks = Blocks(config)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.W_P = nn.Linear(config.patch_samples, width)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for number, block in enumerate(self.encoder_blocks.blocks, start=1):
-            for last in (block.attn.proj, block.mlp.fc2):
-                last.weight.data.div_(math.sqrt(2 * number))
+        _initialize(self.W_P)
 
     def forward(
         self,
@@ -238,7 +252,8 @@ class EcgJepaEncoder(nn.Module):
         lead = torch.tensor(leads, device=input_values.device).repeat_interleave(len(kept))
         patch = kept.repeat(len(leads))
         is_seen = (lead[:, None] == lead) | (patch[:, None] == patch)
-        tokens = self.W_P(input_values.unflatten(-1, (-1, size))[:, :, kept]).flatten(1, 2)
+        every = input_values.reshape(*input_values.shape[:2], -1, size)
+        tokens = self.W_P(every[:, :, kept]).flatten(1, 2)
         positions = self.pos_embed[lead * longest + patch].to(tokens.dtype)
         features: Tensor = self.norm(self.encoder_blocks(tokens, positions, is_seen))
         return features

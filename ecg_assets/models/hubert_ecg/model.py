@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
 
+from ecg_assets.models.ecg_fm.positions import PositionalConvolution
 from ecg_assets.models.hubert_ecg.family import SIZES
 from ecg_assets.models.token_config import token_config
 from ecg_assets.models.token_models import (
@@ -57,11 +58,15 @@ class HubertEcgConfig(HubertConfig):  # type: ignore[misc]
     folded_from
         Channels that the first convolution had before it was folded to one; 0 when it
         was not folded.
+    positional_convolution
+        ``direct``, ``fft`` or ``auto``: how positions are computed, as `PositionalConvolution`
+        says. It is read at each call, and changes outputs by rounding alone.
     """
 
     model_type = "hubert-ecg"
     n_channels: int = 1
     folded_from: int = 0
+    positional_convolution: str = "auto"
 
 
 def hubert_ecg_config(size: str, *, n_channels: int, n_labels: int) -> HubertEcgConfig:
@@ -113,6 +118,9 @@ class HubertEcgEncoder(TokenEncoder, HubertModel):  # type: ignore[misc]
     def __init__(self, config: HubertEcgConfig) -> None:
         super().__init__(config)
         self.feature_extractor = LeadConvolutions(config)
+        if not config.conv_pos_batch_norm:
+            positions = self.encoder.pos_conv_embed
+            self.encoder.pos_conv_embed = PositionalConvolution(positions, config)
         self.post_init()
 
     def forward(self, input_values: Tensor, padded: Tensor | None = None) -> Tensor:

@@ -185,10 +185,11 @@ class StMemEncoder(nn.Module):
                 f"Expected signals [batch, {self.config.n_channels} channels, sample], "
                 f"found {list(input_values.shape)}."
             )
-        hidden = input_values.unflatten(-1, (-1, size))
+        hidden = input_values.reshape(*input_values.shape[:2], -1, size)
         for layer in self.to_patch_embedding.values():
             hidden = layer(hidden)
-        return hidden
+        patches: Tensor = hidden
+        return patches
 
     def contextualize(self, patches: Tensor) -> Tensor:
         """Run the transformer over ``[batch, lead, patch, feature]``, a separator at both ends.
@@ -205,7 +206,7 @@ class StMemEncoder(nn.Module):
         tokens = hidden.flatten(1, 2)
         for number in range(self.config.num_hidden_layers):
             tokens = self.get_submodule(f"block{number}")(tokens)
-        return tokens.unflatten(1, (n_leads, -1))
+        return tokens.reshape(n_batch, n_leads, n_patches + 2, -1)
 
     def forward(self, input_values: Tensor) -> Tensor:
         """Compute the features of each patch of each lead, ``[batch, token, feature]``."""

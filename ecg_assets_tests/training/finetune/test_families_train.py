@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -21,8 +22,10 @@ from ecg_assets.models.scoring import predict_records
 from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets.preprocess.model_input import prepare
 from ecg_assets.training.engine.data import TrainingData
+from ecg_assets.training.engine.training import checkpoint_activations
 from ecg_assets.training.finetune.presets import tiny_presets
 from ecg_assets.training.finetune.request import FinetuneRequest
+from ecg_assets_tests.models.golden_published import without_dropout
 from ecg_assets_tests.models.toy_recordings import RATE, VOCABULARY, toy_manifest
 from ecg_assets_tests.training.finetune.toy_run import run_toy
 
@@ -43,7 +46,7 @@ def _data(family: str) -> TrainingData:
         of_lead = random.uniform(0.5, 1, (len(spec.leads), 1)) * (-1 if inverted else 1)
         records.append(of_lead * spikes + 0.1 * random.standard_normal(of_lead.shape))
     made = prepare(np.stack(records), RATE, spec)
-    whole = {"segment_s": spec.record_s, "n_channels": len(spec.leads)}
+    whole: dict[str, Any] = {"segment_s": spec.record_s, "n_channels": len(spec.leads)}
     made_for = replace(spec, **({} if spec.holds_segments else whole), aggregation="by-label")
     offsets = np.arange(len(records) + 1, dtype=np.int64) * made[0].size
     rates = np.full(len(records), float(RATE))
@@ -112,3 +115,29 @@ def test_a_method_changes_just_the_weights_it_trains(
         read_validation_predictions(folder).score, again.score, rtol=0, atol=1e-6
     )
     assert family.pretrained_on.split(",")[0] in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", [n for n in OF_THEIR_OWN if FAMILIES[n].can_recompute])
+def test_recomputed_activations_give_the_same_gradients(name: str) -> None:
+    family, spec = FAMILIES[name], _data(name).manifest.spec
+    torch.manual_seed(0)
+    config = family.build_config("tiny", n_channels=spec.n_channels, n_labels=2)
+    kept = family.classifier_class(config).train()
+    without_dropout(kept)
+    recomputed = copy.deepcopy(kept)
+    checkpoint_activations(recomputed)
+    calls = {id(kept): 0, id(recomputed): 0}
+    signal = torch.randn(2, spec.n_channels, spec.segment_samples)
+    for model in (kept, recomputed):
+
+        def count(*_: Any, whose: int = id(model)) -> None:
+            calls[whose] += 1
+
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Linear | torch.nn.Conv1d):
+                layer.register_forward_pre_hook(count)
+        model(signal).logits.square().sum().backward()
+    assert calls[id(recomputed)] > 1.5 * calls[id(kept)] > 0
+    expected = dict(kept.named_parameters())
+    for weight, value in recomputed.named_parameters():
+        torch.testing.assert_close(value.grad, expected[weight].grad, rtol=1e-5, atol=1e-5)
