@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.published_file import find_published_file, read_published_file
+from ecg_assets_tests.models.golden_published import families_that_recognize
 
 NAME = f"{__name__}.Settings"
 
@@ -35,6 +36,21 @@ def names_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert family.files is not None
     files = replace(family.files, classes=(NAME,))
     monkeypatch.setitem(FAMILIES, family.name, replace(family, files=files))
+
+
+@pytest.mark.reference
+def test_no_two_families_take_one_file_for_theirs(reference_data: Path) -> None:
+    n_read = 0
+    for path in sorted(reference_data.rglob("*")):
+        if path.suffix not in (".pt", ".pth", ".ckpt", ".safetensors"):
+            continue
+        try:
+            found = families_that_recognize(path)
+        except CheckpointError:  # of no form that is read
+            continue
+        n_read += 1
+        assert len(found) <= 1, f"{path}: {found}"
+    assert n_read > 20
 
 
 @pytest.mark.usefixtures("names_settings")
