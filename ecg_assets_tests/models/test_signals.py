@@ -45,10 +45,11 @@ def test_a_family_reads_its_own_kind_of_signal_and_no_other(
     name: str, kind: str, leads: tuple[str, ...]
 ) -> None:
     family = ALL[name]
-    model = ModelInput(family, len(leads), where="random weights")
-    require_readable(model, family.signal_spec(leads, segment_s=2.5))
-    rate = family.sample_rate_hz or 500
-    data = signal_spec_of_kind(kind, leads=leads, sample_rate_hz=rate)
+    own = family.signal_spec(leads, segment_s=2.5)
+    model = ModelInput(family, own.n_rows, where="random weights")
+    require_readable(model, own)
+    rate = own.sample_rate_hz
+    data = signal_spec_of_kind(kind, leads=own.leads, sample_rate_hz=rate)
     if kind == family.signal_kind:
         require_readable(model, data)
     else:
