@@ -49,7 +49,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             )
         ),
         asset_checks=fail_in_words(ALL_CHECKS),
-        jobs=jobs.JOBS,
+        jobs=jobs.define_jobs(settings),
         sensors=automation.SENSORS,
         schedules=[automation.weekly_reevaluation],
         resources={

@@ -42,44 +42,49 @@ evaluate_job = dg.define_asset_job(
 )
 refused_job = _job("refused", "List the checkpoints that could not be used.", "refused_checkpoints")
 
-JOBS = [
-    _job(
-        "tables",
-        "Read the source, label every report, split the patients.",
-        *("record_list", "machine_reports", "labels", "label_evidence", "unmatched_statements"),
-        "split",
-    ),
-    _job(
-        "preprocess",
-        "Preprocess recordings; backfill it over the shards.",
-        "signal_shards",
-        exports=["mat_records"],
-    ),
-    _job(
-        "finetune",
-        "Build manifests and fine-tune a checkpoint.",
-        *("signal_quality", "manifests", "finetuned_checkpoint"),
-        exports=["computed_labels", "fairseq_manifests"],
-    ),
-    _job("pretrain", "Pre-train an encoder on the signals alone.", "pretrained_checkpoint"),
-    _job(
-        "describe_data",
-        "What of other datasets can be measured; how shards, years and splits differ.",
-        *("label_crosswalk", "drift"),
-    ),
-    evaluate_job,
-    _job(
-        "production",
-        "Write the folder to use one checkpoint (its partition) with.",
-        "production_model",
-    ),
-    refused_job,
-    _job(
-        "leaderboard_job",
-        "Put all evaluated checkpoints side by side.",
-        *("refused_checkpoints", "leaderboard"),
-    ),
-]
+
+def define_jobs(settings: Settings) -> list[Any]:
+    """Define the jobs; .mat files are part of them where the signals can be written as such."""
+    mat = [] if settings.signal_spec.holds_segments else ["mat_records"]
+    of_mat = ["fairseq_manifests"] if mat else []
+    return [
+        _job(
+            "tables",
+            "Read the source, label every report, split the patients.",
+            *("record_list", "machine_reports", "labels", "label_evidence", "unmatched_statements"),
+            "split",
+        ),
+        _job(
+            "preprocess",
+            "Preprocess recordings; backfill it over the shards.",
+            "signal_shards",
+            exports=mat,
+        ),
+        _job(
+            "finetune",
+            "Build manifests and fine-tune a checkpoint.",
+            *("signal_quality", "manifests", "finetuned_checkpoint"),
+            exports=["computed_labels", *of_mat],
+        ),
+        _job("pretrain", "Pre-train an encoder on the signals alone.", "pretrained_checkpoint"),
+        _job(
+            "describe_data",
+            "What of other datasets can be measured; how shards, years and splits differ.",
+            *("label_crosswalk", "drift"),
+        ),
+        evaluate_job,
+        _job(
+            "production",
+            "Write the folder to use one checkpoint (its partition) with.",
+            "production_model",
+        ),
+        refused_job,
+        _job(
+            "leaderboard_job",
+            "Put all evaluated checkpoints side by side.",
+            *("refused_checkpoints", "leaderboard"),
+        ),
+    ]
 
 
 # Where the steps of a run execute: processes of this machine, or jobs of a Ray cluster.

@@ -38,13 +38,14 @@ from ecg_assets.build.builder import QualityPolicy, TrainLimit
 from ecg_assets.defs.run_processes import end_with_run
 from ecg_assets.errors import CheckpointError, SettingsError
 from ecg_assets.evaluation.external.labels import find_stored_labels
-from ecg_assets.labels import LabelSet, UpstreamLabeler, load_label_set
+from ecg_assets.labels import LabelSet, LabelVocabulary, UpstreamLabeler, load_label_set
 from ecg_assets.labels.label_set import OWN_SET, find_study, label_facts
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.made_with import (
     EXCLUSION,
     LABEL_SET,
     LABEL_THRESHOLD,
+    LABEL_VOCABULARY,
     SIGNAL_SPEC,
     SOURCE,
     SOURCE_SETTINGS,
@@ -624,10 +625,15 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def manifest_facts(self) -> dict[str, Any]:
         """Say what training is to read, as `manifests` states it."""
-        limit = self.train_limit
+        limit, facts = self.train_limit, self.label_facts()
+        if LABEL_VOCABULARY in facts:
+            # Where the spec says how all labels are aggregated, manifests have them so.
+            vocabulary = LabelVocabulary.from_json(facts[LABEL_VOCABULARY])
+            how = self.signal_spec.aggregation
+            facts[LABEL_VOCABULARY] = vocabulary.aggregated(how).to_json()
         return {
             **self.source_facts(),
-            **self.label_facts(),
+            **facts,
             SPLIT_RULE: self.split_rule,
             SIGNAL_SPEC: self.signal_spec.to_json(),
             EXCLUSION: asdict(self.quality_policy),

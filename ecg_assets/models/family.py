@@ -48,6 +48,9 @@ class PublishedFiles:
     fits
         ``(content, path, spec, vocabulary) -> (spec | None, vocabulary | None)``: what of a
         deployment's signal spec and labels the file can be taken to have; empty: nothing.
+    classes
+        Classes, as ``module.name``, whose objects a file holds, e.g. of its configuration. They
+        are not imported: an object is read as a mapping of its attributes.
     """
 
     content: str
@@ -55,6 +58,7 @@ class PublishedFiles:
     loads: str
     imports: str
     fits: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,8 +201,9 @@ class ModelFamily:
     def published_spec(self, n_channels: int) -> SignalSpec | None:
         """Build the spec of its public weights of so many channels; None where there are none."""
         for leads in self.lead_sets:
-            if len(leads) == n_channels:
-                return replace(self.signal_spec(leads), n_channels=n_channels)
+            spec = self.signal_spec(leads)
+            if spec.n_rows == n_channels:
+                return replace(spec, n_channels=n_channels)
         return None
 
     def reads_kind_of(self, spec: SignalSpec) -> bool:

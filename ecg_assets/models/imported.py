@@ -90,7 +90,7 @@ def find_meaning(
     spec: SignalSpec | None,
     vocabulary: LabelVocabulary | None,
     *,
-    known: LabelVocabulary,
+    known: LabelVocabulary | None = None,
     has_head: bool = True,
     where: str,
 ) -> FileMeaning:
@@ -103,7 +103,8 @@ def find_meaning(
     spec, vocabulary
         What the user says; None: nothing.
     known
-        Labels of the family's public weights, taken for a head of as many outputs.
+        Labels of the family's public weights, taken for a head of as many outputs; None: none are
+        known.
     has_head
         Whether the file is a classifier.
     where
@@ -122,7 +123,7 @@ def find_meaning(
         )
     found_spec = spec or family.published_spec(config.n_channels)
     found_vocabulary = vocabulary
-    if vocabulary is None and has_head and config.num_labels == len(known):
+    if vocabulary is None and has_head and known is not None and config.num_labels == len(known):
         found_vocabulary = known
     require_readable(ModelInput(family, config.n_channels, found_spec, where))
     if found_vocabulary is not None:
@@ -278,7 +279,7 @@ def write_imported(
     spec: SignalSpec | None,
     vocabulary: LabelVocabulary | None,
     *,
-    known: LabelVocabulary,
+    known: LabelVocabulary | None = None,
 ) -> Path:
     """Write the folder: weights, meaning, report and card; it appears complete or not at all.
 

@@ -24,7 +24,12 @@ from ecg_assets.models.checkpoint_folder import (
 from ecg_assets.models.families import FAMILIES, family_of_file
 from ecg_assets.models.hub import is_hub_name, local_checkpoint, shared_cache
 from ecg_assets.models.imported import IMPORT_VERSION
-from ecg_assets.models.torch_file import read_torch_file
+from ecg_assets.models.published_file import (
+    SAFETENSORS,
+    find_published_file,
+    read_config_beside,
+    read_published_file,
+)
 from ecg_assets.models.weights import load_folder_weights, read_weight_shapes
 from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.storage import replace_folder
@@ -49,7 +54,8 @@ def load_checkpoint(
     ----------
     path
         A checkpoint folder of this package, or a file that the authors of a family of
-        `FAMILIES` publish, or ``hf:owner/name[@revision][:file]``. No code in it is run.
+        `FAMILIES` publish, or their folder with model.safetensors and config.json, or
+        ``hf:owner/name[@revision][:file]``. No code in it is run.
     pretrained
         The .pt file that a fine-tuned .pt file started from. It is needed only where that
         one does not tell its number of attention heads; the error says so.
@@ -63,8 +69,11 @@ def load_checkpoint(
     """
     path = local_checkpoint(str(path), shared_cache()) if is_hub_name(str(path)) else Path(path)
     if path.is_dir():
-        return _load_folder(path)
-    content = read_torch_file(path)
+        published = find_published_file(path)
+        if published is None:
+            return _load_folder(path)
+        path = published
+    content = read_published_file(path)
     start = None if pretrained is None else Path(pretrained)
     with _refusals_said(path):
         model: EcgClassifier | TokenModel = family_of_file(content, path).load_file(
@@ -94,8 +103,8 @@ def imported_folder(path: str | Path, cache: Path) -> Path:
     Parameters
     ----------
     path
-        A checkpoint folder, or a file that the authors of a family of `FAMILIES` publish, or
-        ``hf:owner/name[@revision][:file]``.
+        A checkpoint folder, or a file that the authors of a family of `FAMILIES` publish, or their
+        folder with model.safetensors and config.json, or ``hf:owner/name[@revision][:file]``.
     cache
         Imports stand below it, by the file's content: a changed file is imported anew. What is
         fetched from the hub stands in ``hub``.
@@ -107,17 +116,22 @@ def imported_folder(path: str | Path, cache: Path) -> Path:
     """
     path = local_checkpoint(str(path), cache / "hub") if is_hub_name(str(path)) else Path(path)
     if path.is_dir():
-        return path
+        published = find_published_file(path)
+        if published is None:
+            return path
+        path = published
     if not path.is_file():
         raise CheckpointError(
             f"No pretrained checkpoint at {path}. Give a checkpoint folder, or a file that the "
             "model's authors published, e.g. a .pt file of fairseq-signals."
         )
     identity = {"file": fingerprint_file(path), "import_version": IMPORT_VERSION}
+    if path.suffix == SAFETENSORS:
+        identity["config"] = fingerprint_json(read_config_beside(path))
     folder = cache / fingerprint_json(identity)
     if not all((folder / name).is_file() for name in (CONFIG, WEIGHTS, IMPORT_REPORT)):
         with _refusals_said(path):
-            family_of_file(read_torch_file(path), path).import_file(path, folder)
+            family_of_file(read_published_file(path), path).import_file(path, folder)
     return folder
 
 
@@ -188,7 +202,7 @@ def _refusals_said(path: Path) -> Iterator[None]:
 def _import(
     path: Path, folder: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
 ) -> None:
-    content = read_torch_file(path)
+    content = read_published_file(path)
     family = family_of_file(content, path)
     spec, vocabulary = family.fit_meaning(content, path, spec, vocabulary)
     family.import_file(path, folder, spec=spec, vocabulary=vocabulary)

@@ -17,6 +17,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from ecg_assets.errors import CheckpointError, UnsafeCheckpoint
 from ecg_assets.models.checkpoint_folder import require_readable_size
+from ecg_assets.models.families import FAMILIES
 
 _scalar: Any = np._core.multiarray.scalar  # type: ignore[attr-defined]
 _array: Any = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
@@ -44,11 +45,18 @@ _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
+class StoredObject:
+    """An object of a file, of a class that a family names (`PublishedFiles.classes`).
+
+    The class is not imported, and nothing is called: it has attributes alone.
+    """
+
+
 def read_torch_file(path: Path) -> Any:
     """Read a checkpoint file; no code in it is run, whoever made it.
 
     Tensors stay on disk until they are used: what is not asked for, such as an optimizer's
-    state, costs nothing.
+    state, costs nothing. Objects of classes that a family names are mappings of their attributes.
 
     Raises
     ------
@@ -61,7 +69,17 @@ def read_torch_file(path: Path) -> Any:
     _require_torch_zip(path)
     content = _load(path)
     _require_bounded_content(content, path)
-    return without_wrappers(content)
+    return without_wrappers(_as_mappings(content))
+
+
+def _as_mappings(content: Any) -> Any:
+    """Turn the stored objects of a content into mappings of their attributes."""
+    if not isinstance(content, dict):
+        return content
+    return {
+        name: vars(value) if isinstance(value, StoredObject) else value
+        for name, value in content.items()
+    }
 
 
 def without_wrappers(content: Any) -> Any:
@@ -167,6 +185,8 @@ def _require_bounded_content(content: Any, path: Path) -> None:
             left += [*value, *value.values()]
         elif isinstance(value, list | tuple | set | frozenset):
             left += value
+        elif isinstance(value, StoredObject):
+            left.append(vars(value))
         elif isinstance(value, np.ndarray):
             n_bytes += value.nbytes
         elif isinstance(value, Tensor):
@@ -190,7 +210,8 @@ def _bytes_of(tensor: Tensor, path: Path) -> int:
 
 
 def _load(path: Path) -> Any:
-    with safe_globals(_ALLOWED):
+    named = [name for one in FAMILIES.values() if one.files for name in one.files.classes]
+    with safe_globals([*_ALLOWED, *((StoredObject, name) for name in named)]):
         try:
             asked_for = get_unsafe_globals_in_checkpoint(path)
             if not asked_for:

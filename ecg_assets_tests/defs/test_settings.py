@@ -11,6 +11,7 @@ from ecg_assets.defs.build import build_definitions
 from ecg_assets.defs.settings import VARIABLES, WITHDRAWN, Settings, require_known_variables
 from ecg_assets.defs.streams import describe_used
 from ecg_assets.errors import SettingsError
+from ecg_assets.made_with import LABEL_VOCABULARY
 from ecg_assets.preprocess import SignalSpec, preprocess_shard, signal_spec_of_kind
 from ecg_assets_tests.defs.graph import run_config_of
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
@@ -245,3 +246,17 @@ def test_a_signal_kind_may_be_a_file_of_a_spec_s_fields(
     monkeypatch.setenv("ECG_SIGNAL_KIND", "mine")
     with pytest.raises(SettingsError, match=r"Allowed: ecg-fm, .* or a .yaml file"):
         Settings()
+
+
+def test_manifests_are_asked_for_with_the_aggregation_that_the_spec_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As they have it: else the manifests of such a preset would always be out of date."""
+    by_label = Settings().manifest_facts()[LABEL_VOCABULARY]
+    assert set(by_label["aggregation"]) == {"mean", "max"}
+    monkeypatch.setenv("ECG_PRESET", "st-mem-tiny")
+    settings = Settings()
+    assert settings.signal_spec.aggregation == "mean"
+    asked = settings.manifest_facts()[LABEL_VOCABULARY]
+    assert asked == {**by_label, "aggregation": ["mean"] * len(by_label["names"])}
+    assert settings.label_facts()[LABEL_VOCABULARY] == by_label

@@ -239,7 +239,8 @@ def test_each_family_keeps_the_interface(name: str) -> None:
     assert config.model_type == name
     model = family.classifier_class(config).eval()
     assert family_of(model) is family
-    signal = torch.randn(2, 1, 1000)
+    # Some read whole patches of so many samples.
+    signal = torch.randn(2, 1, family.signal_spec(("I",)).segment_samples)
     features = model.embed(signal)
     assert features.shape == (2, config.hidden_size)
     assert model.classify(features).equal(model(signal).logits)

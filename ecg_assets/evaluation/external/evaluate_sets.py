@@ -137,7 +137,8 @@ def build_external_set(
     LeakageError
         When the training saw patients of what is the test split now.
     """
-    require_same_labels(card.vocabulary, label_set.vocabulary, where="the current label set")
+    asked = label_set.vocabulary.aggregated(card.spec.aggregation)
+    require_same_labels(card.vocabulary, asked, where="the current label set")
     seen = read_seen_patients(card.folder)
     external = label_external(stored.read_table(MACHINE_REPORTS), label_set, threshold=threshold)
     manifest = build_manifest(

@@ -21,6 +21,9 @@ from ecg_assets.training.finetune.recipe import Recipe
 _WANDER_HZ = (0.05, 0.5)
 """Lowest and highest frequency of the baseline: slower than a heartbeat, as breathing is."""
 
+_OF_A_LEAD = ("lead_dropout", "time_shift_s", "wander_amplitude")
+"""What changes each lead along its own time."""
+
 
 class AugmentedSegments(Dataset[Batch]):
     """Segments that look different in each epoch.
@@ -42,7 +45,8 @@ class AugmentedSegments(Dataset[Batch]):
     Raises
     ------
     SettingsError
-        When leads are to be dropped where there is only one.
+        When leads are to be dropped where there is only one, or changed along their time where
+        they lie end to end.
     """
 
     def __init__(
@@ -52,6 +56,12 @@ class AugmentedSegments(Dataset[Batch]):
             raise SettingsError(
                 f"lead_dropout is {recipe.lead_dropout}, but the signals have the lead "
                 f"{spec.leads[0]} alone, and nothing would be left. Set it to 0."
+            )
+        of_leads = [name for name in _OF_A_LEAD if getattr(recipe, name)]
+        if of_leads and spec.layout != "channels":
+            raise SettingsError(
+                f"{', '.join(of_leads)} would change leads, each along its time, but the model "
+                "reads them end to end as one. Set it to 0."
             )
         self._segments = segments
         self._recipe = recipe

@@ -51,7 +51,7 @@ def random_model(recipe: Recipe, spec: SignalSpec, vocabulary: LabelVocabulary) 
     SpecMismatch
         When the signals are of another kind than the family reads.
     """
-    family, n_channels = FAMILIES[recipe.family], len(spec.leads)
+    family, n_channels = FAMILIES[recipe.family], spec.n_rows
     require_readable(ModelInput(family, n_channels, where="random weights"), spec)
     config = family.build_config(recipe.size, n_channels=n_channels, n_labels=len(vocabulary))
     config.update(_settings(recipe))

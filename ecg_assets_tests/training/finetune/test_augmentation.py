@@ -172,6 +172,15 @@ def test_the_only_lead_is_not_dropped(data: TrainingData) -> None:
         AugmentedSegments(segments, _recipe(lead_dropout=0.5), SPEC, 0)
 
 
+@pytest.mark.parametrize("name", ["lead_dropout", "time_shift_s", "wander_amplitude"])
+def test_leads_that_lie_end_to_end_are_not_changed_as_one(name: str, data: TrainingData) -> None:
+    segments = SegmentDataset(data, np.arange(4), n_channels=1)
+    spec = SignalSpec(leads=("I", "II"), n_channels=1, layout="end-to-end")
+    with pytest.raises(SettingsError, match=rf"{name} would change leads.*end to end"):
+        AugmentedSegments(segments, _recipe(**{name: 0.1}), spec, 0)
+    AugmentedSegments(segments, _recipe(noise_sd=0.1, amplitude_change=0.1), spec, 0)
+
+
 def test_leads_of_twelve_are_changed_one_by_one() -> None:
     leads = ("I", "II", "V1")
     spec = SignalSpec(leads=leads, n_channels=3, sample_rate_hz=100, record_s=3, segment_s=3)
