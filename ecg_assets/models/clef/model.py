@@ -50,7 +50,9 @@ def clef_config_of(
     checked = net1d_config_of(shape, n_channels=n_channels, n_labels=n_labels or 1)
     head = {} if n_labels is None else {"num_labels": n_labels}
     names = (*shape, "ratio", "kernel_size", "stride", "groups_width")
-    return ClefConfig(**{name: getattr(checked, name) for name in names}, n_channels=n_channels, **head)
+    return ClefConfig(
+        **{name: getattr(checked, name) for name in names}, n_channels=n_channels, **head
+    )
 
 
 class Clef(Net1D):
