@@ -79,7 +79,7 @@ class DBetaEncoder(EcgFmEncoder):
     def contextualize(self, hidden: Tensor, padded: Tensor | None = None) -> Tensor:
         """Add positions and the class token, run the transformer, project every token."""
         hidden = hidden + self.encoder.pos_conv_embed(hidden)
-        first = self.class_embedding.to(hidden.dtype).expand(len(hidden), 1, -1)
+        first = self.class_embedding.to(hidden.dtype).expand(hidden.shape[0], 1, -1)
         hidden = self.run_layers(torch.cat([first, hidden], dim=1), padded)
         projected: Tensor = self.output_projection(hidden)
         return projected
