@@ -14,16 +14,9 @@ from torch import Tensor, nn
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2PreTrainedModel
 
 from ecg_assets.models.d_beta.family import SIZES
-from ecg_assets.models.ecg_fm.config import FINE_TUNING, EcgFmConfig
+from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
 from ecg_assets.models.ecg_fm.model import EcgFmEncoder
-from ecg_assets.models.token_config import token_config
 from ecg_assets.models.token_models import TokenClassifier, TokenModel, TokenOutput
-
-_ARCHITECTURE: dict[str, Any] = {
-    "conv_bias": False,
-    "feat_extract_norm": "group",
-    "do_stable_layer_norm": False,
-}
 
 
 class DBetaConfig(EcgFmConfig):
@@ -56,8 +49,9 @@ def d_beta_config_of(
     shape: Mapping[str, Any], *, n_channels: int, n_labels: int | None = None
 ) -> DBetaConfig:
     """Build the configuration of any shape; `n_labels` is None for an encoder without a head."""
-    values = {**_ARCHITECTURE, **FINE_TUNING, **shape}
-    return token_config(DBetaConfig, values, n_channels=n_channels, n_labels=n_labels)
+    return ecg_fm_config_of(
+        shape, n_channels=n_channels, n_labels=n_labels, config_class=DBetaConfig
+    )
 
 
 class DBetaEncoder(EcgFmEncoder):

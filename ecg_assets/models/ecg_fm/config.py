@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import Wav2Vec2Config
 
@@ -72,9 +72,16 @@ def ecg_fm_config(size: str, *, n_channels: int, n_labels: int) -> EcgFmConfig:
     return ecg_fm_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
 
 
+Config = TypeVar("Config", bound=EcgFmConfig)
+
+
 def ecg_fm_config_of(
-    shape: Mapping[str, Any], *, n_channels: int, n_labels: int | None = None
-) -> EcgFmConfig:
+    shape: Mapping[str, Any],
+    *,
+    n_channels: int,
+    n_labels: int | None = None,
+    config_class: type[Config] = EcgFmConfig,  # type: ignore[assignment]
+) -> Config:
     """Build the configuration of any shape.
 
     Parameters
@@ -85,6 +92,8 @@ def ecg_fm_config_of(
         Leads that the first convolution sees.
     n_labels
         Outputs of the classification head; None for an encoder without one.
+    config_class
+        Of a family whose encoder is ECG-FM's.
     """
     values = {**_ARCHITECTURE, **FINE_TUNING, **shape}
-    return token_config(EcgFmConfig, values, n_channels=n_channels, n_labels=n_labels)
+    return token_config(config_class, values, n_channels=n_channels, n_labels=n_labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,12 @@ class Architecture:
     assumed: tuple[str, ...] = ()
 
 
-def read_architecture(file: FairseqFile, pretrained: FairseqFile | None = None) -> Architecture:
+def read_architecture(
+    file: FairseqFile,
+    pretrained: FairseqFile | None = None,
+    *,
+    config_of: Callable[..., EcgFmConfig] = ecg_fm_config_of,
+) -> Architecture:
     """Find the architecture of a checkpoint; the weights' shapes decide.
 
     A pre-trained checkpoint's configuration must agree with its weights. That of a
@@ -45,7 +50,8 @@ def read_architecture(file: FairseqFile, pretrained: FairseqFile | None = None) 
     from the configuration of the pre-trained file (``model.model_path``). Then the number of
     attention heads and the strides, which no shape tells, come from `pretrained`; without
     it, the heads from the known size of the same shape and the strides from a configuration
-    with the same kernels, and `assumed` says so.
+    with the same kernels, and `assumed` says so. `config_of` builds the configuration, of a family
+    that has ECG-FM's architecture.
 
     Raises
     ------
@@ -60,7 +66,7 @@ def read_architecture(file: FairseqFile, pretrained: FairseqFile | None = None) 
     n_heads, strides, assumed = _read_unshaped(shape, file, pretrained)
     values = shape.as_config(n_heads=n_heads, strides=strides)
     n_labels = _count_labels(file) if file.is_finetuned else None
-    config = ecg_fm_config_of(values, n_channels=shape.n_channels, n_labels=n_labels)
+    config = config_of(values, n_channels=shape.n_channels, n_labels=n_labels)
     return Architecture(config, assumed)
 
 
