@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecg_assets.models.deepecg.family import SIZES
-from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
+from ecg_assets.models.ecg_fm.config import EcgFmConfig, config_like_ecg_fm
 from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
 
 
@@ -40,9 +40,7 @@ def deepecg_config_of(
     shape: Mapping[str, Any], *, n_channels: int, n_labels: int | None = None
 ) -> DeepEcgConfig:
     """Build the configuration of any shape, as `ecg_fm_config_of`."""
-    return ecg_fm_config_of(
-        shape, n_channels=n_channels, n_labels=n_labels, config_class=DeepEcgConfig
-    )
+    return config_like_ecg_fm(DeepEcgConfig, shape, n_channels=n_channels, n_labels=n_labels)
 
 
 class DeepEcg(EcgFm):

@@ -72,16 +72,9 @@ def ecg_fm_config(size: str, *, n_channels: int, n_labels: int) -> EcgFmConfig:
     return ecg_fm_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
 
 
-Config = TypeVar("Config", bound=EcgFmConfig)
-
-
 def ecg_fm_config_of(
-    shape: Mapping[str, Any],
-    *,
-    n_channels: int,
-    n_labels: int | None = None,
-    config_class: type[Config] = EcgFmConfig,  # type: ignore[assignment]
-) -> Config:
+    shape: Mapping[str, Any], *, n_channels: int, n_labels: int | None = None
+) -> EcgFmConfig:
     """Build the configuration of any shape.
 
     Parameters
@@ -92,8 +85,20 @@ def ecg_fm_config_of(
         Leads that the first convolution sees.
     n_labels
         Outputs of the classification head; None for an encoder without one.
-    config_class
-        Of a family whose encoder is ECG-FM's.
     """
+    return config_like_ecg_fm(EcgFmConfig, shape, n_channels=n_channels, n_labels=n_labels)
+
+
+Config = TypeVar("Config", bound=EcgFmConfig)
+
+
+def config_like_ecg_fm(
+    config_class: type[Config],
+    shape: Mapping[str, Any],
+    *,
+    n_channels: int,
+    n_labels: int | None = None,
+) -> Config:
+    """Build the configuration of a family whose encoder is ECG-FM's, as `ecg_fm_config_of`."""
     values = {**_ARCHITECTURE, **FINE_TUNING, **shape}
     return token_config(config_class, values, n_channels=n_channels, n_labels=n_labels)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2PreTrainedModel
 
-from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
+from ecg_assets.models.ecg_fm.config import EcgFmConfig, config_like_ecg_fm
 from ecg_assets.models.ecg_fm.model import EcgFmEncoder
 from ecg_assets.models.melp.family import SIZES
 from ecg_assets.models.token_models import TokenClassifier, TokenModel, TokenOutput
@@ -61,9 +61,7 @@ def melp_config_of(
     shape: Mapping[str, Any], *, n_channels: int, n_labels: int | None = None
 ) -> MelpConfig:
     """Build the configuration of any shape; `n_labels` is None for an encoder without a head."""
-    return ecg_fm_config_of(
-        shape, n_channels=n_channels, n_labels=n_labels, config_class=MelpConfig
-    )
+    return config_like_ecg_fm(MelpConfig, shape, n_channels=n_channels, n_labels=n_labels)
 
 
 def transformer_config(config: MelpConfig) -> MelpConfig:
