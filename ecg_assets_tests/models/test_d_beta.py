@@ -26,6 +26,7 @@ from ecg_assets_tests.models.golden_published import (
     read_golden_json,
     require_same_training,
     stated_input,
+    without_dropout,
 )
 
 
@@ -119,10 +120,7 @@ def test_published_size_has_the_authors_names(golden: Path) -> None:
 @pytest.mark.reference
 def test_three_steps_of_training_are_the_authors(golden: Path, tiny_file: Path) -> None:
     model = _classifier(golden, tiny_file)
-    for module in model.modules():
-        for name in ("dropout", "p"):  # attention keeps its own as a number
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+    without_dropout(model)
     signal = golden_tensor(golden / "tiny_input.npy")
     require_same_training(model, signal, golden, lambda signal: model(signal).logits)
 

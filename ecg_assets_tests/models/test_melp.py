@@ -25,7 +25,11 @@ from ecg_assets.models.melp.family import MELP
 from ecg_assets.models.melp.file import load_melp, melp_names
 from ecg_assets.models.melp.model import Melp, MelpForClassification, melp_config
 from ecg_assets.preprocess.model_input import prepare
-from ecg_assets_tests.models.golden_published import families_that_recognize, filled_weights
+from ecg_assets_tests.models.golden_published import (
+    families_that_recognize,
+    filled_weights,
+    without_dropout,
+)
 
 GOLDEN = json.loads(Path(__file__).with_name("melp_golden.json").read_text(encoding="utf-8"))
 TINY, RECIPE = GOLDEN["tiny"], GOLDEN["recipe"]
@@ -111,10 +115,7 @@ def _classifier() -> MelpForClassification:
 def test_three_steps_of_training_are_the_authors() -> None:
     model, signal = _classifier().eval(), _signal(TINY)
     _assert_near(model(signal).logits, TINY["logits"])
-    for module in model.modules():
-        for name in ("dropout", "p"):  # attention keeps its own as a number
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+    without_dropout(model)
     model.train()
     targets = torch.tensor([[1.0, 0, 1], [0, 1, 0]])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
