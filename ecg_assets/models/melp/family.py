@@ -50,7 +50,7 @@ MELP = ModelFamily(
     # Not "melp", which config.json of its published folder says.
     name="melp-encoder",
     title="MELP",
-    signal_kind="melp",
+    signal_kind="melp-encoder",
     signal={
         "normalization": {"kind": "min-max", "scope": "recording", "epsilon": 1e-8},
         "padding": "zeros",
