@@ -24,12 +24,7 @@ from ecg_assets.models.checkpoint_folder import (
 from ecg_assets.models.families import FAMILIES, family_of_file
 from ecg_assets.models.hub import is_hub_name, local_checkpoint, shared_cache
 from ecg_assets.models.imported import IMPORT_VERSION
-from ecg_assets.models.published_file import (
-    SAFETENSORS,
-    find_published_file,
-    read_config_beside,
-    read_published_file,
-)
+from ecg_assets.models.published_file import find_published_file, read_published_file
 from ecg_assets.models.weights import load_folder_weights, read_weight_shapes
 from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.storage import replace_folder
@@ -126,8 +121,8 @@ def imported_folder(path: str | Path, cache: Path) -> Path:
             "model's authors published, e.g. a .pt file of fairseq-signals."
         )
     identity = {"file": fingerprint_file(path), "import_version": IMPORT_VERSION}
-    if path.suffix == SAFETENSORS:
-        identity["config"] = fingerprint_json(read_config_beside(path))
+    if path.with_name(CONFIG).is_file():
+        identity["config"] = fingerprint_file(path.with_name(CONFIG))
     folder = cache / fingerprint_json(identity)
     if not all((folder / name).is_file() for name in (CONFIG, WEIGHTS, IMPORT_REPORT)):
         with _refusals_said(path):

@@ -213,7 +213,7 @@ def test_alerts_that_go_nowhere_are_found_when_definitions_load(
         (
             "ECG_PRESET",
             "tinny",
-            "no such preset; the nearest is tiny; allowed: tiny, ",
+            "no such preset; the nearest is tiny; allowed: .*, tiny, ",
         ),
         ("ECG_PRECISION", "bfloat16", "should be 'fp32', 'bf16' or 'fp16'"),
         ("ECG_DEVICE", "gpu", "Allowed: auto, cpu, cuda, cuda:N"),

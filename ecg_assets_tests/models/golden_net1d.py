@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ecg_assets.models.ecg_founder.net1d import (
     EcgFounder,
+    Net1D,
     Net1DConfig,
     net1d_config,
     net1d_config_of,
@@ -46,7 +47,7 @@ def golden_config(shape: dict[str, Any], n_channels: int, n_labels: int = 150) -
     return net1d_config_of(fields, n_channels=n_channels, n_labels=n_labels)
 
 
-def fill_as_stated(model: EcgFounder, seed: int) -> None:
+def fill_as_stated(model: Net1D, seed: int) -> None:
     """Fill a model from the generator that published_size_recipe.json states."""
     random = np.random.RandomState(seed)
     state: dict[str, Tensor] = {}

@@ -76,7 +76,7 @@ def filled_weights(shapes: Mapping[str, list[int]], recipe: Mapping[str, Any]) -
             drawn = drawn / np.sqrt(np.prod(drawn.shape[1:]))
         else:
             drawn = 0.1 * drawn
-        filled[name] = torch.from_numpy(drawn.astype(np.float32))
+        filled[name] = torch.from_numpy(np.asarray(drawn, np.float32))
     return filled
 
 

@@ -151,5 +151,5 @@ def test_a_torch_file_of_another_program_is_refused(content: Any, tmp_path: Path
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="no checkpoint of fairseq-signals"):
         read_fairseq(tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match=r"no checkpoint of (fairseq-signals|ECG-FM)"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint of .*(fairseq-signals|ECG-FM)"):
         load_checkpoint(tmp_path / "a.pt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import Wav2Vec2Config
 
@@ -86,5 +86,19 @@ def ecg_fm_config_of(
     n_labels
         Outputs of the classification head; None for an encoder without one.
     """
+    return config_like_ecg_fm(EcgFmConfig, shape, n_channels=n_channels, n_labels=n_labels)
+
+
+Config = TypeVar("Config", bound=EcgFmConfig)
+
+
+def config_like_ecg_fm(
+    config_class: type[Config],
+    shape: Mapping[str, Any],
+    *,
+    n_channels: int,
+    n_labels: int | None = None,
+) -> Config:
+    """Build the configuration of a family whose encoder is ECG-FM's, as `ecg_fm_config_of`."""
     values = {**_ARCHITECTURE, **FINE_TUNING, **shape}
-    return token_config(EcgFmConfig, values, n_channels=n_channels, n_labels=n_labels)
+    return token_config(config_class, values, n_channels=n_channels, n_labels=n_labels)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,12 @@ class Architecture:
     assumed: tuple[str, ...] = ()
 
 
-def read_architecture(file: FairseqFile, pretrained: FairseqFile | None = None) -> Architecture:
+def read_architecture(
+    file: FairseqFile,
+    pretrained: FairseqFile | None = None,
+    *,
+    config_of: Callable[..., EcgFmConfig] = ecg_fm_config_of,
+) -> Architecture:
     """Find the architecture of a checkpoint; the weights' shapes decide.
 
     A pre-trained checkpoint's configuration must agree with its weights. That of a
@@ -45,7 +50,8 @@ def read_architecture(file: FairseqFile, pretrained: FairseqFile | None = None) 
     from the configuration of the pre-trained file (``model.model_path``). Then the number of
     attention heads and the strides, which no shape tells, come from `pretrained`; without
     it, the heads from the known size of the same shape and the strides from a configuration
-    with the same kernels, and `assumed` says so.
+    with the same kernels, and `assumed` says so. `config_of` builds the configuration, of a family
+    that has ECG-FM's architecture.
 
     Raises
     ------
@@ -55,30 +61,17 @@ def read_architecture(file: FairseqFile, pretrained: FairseqFile | None = None) 
     """
     _require_kind(file)
     prefix = "encoder." if file.is_finetuned else ""
-    encoder = {
-        name.removeprefix(prefix): tensor for name, tensor in modern_names(file.model).items()
-    }
-    shape = _shape_of(encoder, file)
+    encoder = {name.removeprefix(prefix): tensor for name, tensor in file.model.items()}
+    shape = read_shape(encoder, file.path, prefix=prefix)
     n_heads, strides, assumed = _read_unshaped(shape, file, pretrained)
-    values = {
-        "hidden_size": shape.width,
-        "num_hidden_layers": shape.n_layers,
-        "num_attention_heads": n_heads,
-        "intermediate_size": shape.inner_width,
-        "conv_dim": tuple(dim for dim, _ in shape.convolutions),
-        "conv_kernel": tuple(kernel for _, kernel in shape.convolutions),
-        "conv_stride": strides,
-        "num_conv_pos_embeddings": shape.n_positions,
-        "num_conv_pos_embedding_groups": shape.n_position_groups,
-        "conv_bias": "feature_extractor.conv_layers.0.0.bias" in encoder,
-    }
+    values = shape.as_config(n_heads=n_heads, strides=strides)
     n_labels = _count_labels(file) if file.is_finetuned else None
-    config = ecg_fm_config_of(values, n_channels=shape.n_channels, n_labels=n_labels)
+    config = config_of(values, n_channels=shape.n_channels, n_labels=n_labels)
     return Architecture(config, assumed)
 
 
 def _read_unshaped(
-    shape: _Shape, file: FairseqFile, pretrained: FairseqFile | None
+    shape: EncoderShape, file: FairseqFile, pretrained: FairseqFile | None
 ) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
     """Find what no shape tells: attention heads and strides, and what was assumed for them."""
     source = file if pretrained is None else pretrained
@@ -99,8 +92,60 @@ def _read_unshaped(
     return n_heads, strides, (assumed,)
 
 
+def find_heads_and_strides(
+    shape: EncoderShape,
+    stated: Mapping[str, Any],
+    path: Path,
+    *,
+    known: Iterable[Mapping[str, Any]],
+) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
+    """Find what no shape tells, for a file that stands apart from its configuration.
+
+    Parameters
+    ----------
+    shape
+        Of the weights.
+    stated
+        The configuration's options of the model; empty where there is none.
+    path
+        The file, for errors.
+    known
+        Sizes of the family, of which one of the same shape is taken where nothing is stated.
+
+    Returns
+    -------
+    tuple
+        Number of attention heads, strides, and what was assumed, one sentence each.
+
+    Raises
+    ------
+    CheckpointError
+        When the configuration is of another model, or there is none and no size has that shape.
+    """
+    if stated:
+        said = _Stated.of(stated, path)
+        if not said.fits(shape):
+            raise CheckpointError(
+                f"The configuration beside {path} states {said}, its weights are those of "
+                f"{shape}. They belong to different models; get the originals."
+            )
+        return said.n_heads, tuple(stride for _, _, stride in said.convolutions), ()
+    for size in known:
+        n_heads, strides = size["num_attention_heads"], tuple(size["conv_stride"])
+        if shape.as_config(n_heads=n_heads, strides=strides, conv_bias=None) == dict(size):
+            sentence = (
+                f"{n_heads} attention heads and the strides {strides}, as the known size of the "
+                "same shape has"
+            )
+            return n_heads, strides, (sentence,)
+    raise CheckpointError(
+        f"{path} does not tell its number of attention heads, and is of no known size ({shape}). "
+        "Put the config.json that its authors publish beside it."
+    )
+
+
 @dataclass(frozen=True)
-class _Shape:
+class EncoderShape:
     """What the shapes of the weights tell; convolutions are (channels, kernel)."""
 
     n_channels: int
@@ -110,6 +155,25 @@ class _Shape:
     n_layers: int
     n_positions: int
     n_position_groups: int
+    has_conv_bias: bool = field(default=False, compare=False)
+
+    def as_config(
+        self, *, n_heads: int, strides: tuple[int, ...], conv_bias: bool | None = True
+    ) -> dict[str, Any]:
+        """Give the fields of a size with it; those of `conv_bias` are left out where it is None."""
+        bias = {} if conv_bias is None else {"conv_bias": self.has_conv_bias}
+        return {
+            "hidden_size": self.width,
+            "num_hidden_layers": self.n_layers,
+            "num_attention_heads": n_heads,
+            "intermediate_size": self.inner_width,
+            "conv_dim": tuple(dim for dim, _ in self.convolutions),
+            "conv_kernel": tuple(kernel for _, kernel in self.convolutions),
+            "conv_stride": strides,
+            "num_conv_pos_embeddings": self.n_positions,
+            "num_conv_pos_embedding_groups": self.n_position_groups,
+            **bias,
+        }
 
 
 @dataclass(frozen=True)
@@ -145,9 +209,9 @@ class _Stated:
                 "it of another program?"
             ) from error
 
-    def fits(self, shape: _Shape) -> bool:
+    def fits(self, shape: EncoderShape) -> bool:
         """Tell whether a model of these options has weights of this shape."""
-        stated = _Shape(
+        stated = EncoderShape(
             n_channels=self.n_channels,
             convolutions=tuple((dim, kernel) for dim, kernel, _ in self.convolutions),
             width=self.width,
@@ -176,13 +240,28 @@ def _require_kind(file: FairseqFile) -> None:
         )
 
 
-def _shape_of(encoder: Mapping[str, Tensor], file: FairseqFile) -> _Shape:
+def read_shape(encoder: Mapping[str, Tensor], path: Path, *, prefix: str = "") -> EncoderShape:
+    """Read an encoder's architecture off its weights.
+
+    Parameters
+    ----------
+    encoder
+        Weights by fairseq-signals' names.
+    path, prefix
+        The file, and what stands before each name in it, for errors.
+
+    Raises
+    ------
+    CheckpointError
+        When a weight is missing or has another number of dimensions.
+    """
+    encoder = modern_names(encoder)
+
     def shape(name: str, rank: int) -> tuple[int, ...]:
         if name not in encoder or encoder[name].ndim != rank:
             found = list(encoder[name].shape) if name in encoder else "no such weight"
             raise CheckpointError(
-                f"{file.path} is not ECG-FM as fairseq-signals writes it: expected "
-                f"{'encoder.' if file.is_finetuned else ''}{name} with "
+                f"{path} is not ECG-FM as fairseq-signals writes it: expected {prefix}{name} with "
                 f"{rank} dimensions, found {found}. Is it of another architecture, or incomplete?"
             )
         return tuple(encoder[name].shape)
@@ -194,7 +273,7 @@ def _shape_of(encoder: Mapping[str, Tensor], file: FairseqFile) -> _Shape:
     first = shape(convolution.format(0), 3)
     inner_width, width = shape(layer.format(0), 2)
     position = shape("conv_pos.pos_conv.0.parametrizations.weight.original1", 3)
-    return _Shape(
+    return EncoderShape(
         n_channels=first[1],
         convolutions=tuple((dim, kernel) for dim, _, kernel in convolutions),
         width=width,
@@ -202,10 +281,11 @@ def _shape_of(encoder: Mapping[str, Tensor], file: FairseqFile) -> _Shape:
         n_layers=count_modules(encoder, layer),
         n_positions=position[2],
         n_position_groups=width // position[1],
+        has_conv_bias="feature_extractor.conv_layers.0.0.bias" in encoder,
     )
 
 
-def _heads_of_known_size(shape: _Shape, file: FairseqFile) -> int:
+def _heads_of_known_size(shape: EncoderShape, file: FairseqFile) -> int:
     for size in SIZES.values():
         known = (size["hidden_size"], size["intermediate_size"], size["num_hidden_layers"])
         if known == (shape.width, shape.inner_width, shape.n_layers):
@@ -217,7 +297,9 @@ def _heads_of_known_size(shape: _Shape, file: FairseqFile) -> int:
     )
 
 
-def _strides_of_same_kernels(shape: _Shape, stated: _Stated, file: FairseqFile) -> tuple[int, ...]:
+def _strides_of_same_kernels(
+    shape: EncoderShape, stated: _Stated, file: FairseqFile
+) -> tuple[int, ...]:
     kernels = [kernel for _, kernel in shape.convolutions]
     if [kernel for _, kernel, _ in stated.convolutions] == kernels:
         return tuple(stride for _, _, stride in stated.convolutions)

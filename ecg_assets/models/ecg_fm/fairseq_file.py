@@ -21,6 +21,9 @@ from ecg_assets.models.fairseq_weights import (
 )
 from ecg_assets.models.torch_file import read_torch_file
 
+N_DEEPECG_LABELS = 77
+"""Outputs of DeepECG-SSL's classifier of ECG statements, which nothing else tells."""
+
 
 @dataclass(frozen=True, eq=False)
 class FairseqFile:
@@ -76,6 +79,20 @@ def is_fairseq(content: object) -> bool:
         return False
     weights = content["model"] if isinstance(content["model"], dict) else {}
     return not any(".conv_module." in str(name) for name in weights)
+
+
+def is_ecg_fm(content: object) -> bool:
+    """Tell whether the content of a file of torch.save is an ECG-FM: all of fairseq-signals' are.
+
+    But for one of as many outputs as DeepECG-SSL's classifier has, whose signals are others.
+    """
+    return is_fairseq(content) and count_outputs(content) != N_DEEPECG_LABELS
+
+
+def count_outputs(content: Any) -> int:
+    """Count the outputs of the head in a file of fairseq-signals; 0 where it has none."""
+    head = content["model"].get("proj.bias") if isinstance(content["model"], dict) else None
+    return len(head) if isinstance(head, Tensor) and head.ndim == 1 else 0
 
 
 def fairseq_file(content: Any, path: Path) -> FairseqFile:

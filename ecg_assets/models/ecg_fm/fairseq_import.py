@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
 from ecg_assets.models.checkpoint_folder import FAIRSEQ
+from ecg_assets.models.ecg_fm.config import EcgFmConfig, ecg_fm_config_of
 from ecg_assets.models.ecg_fm.fairseq_config import read_architecture
 from ecg_assets.models.ecg_fm.fairseq_file import (
     FairseqFile,
@@ -21,6 +23,7 @@ from ecg_assets.models.ecg_fm.fairseq_file import (
 )
 from ecg_assets.models.ecg_fm.family import ECG_FM
 from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
+from ecg_assets.models.family import ModelFamily
 from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
 from ecg_assets.models.weights import load_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec
@@ -101,14 +104,35 @@ def fit_meaning(
 
 
 def _build(file: FairseqFile, pretrained: Path | None) -> ImportedModel:
+    return build_fairseq(file, pretrained, family=ECG_FM, config_of=ecg_fm_config_of)
+
+
+def build_fairseq(
+    file: FairseqFile,
+    pretrained: Path | None,
+    *,
+    family: ModelFamily,
+    config_of: Callable[..., EcgFmConfig],
+) -> ImportedModel:
+    """Build the model of a file of a family that has ECG-FM's architecture.
+
+    Parameters
+    ----------
+    file
+        Its content.
+    pretrained
+        See `load_checkpoint`.
+    family, config_of
+        The family, and what builds its configuration of any shape.
+    """
     where, finetuned = str(file.path), file.is_finetuned
     start = None if pretrained is None else read_fairseq(pretrained)
-    architecture = read_architecture(file, start)
+    architecture = read_architecture(file, start, config_of=config_of)
     config = architecture.config
     mapped = map_weights(file.model, config, finetuned=finetuned, where=where)
-    model_class = EcgFmForClassification if finetuned else EcgFm
+    model_class: Any = family.classifier_class if finetuned else family.encoder_class
     return ImportedModel(
-        family=ECG_FM,
+        family=family,
         path=file.path,
         model=load_weights(partial(model_class, config), mapped.weights, where=where),
         architecture=f"{config.num_hidden_layers} layers of width {config.hidden_size}, "

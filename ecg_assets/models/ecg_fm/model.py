@@ -38,11 +38,14 @@ class EcgFmEncoder(TokenEncoder, Wav2Vec2Model):  # type: ignore[misc]
 
     def contextualize(self, hidden: Tensor, padded: Tensor | None = None) -> Tensor:
         """Run positions and transformer over projected features ``[batch, token, feature]``."""
-        hidden = hidden + self.encoder.pos_conv_embed(hidden)
+        # fairseq-signals adds positions first and zeroes the padding after;
+        # transformers does it the other way round, which moves logits by units.
+        return self.run_layers(hidden + self.encoder.pos_conv_embed(hidden), padded)
+
+    def run_layers(self, hidden: Tensor, padded: Tensor | None = None) -> Tensor:
+        """Run the transformer over features that have their positions."""
         attended = None
         if padded is not None:
-            # fairseq-signals adds positions first and zeroes the padding after;
-            # transformers does it the other way round, which moves logits by units.
             hidden = hidden.masked_fill(padded[:, :, None], 0.0)
             attended = ~padded[:, None, None, :]
         hidden = self.encoder.dropout(self.encoder.layer_norm(hidden))

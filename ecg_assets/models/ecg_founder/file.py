@@ -124,7 +124,23 @@ def _find_weights(content: object) -> dict[str, Tensor] | None:
 
 
 def _read_config(weights: Mapping[str, Tensor]) -> Net1DConfig:
-    """Read the architecture off the shapes; loading the weights then checks every one."""
+    shape, n_channels = read_net1d_shape(weights)
+    return net1d_config_of(shape, n_channels=n_channels, n_labels=len(weights[_HEAD[1]]))
+
+
+def read_net1d_shape(weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], int]:
+    """Read the architecture off the shapes; loading the weights then checks every one.
+
+    Parameters
+    ----------
+    weights
+        Of a Net1D, by its names.
+
+    Returns
+    -------
+    tuple
+        What `net1d_config_of` takes, and the number of channels.
+    """
     base_filters, n_channels, kernel = weights[_FIRST].shape
     places = [match.groups() for match in map(_BLOCK.match, weights) if match]
     blocks = sorted({(int(stage), int(block)) for stage, block in places})
@@ -138,7 +154,7 @@ def _read_config(weights: Mapping[str, Tensor]) -> Net1DConfig:
         "groups_width": _read_groups_width([_shape(weights, s, "conv2") for s in range(n_stages)]),
         "ratio": _shape(weights, 0, "conv1")[0] / widths[0],
     }
-    return net1d_config_of(shape, n_channels=n_channels, n_labels=len(weights[_HEAD[1]]))
+    return shape, n_channels
 
 
 def _read_groups_width(shapes: Sequence[tuple[int, int, int]]) -> int:

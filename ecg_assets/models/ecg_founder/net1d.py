@@ -197,18 +197,17 @@ class Stage(nn.Module):
         return signal
 
 
-class EcgFounder(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
-    """Net1D with a linear layer over the mean of its last features.
+class Net1D(PreTrainedModel):  # type: ignore[misc]
+    """Stem and stages, by the names of the published weights; a model adds what it reads them with.
 
     Parameters
     ----------
     config
-        `num_labels` is the width of the last layer.
+        The architecture.
     """
 
     config_class = Net1DConfig
     main_input_name = "input_values"
-    head_name = "dense"
     supports_gradient_checkpointing = True
 
     def __init__(self, config: Net1DConfig) -> None:
@@ -220,17 +219,15 @@ class EcgFounder(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
         self.stage_list = nn.ModuleList(
             Stage(config, number) for number in range(len(config.filter_list))
         )
-        self.dense = nn.Linear(config.hidden_size, config.num_labels)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm1d):
                 module.requires_grad_(False)
-        self.post_init()
 
     def _init_weights(self, module: Any) -> None:
         """Keep torch's initial values, as ECGFounder does."""
 
-    def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
-        """Give the last stage's features at each position in time.
+    def run_stages(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map signals ``[batch, channel, sample]`` to ``[batch, feature, position]``.
 
         `lengths` is refused: squeeze-and-excitation averages over all samples.
         """
@@ -241,16 +238,37 @@ class EcgFounder(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
             )
         if lengths is not None:
             raise ValueError(
-                "ECGFounder cannot leave out padding: give signals of one length, without lengths."
+                "A Net1D cannot leave out padding: give signals of one length, without lengths."
             )
         hidden = functional.silu(self.first_conv(input_values))
         for stage in self.stage_list:
             hidden = stage(hidden)
-        return Tokens(hidden.transpose(1, 2))
+        return hidden
+
+
+class EcgFounder(EcgClassifier, Net1D):
+    """Net1D with a linear layer over the mean of its last features.
+
+    Parameters
+    ----------
+    config
+        `num_labels` is the width of the last layer.
+    """
+
+    head_name = "dense"
+
+    def __init__(self, config: Net1DConfig) -> None:
+        super().__init__(config)
+        self.dense = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
+        """Give the last stage's features at each position in time; `lengths` is refused."""
+        return Tokens(self.run_stages(input_values, lengths).transpose(1, 2))
 
     def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Average the last stage's features over time, ``[batch, feature]``."""
-        return self.tokens(input_values, lengths).hidden.transpose(1, 2).mean(dim=-1)
+        return self.run_stages(input_values, lengths).mean(dim=-1)
 
     def encoder_layers(self) -> Sequence[tuple[str, ...]]:
         """Name the stem, then each stage."""
