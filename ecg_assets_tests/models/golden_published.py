@@ -51,7 +51,9 @@ def golden_segments(folder: Path, spec: SignalSpec) -> NDArray[np.float32]:
     return segment(prepare(chosen.astype(np.float64), 500, spec), spec)
 
 
-def filled_weights(shapes: Mapping[str, list[int]], recipe: Mapping[str, Any]) -> dict[str, Tensor]:
+def filled_weights(
+    shapes: Mapping[str, list[int]], recipe: Mapping[str, Any], *, norms: str = ""
+) -> dict[str, Tensor]:
     """Draw weights as published_size_recipe.json says; what it leaves as constructed is not there.
 
     Parameters
@@ -60,19 +62,27 @@ def filled_weights(shapes: Mapping[str, list[int]], recipe: Mapping[str, Any]) -
         Of each weight, in order.
     recipe
         Its content: a seed, and the names of norm layers as a regular expression in a rule.
+    norms
+        The expression, where the rule refers to a list of names.
     """
     random = np.random.RandomState(recipe["weight_seed"])
     rules = [rule for rule in recipe["rules"] if rule.startswith("names matching /")]
     (norm,) = (re.search("/(.+)/", rule) for rule in rules)
     assert norm is not None
+    norms = norms or norm[1]
     filled: dict[str, Tensor] = {}
     for name, shape in shapes.items():
         if any(re.search(pattern, name) for pattern in recipe["left_as_constructed"]):
             continue
-        drawn = random.standard_normal(shape).astype(np.float32)
-        if re.search(norm[1], name) and not name.endswith(("bias", "running_mean")):
+        if name.endswith("num_batches_tracked"):
+            filled[name] = torch.tensor(7)
+            continue
+        drawn = np.asarray(random.standard_normal(shape), np.float32)
+        if name.endswith("running_var"):
+            drawn = 0.5 + np.abs(drawn)
+        elif re.search(norms, name) and not name.endswith(("bias", "running_mean")):
             drawn = 1 + 0.5 * drawn
-        elif drawn.ndim >= 2 and not re.search(norm[1], name):
+        elif drawn.ndim >= 2 and not re.search(norms, name):
             drawn = drawn / np.sqrt(np.prod(drawn.shape[1:]))
         else:
             drawn = 0.1 * drawn
