@@ -106,7 +106,12 @@ def without_dropout(model: nn.Module) -> nn.Module:
 
 
 def require_same_training(
-    model: nn.Module, signal: Tensor, folder: Path, logits: Callable[[Tensor], Tensor]
+    model: nn.Module,
+    signal: Tensor,
+    folder: Path,
+    logits: Callable[[Tensor], Tensor],
+    *,
+    tolerance: float = 1e-4,
 ) -> None:
     """Take three steps of Adam; compare losses, gradients and what the model gives afterwards.
 
@@ -120,6 +125,8 @@ def require_same_training(
         Golden files with train.json.
     logits
         Gives the model's.
+    tolerance
+        Of losses and gradient norms, relative.
     """
     stated = read_golden_json(folder / "train.json")
     targets = golden_tensor(folder / "train_targets.npy")
@@ -137,8 +144,8 @@ def require_same_training(
                 float(nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]))
             )
             optimizer.step()
-    np.testing.assert_allclose(losses, stated["losses_before_steps_1_2_3_and_after_3"], rtol=1e-4)
-    np.testing.assert_allclose(norms, stated["gradient_norms"], rtol=1e-4)
+    np.testing.assert_allclose(losses, stated["losses_before_steps_1_2_3_and_after_3"], rtol=tolerance)
+    np.testing.assert_allclose(norms, stated["gradient_norms"], rtol=tolerance)
     with torch.inference_mode():
         found = logits(signal) if not model.eval().training else None
     assert found is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecg_assets.models.family import ModelFamily, PublishedFiles
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
 
 S4_SIZES: dict[str, dict[str, Any]] = {
     # The shape of no published model, for two CPU cores.
@@ -69,6 +70,7 @@ S4 = ModelFamily(
     title="S4",
     signal_kind="s4",
     signal=_signal(100),
+    lead_sets=(STANDARD_LEADS,),
     sizes=S4_SIZES,
     config="ecg_assets.models.s4.model:S4Config",
     classifier="ecg_assets.models.s4.model:S4Classifier",
@@ -90,6 +92,7 @@ ECG_CPC = ModelFamily(
     title="ECG-CPC",
     signal_kind="ecg-cpc",
     signal=_signal(240),
+    lead_sets=(STANDARD_LEADS,),
     sizes=ECG_CPC_SIZES,
     config="ecg_assets.models.s4.model:EcgCpcConfig",
     classifier="ecg_assets.models.s4.model:EcgCpcClassifier",
