@@ -144,7 +144,9 @@ def require_same_training(
                 float(nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]))
             )
             optimizer.step()
-    np.testing.assert_allclose(losses, stated["losses_before_steps_1_2_3_and_after_3"], rtol=tolerance)
+    np.testing.assert_allclose(
+        losses, stated["losses_before_steps_1_2_3_and_after_3"], rtol=tolerance
+    )
     np.testing.assert_allclose(norms, stated["gradient_norms"], rtol=tolerance)
     with torch.inference_mode():
         found = logits(signal) if not model.eval().training else None

@@ -88,9 +88,7 @@ def test_three_steps_of_training_are_the_authors(golden: Path) -> None:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     signal = golden_tensor(golden / "tiny_input.npy")
-    require_same_training(
-        model, signal, golden, lambda given: model(given).logits, tolerance=1e-3
-    )
+    require_same_training(model, signal, golden, lambda given: model(given).logits, tolerance=1e-3)
 
 
 @pytest.mark.reference
