@@ -89,7 +89,7 @@ def import_resnet18(
 def fit_meaning(
     content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
 ) -> tuple[SignalSpec | None, None]:
-    """Take a deployment's spec where it gives each channel its own lead; labels are never guessed."""
+    """Take a deployment's spec where each channel is a lead of its own; labels are not guessed."""
     n_channels = _find_weights(content)["conv1.weight"].shape[1]
     fits = spec is not None and n_channels == spec.n_channels == len(spec.leads)
     return (spec if fits else None), None

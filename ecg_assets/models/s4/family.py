@@ -100,8 +100,8 @@ ECG_CPC = ModelFamily(
     encoder="ecg_assets.models.s4.model:EcgCpc",
     fine_tuning="ecg_assets.models.s4.model:FINE_TUNING",
     has_tokens=True,
-    pretrained_on="ECG-CPC's public weights were pre-trained on recordings of the Harvard-Emory ECG "
-    "Database, none of PTB-XL, MIMIC-IV-ECG, CODE or PhysioNet 2021",
+    pretrained_on="ECG-CPC's public weights were pre-trained on recordings of the Harvard-Emory "
+    "ECG Database, none of PTB-XL, MIMIC-IV-ECG, CODE or PhysioNet 2021",
     licence="the weights' is stated at figshare 30192604, where they are; S4's code Apache 2.0; "
     "the authors' repository states none",
     files=PublishedFiles(

@@ -150,8 +150,8 @@ def _build_ecg_cpc(content: object, path: Path) -> ImportedModel:
         family=ECG_CPC,
         path=path,
         model=load_weights(partial(EcgCpc, config), mapped.weights, where=str(path)),
-        architecture=f"{len(config.conv_dim)} convolutions and {config.n_layers} S4 layers of width "
-        f"{config.hidden_size}, kernels of {config.kernel_length} tokens,\n"
+        architecture=f"{len(config.conv_dim)} convolutions and {config.n_layers} S4 layers of "
+        f"width {config.hidden_size}, kernels of {config.kernel_length} tokens,\n"
         "  {n_parameters:,} parameters",
         report=mapped.report(
             ECG_CPC.title,

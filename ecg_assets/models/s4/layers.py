@@ -10,6 +10,7 @@ other kernels than torch's.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -256,20 +257,16 @@ class S4Stack(nn.Module):
 
     Parameters
     ----------
-    size, n_states, length, n_kernels, dropout
-        As `S4Layer` takes them.
-    n_layers
-        Layers.
+    layers
+        In their order.
+    size
+        Features.
     """
 
-    def __init__(
-        self, size: int, n_states: int, length: int, n_kernels: int, dropout: float, n_layers: int
-    ) -> None:
+    def __init__(self, layers: Iterable[S4Layer], size: int) -> None:
         super().__init__()
-        self.s4_layers = nn.ModuleList(
-            S4Layer(size, n_states, length, n_kernels, dropout) for _ in range(n_layers)
-        )
-        self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(n_layers))
+        self.s4_layers = nn.ModuleList(layers)
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in self.s4_layers)
 
     def forward(self, signal: Tensor) -> Tensor:
         """Map ``[batch, feature, sample]`` to the same shape."""

@@ -7,7 +7,7 @@ outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -149,6 +149,12 @@ def _require_signals(input_values: Tensor, lengths: Tensor | None, config: Any) 
 # The models.
 
 
+def _layers(config: S4Config | EcgCpcConfig, *, n_kernels: int) -> Iterator[S4Layer]:
+    size, length = config.hidden_size, config.kernel_length
+    for _ in range(config.n_layers):
+        yield S4Layer(size, config.n_states, length, n_kernels, config.activation_dropout)
+
+
 class S4Classifier(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
     """S4 over the leads, a linear layer over its mean.
 
@@ -166,10 +172,7 @@ class S4Classifier(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         size = config.hidden_size
         self.encoder = nn.Conv1d(config.n_channels, size, 1)
-        self.s4_layers = nn.ModuleList(
-            S4Layer(size, config.n_states, config.kernel_length, 2, config.activation_dropout)
-            for _ in range(config.n_layers)
-        )
+        self.s4_layers = nn.ModuleList(_layers(config, n_kernels=2))
         self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(config.n_layers))
         self.decoder = nn.Linear(size, config.num_labels)
         self.post_init()
@@ -227,14 +230,8 @@ class _Predictor(nn.Module):
 
     def __init__(self, config: EcgCpcConfig) -> None:
         super().__init__()
-        self.predictor = S4Stack(
-            config.hidden_size,
-            config.n_states,
-            config.kernel_length,
-            1,  # forwards alone: no token sees a later one
-            config.activation_dropout,
-            config.n_layers,
-        )
+        # Forwards alone: no token sees a later one.
+        self.predictor = S4Stack(_layers(config, n_kernels=1), config.hidden_size)
 
 
 class EcgCpcEncoder(nn.Module):
