@@ -219,7 +219,8 @@ class Mixer(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Map ``[batch, feature in, sample]`` to ``[batch, feature out, sample]``."""
-        return self.weight @ signal + self.bias
+        mixed: Tensor = self.weight @ signal + self.bias
+        return mixed
 
 
 class S4Layer(nn.Module):

@@ -136,7 +136,8 @@ class Block(nn.Module):
             signal = _halve(signal)
         for layer in self.idpath:
             signal = layer(signal)
-        return (hidden + signal).relu()
+        out: Tensor = (hidden + signal).relu()
+        return out
 
 
 def _halve(signal: Tensor) -> Tensor:
@@ -220,8 +221,9 @@ class Xresnet(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
     def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Give the features of the head's first layer, ``[batch, feature]``."""
         pooled = self.pooled_norm(self.pool(self.tokens(input_values, lengths).hidden))
-        features: Tensor = self.hidden_norm(self.hidden(self.pooled_dropout(pooled)).relu())
-        return self.dropout(features)
+        hidden = self.hidden(self.pooled_dropout(pooled)).relu()
+        features: Tensor = self.dropout(self.hidden_norm(hidden))
+        return features
 
     def encoder_layers(self) -> Sequence[tuple[str, ...]]:
         """Name the stem, each stage, and the head's first layer."""
