@@ -36,12 +36,13 @@ from ecg_assets_tests.models.golden_published import (
     assert_same,
     families_that_recognize,
     filled_weights,
+    golden_segments,
     golden_tensor,
     read_golden_json,
     require_same_training,
     stated_input,
+    without_dropout,
 )
-from ecg_assets_tests.models.golden_recordings import prepared_recordings
 
 FIVE = LabelVocabulary(("a", "b", "c", "d", "e"), ("mean",) * 5)
 
@@ -178,16 +179,9 @@ def test_published_size_of_s4_has_the_authors_names_and_outputs(of_s4: Path) -> 
 
 @pytest.mark.reference
 def test_three_steps_of_training_s4_are_the_authors(of_s4: Path) -> None:
-    model = _without_dropout(_s4(of_s4))
+    model = without_dropout(_s4(of_s4))
     signal = golden_tensor(of_s4 / "tiny_input.npy")
     require_same_training(model, signal, of_s4, lambda given: model(given).logits)
-
-
-def _without_dropout(model: Any) -> Any:
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout1d):
-            module.p = 0.0
-    return model
 
 
 @pytest.mark.reference
@@ -209,9 +203,11 @@ def test_a_file_of_s4_becomes_a_checkpoint(of_s4: Path, tmp_path: Path) -> None:
 @pytest.mark.reference
 @pytest.mark.parametrize("family", [S4, ECG_CPC], ids=["s4", "ecg-cpc"])
 def test_signals_are_prepared_as_the_authors_do(family: Any, reference_data: Path) -> None:
-    found = prepared_recordings(reference_data, family.signal_spec(STANDARD_LEADS))
-    name = f"{family.name.replace('-', '_')}_golden"
-    expected = np.load(reference_data / name / "preprocess_output.npy")
+    folder = reference_data / f"{family.name.replace('-', '_')}_golden"
+    segments = golden_segments(folder, family.signal_spec(STANDARD_LEADS))
+    assert segments.shape[:3] == (2, 4, 12)
+    expected = np.load(folder / "preprocess_output.npy")
+    found = segments.swapaxes(1, 2).reshape(expected.shape)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
@@ -359,7 +355,7 @@ def test_published_size_of_ecg_cpc_has_the_authors_names_and_features(
 
 @pytest.mark.reference
 def test_three_steps_of_training_ecg_cpc_are_the_authors(of_cpc: Path) -> None:
-    model = _without_dropout(_cpc_with_head(of_cpc))
+    model = without_dropout(_cpc_with_head(of_cpc))
     signal = golden_tensor(of_cpc / "tiny_input.npy")
     require_same_training(model, signal, of_cpc, lambda given: model(given).logits)
 

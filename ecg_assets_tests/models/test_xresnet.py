@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
@@ -30,6 +29,7 @@ from ecg_assets_tests.models.golden_published import (
     read_golden_json,
     require_same_training,
     stated_input,
+    without_dropout,
 )
 
 FIVE = LabelVocabulary(("a", "b", "c", "d", "e"), ("mean",) * 5)
@@ -84,9 +84,7 @@ def test_published_size_has_the_authors_names_and_logits(golden: Path) -> None:
 @pytest.mark.reference
 def test_three_steps_of_training_are_the_authors(golden: Path) -> None:
     model = _tiny(golden)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    without_dropout(model)
     signal = golden_tensor(golden / "tiny_input.npy")
     require_same_training(model, signal, golden, lambda given: model(given).logits, tolerance=1e-3)
 
@@ -111,9 +109,7 @@ def test_one_scale_of_all_leads_changes_nothing_where_training_starts_anew() -> 
     """So the family reads mV, and no dataset's mean and deviation are part of its signals."""
     torch.manual_seed(0)
     model = Xresnet(xresnet_config("tiny", n_channels=12, n_labels=2)).train()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    without_dropout(model)
     signal = torch.randn(8, 12, 250)
     expected = model(signal).logits
     torch.testing.assert_close(model(signal / 0.18).logits, expected, rtol=0, atol=1e-3)

@@ -99,6 +99,14 @@ class Kernel(nn.Module):
         1, or 2: one forwards in time, one backwards.
     """
 
+    omega: Tensor
+    z: Tensor
+    log_dt: Tensor
+    B: Tensor
+    P: Tensor
+    Q: Tensor
+    w: Tensor
+
     def __init__(self, size: int, n_states: int, length: int, n_kernels: int) -> None:
         super().__init__()
         self.length = length
@@ -134,11 +142,11 @@ class Kernel(nn.Module):
         # Of each state and of its conjugate: [feature, pair, point].
         sums = products @ (z - poles).reciprocal()
         sums = sums + products.conj() @ (z - poles.conj()).reciprocal()
-        sums = (sums * step[..., None]).unflatten(1, (2, -1))
-        to_b, to_p = sums[:, 0], sums[:, 1]  # [feature, kernels and Q, point]
+        to_b, to_p = (sums * step[..., None]).chunk(2, dim=1)  # [feature, kernels and Q, point]
         response = to_b[:, :-1] - to_b[:, -1:] * to_p[:, :-1] / (1 + to_p[:, -1:])
         response = response * (2 / (1 + omega))
-        return torch.fft.irfft(response, n=length)[..., :n_samples].transpose(0, 1)
+        kernels: Tensor = torch.fft.irfft(response, n=length)[..., :n_samples]
+        return kernels.transpose(0, 1)
 
     def _advance(self, c: Tensor, n_steps: int) -> Tensor:
         """Multiply C ``[kernel, feature, state]`` by the transition of so many time steps."""
@@ -152,7 +160,8 @@ class Kernel(nn.Module):
         eye = torch.eye(w.shape[-1], dtype=half.dtype, device=half.device)
         step = torch.linalg.solve(eye - half, eye + half)  # by the trapezoidal rule
         moved = sinks.transpose(0, 1) @ torch.linalg.matrix_power(step, n_steps)
-        return moved.transpose(0, 1)[..., : c.shape[-1]].to(c.dtype)
+        first_halves: Tensor = moved.transpose(0, 1)[..., : c.shape[-1]]
+        return first_halves.to(c.dtype)
 
 
 class Convolution(nn.Module):
