@@ -77,7 +77,7 @@ def filled_weights(
         if name.endswith("num_batches_tracked"):
             filled[name] = torch.tensor(7)
             continue
-        drawn = np.asarray(random.standard_normal(shape), np.float32)
+        drawn: NDArray[np.floating[Any]] = np.asarray(random.standard_normal(shape), np.float32)
         if name.endswith("running_var"):
             drawn = 0.5 + np.abs(drawn)
         elif re.search(norms, name) and not name.endswith(("bias", "running_mean")):

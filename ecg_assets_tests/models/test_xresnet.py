@@ -92,11 +92,9 @@ def test_three_steps_of_training_are_the_authors(golden: Path) -> None:
 @pytest.mark.reference
 def test_windows_are_prepared_as_the_authors_do(golden: Path) -> None:
     facts = read_golden_json(golden / "preprocess_records.json")
-    scale = {"scope": "dataset", "mean": (facts["mean"],), "deviation": (facts["std"],)}
-    spec = replace(
-        XRESNET1D101.signal_spec(STANDARD_LEADS),
-        normalization=Normalization(kind="z-score", **scale),
-    )
+    mean, deviation = (facts["mean"],), (facts["std"],)
+    of_data = Normalization(kind="z-score", scope="dataset", mean=mean, deviation=deviation)
+    spec = replace(XRESNET1D101.signal_spec(STANDARD_LEADS), normalization=of_data)
     stored = np.load(golden / "preprocess_input_1000x12.npy").swapaxes(1, 2).astype(np.float64)
     crops = segment(prepare(stored[:1], 100, spec), spec)
     assert crops.shape == (1, len(read_golden_json(golden / "crop_starts.json")), 12, 250)

@@ -99,10 +99,9 @@ def _find_weights(content: object) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
     for place in (content.get("state_dict"), content):
-        is_it = isinstance(place, Mapping) and all(name in place for name in _FIRST)
-        if is_it and all(isinstance(value, Tensor) for value in place.values()):
-            is_of_time = place[_FIRST[0]].ndim == 3
-            return dict(place) if is_of_time else {}
+        if isinstance(place, Mapping) and all(name in place for name in _FIRST):
+            is_whole = all(isinstance(value, Tensor) for value in place.values())
+            return dict(place) if is_whole and place[_FIRST[0]].ndim == 3 else {}
     return {}
 
 

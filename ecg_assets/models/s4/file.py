@@ -118,9 +118,9 @@ def _find_weights(content: object, start: str) -> dict[str, Tensor]:
         return {}
     first = f"{start}s4_layers.0.kernel.kernel.C"
     for place in (content.get("state_dict"), content):
-        is_it = isinstance(place, Mapping) and (first in place or f"{_PREFIX}{first}" in place)
-        if is_it and all(isinstance(value, Tensor) for value in place.values()):
-            return dict(place)
+        if isinstance(place, Mapping) and (first in place or f"{_PREFIX}{first}" in place):
+            is_whole = all(isinstance(value, Tensor) for value in place.values())
+            return dict(place) if is_whole else {}
     return {}
 
 

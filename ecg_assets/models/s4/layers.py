@@ -200,7 +200,8 @@ class Convolution(nn.Module):
         if len(kernels) > 1:
             whole = whole + functional.pad(kernels[1].flip(-1), (n_samples, 0))
         product = torch.fft.rfft(signal, n=2 * n_samples) * torch.fft.rfft(whole)
-        return torch.fft.irfft(product, n=2 * n_samples)[..., :n_samples]
+        convolved: Tensor = torch.fft.irfft(product, n=2 * n_samples)[..., :n_samples]
+        return convolved
 
     def _convolve_directly(self, signal: Tensor) -> Tensor:
         n_samples = signal.shape[-1]

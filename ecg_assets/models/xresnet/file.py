@@ -84,9 +84,9 @@ def _find_weights(content: object) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
     for place in (content.get("model"), content.get("state_dict"), content):
-        is_it = isinstance(place, Mapping) and all(name in place for name in _FIRST)
-        if is_it and all(isinstance(value, Tensor) for value in place.values()):
-            return dict(place)
+        if isinstance(place, Mapping) and all(name in place for name in _FIRST):
+            is_whole = all(isinstance(value, Tensor) for value in place.values())
+            return dict(place) if is_whole else {}
     return {}
 
 

@@ -24,7 +24,11 @@ PUBLISHED = ("s4", "ecg-cpc", "ecg-cpc-probe", "xresnet1d101", "merl-resnet18-pr
 
 def _data(preset: str) -> TrainingData:
     """Toy recordings of the kind that a preset's models read, in whole segments of 0.6 s."""
-    lengths = {"record_s": SPEC.record_s, "segment_s": SPEC.segment_s, "stride_s": None}
+    lengths: dict[str, Any] = {
+        "record_s": SPEC.record_s,
+        "segment_s": SPEC.segment_s,
+        "stride_s": None,
+    }
     kind = FAMILIES[PRESETS[preset].family].signal_spec(("I",))
     spec = replace(kind, **lengths, padding="none", aggregation="by-label")
     manifest = replace(toy_manifest(40), spec=spec)
