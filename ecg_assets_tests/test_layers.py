@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "dropped": {"labels", "preprocess", "models"},
     "export": _DATA | {"metrics", "models", "evaluation"},
 }
-OF_A_FAMILY = re.compile(r"ecg_assets\.models\.(ecg_fm|ecg_founder|ecg_lfm|token_|fairseq_)")
+FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("models/*/family.py"))
+OF_A_FAMILY = re.compile(rf"ecg_assets\.models\.(token_|fairseq_|(?:{'|'.join(FOLDERS)})\b)")
 """Modules of a single family."""
 TORCH_FAMILY = {"torch", "transformers", "accelerate", "safetensors", "peft"}
 

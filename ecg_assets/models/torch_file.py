@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,7 @@ _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_array, "numpy._core.multiarray._reconstruct"),
     np.ndarray,
     np.dtype,
+    defaultdict,  # OmegaConf's settings have one; its values are checked as all others
     *(type(np.dtype(kind)) for kind in (*_NUMBERS, "U1", "S1")),
 ]
 
