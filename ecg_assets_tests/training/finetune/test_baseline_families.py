@@ -19,7 +19,15 @@ from ecg_assets_tests.models.toy_recordings import SPEC, in_millivolts, toy_mani
 from ecg_assets_tests.training.finetune.toy_run import run_toy
 
 TINY = ("s4-tiny", "ecg-cpc-tiny", "xresnet1d101-tiny", "merl-resnet18-tiny")
-PUBLISHED = ("s4", "ecg-cpc", "ecg-cpc-probe", "xresnet1d101", "merl-resnet18-probe", "resnet18")
+PUBLISHED = (
+    "s4",
+    "ecg-cpc",
+    "ecg-cpc-probe",
+    "ecg-cpc-attention-probe",
+    "xresnet1d101",
+    "merl-resnet18-probe",
+    "resnet18",
+)
 
 
 def _data(preset: str) -> TrainingData:
