@@ -53,7 +53,7 @@ def test_a_family_reads_its_own_kind_of_signal_and_no_other(
     possible = max(rate, 250) if kind == "ecg-founder" else rate
     data = signal_spec_of_kind(kind, leads=own.leads, sample_rate_hz=possible)
     # Whatever a family calls it, mV as they are are one kind.
-    is_raw = own.filter == own.normalization == "none" and own.layout == "channels"
+    is_raw = own.filter == own.normalization == "none" and own.order == data.order
     if kind == family.signal_kind or (kind == "raw" and is_raw):
         require_readable(model, data)
     else:
