@@ -14,8 +14,8 @@ from ecg_assets.models.families import FAMILIES
 
 PACKAGE = Path(ecg_assets.__file__).parent
 FLOOR = {
-    *("entry_points", "errors", "figures", "frozen_model", "lineage", "made_with", "storage"),
-    *("store", "tables", "yaml_file"),
+    *("entry_points", "errors", "figures", "frozen_model", "known", "lineage", "made_with"),
+    *("storage", "store", "tables", "yaml_file"),
 }
 _DATA = {"sources", "labels", "split", "preprocess", "build"}
 MAY_IMPORT = {

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ecg_assets.build.manifest import INDEX, Manifest, positive_weights
-from ecg_assets.errors import SchemaError, StaleInput
+from ecg_assets.errors import SchemaError, SettingsError, StaleInput
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels import LabelVocabulary, label_matrix
 from ecg_assets.made_with import (
     EXCLUSION,
@@ -208,7 +209,7 @@ class TrainLimit:
         >>> int(TrainLimit(1).find_surplus(["a", "b", "c", "d"], targets).sum())
         2
         """
-        has_label = targets.astype(bool)
+        has_label = is_positive(targets)
         is_of = np.column_stack([has_label, ~has_label.any(axis=1)])
         order = np.argsort([_position(self.seed, name) for name in record_ids], kind="stable")
         place = np.empty_like(is_of, dtype=np.int64)
@@ -289,17 +290,23 @@ def build_manifest(
     judged = _judge_shards(records, shards, spec, quality)
     joined = _join(records, split, judged)
     record_ids, values, _ = label_matrix(labels, vocabulary)
+    has_any = np.append(is_known(values).any(axis=1), False)
     joined["label_row"] = pd.Index(record_ids).get_indexer(pd.Index(joined["record_id"]))
     reason = np.select(
         [
             ~joined["shard"].isin(judged["shard"]),
             joined["row"].isna(),
             joined["split"].isna(),
-            joined["label_row"] < 0,
+            (joined["label_row"] < 0) | ~has_any[joined["label_row"]],
         ],
         ["shard_not_stored", "no_signal", "no_split", "unlabelled"],
         default=joined["fault"].fillna("").to_numpy(dtype=object),
     )
+    if train_limit and vocabulary.is_continuous:
+        raise SettingsError(
+            "A limit of recordings by condition (ECG_MAX_PER_CONDITION) counts labels, and the "
+            f"label set has numbers: {vocabulary.names}. Set it to 0."
+        )
     if train_limit:
         train = joined[(reason == "") & (joined["split"] == "train")]
         surplus = train_limit.find_surplus(train["record_id"], values[train["label_row"]])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.build.manifest import Manifest, positive_weights
 from ecg_assets.errors import SettingsError
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.split import require_no_leakage
 from ecg_assets.split.folds import assign_folds, count_positive_patients
 
@@ -99,8 +100,13 @@ def _patients(manifest: Manifest, rows: NDArray[np.int64]) -> NDArray[np.str_]:
 def _counted_targets(
     manifest: Manifest, rows: NDArray[np.int64], *, exclusive: bool
 ) -> NDArray[np.uint8]:
-    """Targets of recordings, 0 in all labels where training leaves a recording out."""
+    """Targets of recordings to balance by: 0 in all labels where training leaves a recording out.
+
+    What is not measured counts as 0; of numbers, what is measured as 1.
+    """
     targets = manifest.targets[rows]
+    if manifest.vocabulary.is_continuous:
+        return is_known(targets).astype(np.uint8)
     if not exclusive:
-        return targets
+        return is_positive(targets).astype(np.uint8)
     return np.asarray(targets * (targets.sum(axis=1, keepdims=True) == 1), np.uint8)

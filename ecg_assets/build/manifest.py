@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.known import NOT_MEASURED, is_known, is_positive
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.lineage import fingerprint_bytes, fingerprint_json, fingerprint_table
 from ecg_assets.made_with import Facts
@@ -42,10 +43,6 @@ EXCLUDED = TableSchema(
 )
 
 
-NO_LABEL = 255
-"""Target of a recording without labels: neither 0 nor 1."""
-
-
 @dataclass(frozen=True)
 class Manifest:
     """Recordings that training and evaluation use, by value.
@@ -55,14 +52,15 @@ class Manifest:
     index
         A row a recording, as `INDEX` declares, sorted by shard and row.
     targets
-        0 or 1, uint8 ``(record, label)``, in the order of the index.
+        0 or 1, uint8 ``(record, label)``, in the order of the index, and `NOT_MEASURED` where
+        nobody looked. Of numbers float32 in their units, NaN where not measured.
     vocabulary
         The labels of `targets`.
     spec
         How the recordings become model input.
     pos_weight
         Negatives over positives of each label in train, float64 ``(label,)``; 1 for a
-        label without positives there.
+        label without positives there, and for numbers.
     excluded
         The other recordings of the record list, as `EXCLUDED` declares.
     made_with
@@ -74,7 +72,7 @@ class Manifest:
     """
 
     index: pd.DataFrame
-    targets: NDArray[np.uint8]
+    targets: NDArray[Any]
     vocabulary: LabelVocabulary
     spec: SignalSpec
     pos_weight: NDArray[np.float64]
@@ -89,6 +87,17 @@ class Manifest:
                 f"Manifest: targets are {self.targets.shape} and pos_weight "
                 f"{self.pos_weight.shape}; the index and vocabulary call for {expected}."
             )
+        kind = np.dtype(np.float32 if self.vocabulary.is_continuous else np.uint8)
+        if self.targets.dtype != kind:
+            raise SchemaError(
+                f"Manifest: targets are {self.targets.dtype}; {self.vocabulary.names} call for "
+                f"{kind}. Build the manifests again."
+            )
+
+    @property
+    def is_partly_measured(self) -> bool:
+        """Whether a target of a recording is not known."""
+        return not is_known(self.targets).all()
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Rows of the index in one split, ``(record,)``."""
@@ -106,7 +115,7 @@ class Manifest:
     def with_unlabelled(self) -> Manifest:
         """Add the train and valid recordings that lack labels alone, for what reads no label.
 
-        Their targets are `NO_LABEL`. Without such recordings it is the manifest itself.
+        Their targets are not measured. Without such recordings it is the manifest itself.
 
         Raises
         ------
@@ -119,7 +128,8 @@ class Manifest:
         every = pd.concat([self.index, added], ignore_index=True)
         require_no_leakage(every, where="the manifest with its recordings without labels")
         index = every.sort_values(["shard", "row"])
-        blank = np.full((len(added), len(self.vocabulary)), NO_LABEL, np.uint8)
+        nothing = np.nan if self.vocabulary.is_continuous else NOT_MEASURED
+        blank = np.full((len(added), len(self.vocabulary)), nothing, self.targets.dtype)
         targets = np.concatenate([self.targets, blank])[index.index]
         return replace(self, index=index.reset_index(drop=True), targets=targets)
 
@@ -138,25 +148,29 @@ def fingerprint_manifest(manifest: Manifest) -> str:
 # How frequent each label is, and what its positives weigh in training.
 
 
-def positive_weights(targets: NDArray[np.uint8]) -> NDArray[np.float64]:
+def positive_weights(targets: NDArray[Any]) -> NDArray[np.float64]:
     """Weight each label's positives so that they count as much as its negatives.
 
     Parameters
     ----------
     targets
-        0 or 1, ``(record, label)``, of the training split alone.
+        As of a `Manifest`, ``(record, label)``, of the training split alone. What is not measured
+        counts as neither.
 
     Returns
     -------
     NDArray[np.float64]
         Negatives over positives, ``(label,)``; 1 for a label without positives, whose
-        quotient would be infinite.
+        quotient would be infinite, and of numbers.
 
     >>> positive_weights(np.array([[1, 0], [0, 0], [0, 0]], np.uint8))
     array([2., 1.])
     """
-    n_positive = targets.sum(axis=0, dtype=np.int64)
-    quotient = (len(targets) - n_positive) / np.maximum(n_positive, 1)
+    if np.issubdtype(targets.dtype, np.floating):
+        return np.ones(targets.shape[1])
+    n_positive = is_positive(targets).sum(axis=0, dtype=np.int64)
+    n_known = is_known(targets).sum(axis=0, dtype=np.int64)
+    quotient = (n_known - n_positive) / np.maximum(n_positive, 1)
     return np.where(n_positive > 0, quotient, 1.0)
 
 
@@ -169,22 +183,71 @@ def label_definition(manifest: Manifest) -> pd.DataFrame:
         fairseq-signals' ``label_def.csv``: ``name``, then for train, valid, test and all
         ``pos_count_…``, ``pos_percent_…`` (a share, 0 to 1) and ``pos_weight_…``. A share
         of no recordings and a weight of no positives are NaN, but ``pos_weight_train`` is
-        what training uses: 1 where ``pos_count_train`` is 0.
+        what training uses: 1 where ``pos_count_train`` is 0. Where some are not measured, a
+        share is of those that are, and ``known_count_…`` counts them. Of numbers
+        `_define_numbers`.
     """
+    if manifest.vocabulary.is_continuous:
+        return _define_numbers(manifest)
     parts = {split: manifest.targets[manifest.rows(split)] for split in SPLIT_NAMES}
     parts["all"] = manifest.targets
-    counts = {name: part.sum(axis=0, dtype=np.int64) for name, part in parts.items()}
+    counts = {name: is_positive(part).sum(axis=0, dtype=np.int64) for name, part in parts.items()}
+    known = {name: is_known(part).sum(axis=0, dtype=np.int64) for name, part in parts.items()}
     columns: dict[str, object] = {"name": list(manifest.vocabulary.names)}
     columns |= {f"pos_count_{name}": count for name, count in counts.items()}
     columns |= {
-        f"pos_percent_{name}": counts[name] / len(part) if len(part) else np.nan
-        for name, part in parts.items()
+        f"pos_percent_{name}": np.divide(counts[name], n, out=np.full(len(n), np.nan), where=n > 0)
+        for name, n in known.items()
     }
     columns |= {
         f"pos_weight_{name}": np.where(counts[name] > 0, positive_weights(part), np.nan)
         for name, part in parts.items()
     }
+    if manifest.is_partly_measured:
+        columns |= {f"known_count_{name}": n for name, n in known.items()}
     return pd.DataFrame({**columns, "pos_weight_train": manifest.pos_weight})
+
+
+def _define_numbers(manifest: Manifest) -> pd.DataFrame:
+    """Give ``name``, ``unit``, and of each split how many are measured, their mean and deviation.
+
+    A deviation is that of the recordings themselves, divided by their number; NaN of none.
+    """
+    vocabulary = manifest.vocabulary
+    table = pd.DataFrame({"name": vocabulary.names, "unit": vocabulary.units})
+    for split in SPLIT_NAMES:
+        mean, deviation, n = target_scale(manifest.targets[manifest.rows(split)])
+        table[f"known_count_{split}"], table[f"mean_{split}"] = n, mean
+        table[f"deviation_{split}"] = deviation
+    return table
+
+
+def target_scale(
+    targets: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Give mean, deviation and number of the measured values of each target.
+
+    Parameters
+    ----------
+    targets
+        ``(record, target)``; NaN: not measured.
+
+    Returns
+    -------
+    tuple of NDArray
+        Each ``(target,)``. The deviation divides by the number; NaN of none.
+
+    >>> [a.tolist() for a in target_scale(np.array([[1, np.nan], [3, 5]], np.float32))]
+    [[2.0, 5.0], [1.0, 0.0], [2, 1]]
+    """
+    known = is_known(targets)
+    n = known.sum(axis=0)
+    nothing = np.full(targets.shape[1], np.nan)
+    total = np.where(known, targets.astype(np.float64), 0.0)
+    mean = np.divide(total.sum(axis=0), n, out=nothing.copy(), where=n > 0)
+    square = np.where(known, np.square(total - mean), 0.0).sum(axis=0)
+    deviation = np.sqrt(np.divide(square, n, out=nothing.copy(), where=n > 0))
+    return mean, deviation, n
 
 
 def format_weights(weights: NDArray[np.float64]) -> str:

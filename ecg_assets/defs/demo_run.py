@@ -28,8 +28,9 @@ from ecg_assets.defs.freshness import assets_to_run
 from ecg_assets.defs.partitions import CHECKPOINTS, SHARDS
 from ecg_assets.defs.run_processes import end_dead_runs, process_tags
 from ecg_assets.defs.settings import Settings
+from ecg_assets.defs.tables import schema_of
 from ecg_assets.dropped.checkpoints import explain_misfit
-from ecg_assets.evaluation import LEADERBOARD, EvaluationResult
+from ecg_assets.evaluation import EvaluationResult
 from ecg_assets.evaluation.classes import DETAILS
 from ecg_assets.evaluation.report.numbers import UNDEFINED, format_number
 from ecg_assets.evaluation.result import read_own_results
@@ -57,7 +58,9 @@ def summary_text(settings: Settings) -> str:
         name = _name(settings, result.checkpoint)
         parts.append(f"{_table(result, name)}\n\nReport: {report}")
     if (path := settings.stored.table_path("leaderboard")).is_file():
-        table = LEADERBOARD.require(pq.read_table(path)).to_pandas()
+        stored_table = pq.read_table(path)
+        schema = schema_of("leaderboard", stored_table.column_names)
+        table = schema.require(stored_table).to_pandas()
         named = table["checkpoint"].map(lambda checkpoint: _name(settings, checkpoint))
         parts.append(_leaderboard(table.assign(checkpoint=named)))
     folders = sorted(path.parent for path in settings.stored.folder(CLASSES).glob(f"*/{DETAILS}"))
@@ -98,17 +101,19 @@ def _classes(settings: Settings, folders: Sequence[Path]) -> str:
 
 
 def _table(result: EvaluationResult, name: str) -> str:
+    metric, n = result.main_metric, "n" if result.is_of_numbers else "n_pos"
+    ends = [f"{metric}{end}" for end in ("", "_low", "_high")]
     rows = [
-        (row["label"], row["n_pos"], row["auroc"], row["auroc_low"], row["auroc_high"])
+        (row["label"], row[n], *(row[end] for end in ends))
         for row in result.labels.to_dict("records")
     ]
-    macro = result.macro
-    rows.append(("macro mean", "", macro["auroc"], macro["auroc_low"], macro["auroc_high"]))
+    rows.append(("macro mean", "", *(result.macro[end] for end in ends)))
     lines = [
         f"{label:<45}{n_pos!s:>7}{format_number(auroc):>9}   {_interval(low, high)}"
         for label, n_pos, auroc, low, high in rows
     ]
-    head = f"{'label':<45}{'n pos':>7}{'AUROC':>9}   95 % interval"
+    titles = ("target", "n", "R²") if result.is_of_numbers else ("label", "n pos", "AUROC")
+    head = f"{titles[0]:<45}{titles[1]:>7}{titles[2]:>9}   95 % interval"
     title = (
         f"\n{name} on {result.evaluation_set.name}: "
         f"{result.n_records} recordings of {result.n_patients} patients"
@@ -119,11 +124,14 @@ def _table(result: EvaluationResult, name: str) -> str:
 def _leaderboard(table: pd.DataFrame) -> str:
     parts, width = [], _width(table["checkpoint"])
     for name, rows in table.groupby("evaluation_set", sort=True):
+        is_of_numbers = "macro_r2" in rows and rows["macro_r2"].notna().any()
+        what = ("mean R²", "targets") if is_of_numbers else ("macro AUROC", "labels")
         title = (
-            f"Leaderboard on {name}: macro AUROC over {rows['n_labels'].iloc[0]} labels, and its "
+            f"Leaderboard on {name}: {what[0]} over {rows['n_labels'].iloc[0]} {what[1]}, and its "
             "difference from the champion's, paired by patient"
         )
-        numbers = f"{'AUROC':>8}   {'95 % interval':<18}{'difference':>10}   verdict"
+        short = "R²" if is_of_numbers else "AUROC"
+        numbers = f"{short:>8}   {'95 % interval':<18}{'difference':>10}   verdict"
         head = f"{'checkpoint':<{width}}{numbers}"
         lines = [_row(row, width) for _, row in rows.iterrows()]
         parts.append("\n".join([title, "", head, "-" * len(head), *lines]))
@@ -131,8 +139,9 @@ def _leaderboard(table: pd.DataFrame) -> str:
 
 
 def _row(row: pd.Series[Any], width: int) -> str:
-    interval = _interval(row["macro_auroc_low"], row["macro_auroc_high"])
-    text = f"{row['checkpoint']:<{width}}{format_number(row['macro_auroc']):>8}   {interval:<18}"
+    metric = "macro_r2" if math.isfinite(row.get("macro_r2", math.nan)) else "macro_auroc"
+    interval = _interval(row[f"{metric}_low"], row[f"{metric}_high"])
+    text = f"{row['checkpoint']:<{width}}{format_number(row[metric]):>8}   {interval:<18}"
     if row["is_champion"]:
         return f"{text}{'':>10}   {row['verdict']}"
     difference = format_number(row["difference"], "signed")
@@ -214,7 +223,15 @@ class Demo:
     def _first_training(self) -> Mapping[str, str]:
         """Give the configuration of the first checkpoint: empty, or that of an encoder."""
         made_here = self._has_exclusive_labels and not self._settings.pretrained
-        return self._encoder if made_here else {}
+        return self._encoder if made_here else self._of_numbers
+
+    @property
+    def _of_numbers(self) -> Mapping[str, str]:
+        """Configuration of a training where the label set is of numbers: presets are of labels."""
+        recipe = PRESETS.get(self._settings.preset)
+        is_of_labels = recipe is None or recipe.regression_loss is None
+        vocabulary = self._settings.load_label_set().vocabulary
+        return {"objective": "huber"} if is_of_labels and vocabulary.is_continuous else {}
 
     @property
     def _encoder(self) -> Mapping[str, str]:
@@ -264,7 +281,7 @@ class Demo:
             "finetune",
             only=["finetuned_checkpoint"],
             always=not self._is_trained(PROBE),
-            config={"finetuned_checkpoint": config},
+            config={"finetuned_checkpoint": {**self._of_numbers, **config}},
         )
 
     def _preset_of(self, asset: str) -> str | None:

@@ -17,7 +17,7 @@ from upath import UPath
 
 from ecg_assets.build import read_manifest, write_manifest
 from ecg_assets.defs.settings import Settings
-from ecg_assets.defs.tables import TABLES
+from ecg_assets.defs.tables import schema_of
 from ecg_assets.errors import MissingInput
 from ecg_assets.evaluation.result import Results, StoredResults, read_result, read_results
 from ecg_assets.made_with import frame_with_facts, known_facts, write_facts
@@ -56,10 +56,16 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 
 def _write_table(frame: pd.DataFrame, path: Path, asset: str) -> None:
     """Write a table in the schema that its asset declares; one that breaks it is an error."""
-    table = TABLES[asset].from_pandas(frame)
+    table = schema_of(asset, frame.columns).from_pandas(frame)
     if facts := known_facts(frame):
         table = table.cast(write_facts(table.schema, facts))
     _write_parquet(table, path)
+
+
+def _read_table(path: Path, asset: str) -> pd.DataFrame:
+    """Read a table, and hold it against its asset's schema."""
+    table = pq.read_table(path)
+    return frame_with_facts(schema_of(asset, table.column_names).require(table))
 
 
 def _write_results(results: Results, path: Path, asset: str) -> None:
@@ -78,7 +84,7 @@ FORMATS: dict[str, Format] = {
     "parquet": Format(
         ".parquet",
         _write_table,
-        lambda path, asset: frame_with_facts(TABLES[asset].require(pq.read_table(path))),
+        _read_table,
     ),
     "manifest": Format(
         "",

@@ -81,7 +81,14 @@ class DeployedMatrix:
     def load_labels(self, cell: Cell) -> LabelSet:
         """Load a cell's label set; own labels are those of its source's recordings."""
         own = find_stored_labels(self.stored(cell.source))
-        return load_label_set(self.design.label_sets[cell.label_set], own_labels=own)
+        found = load_label_set(self.design.label_sets[cell.label_set], own_labels=own)
+        if found.vocabulary.is_continuous:
+            raise SettingsError(
+                f"Label set {cell.label_set} of the matrix is of numbers, and its cells measure "
+                "labels (a logistic regression, AUROC). Leave it out of label_sets, and fine-tune "
+                "on it by ECG_LABEL_SET."
+            )
+        return found
 
     def start_of(self, model: MatrixModel) -> StartingPoint:
         """Find what a model starts from; a published file is imported once."""

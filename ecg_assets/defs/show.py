@@ -20,16 +20,18 @@ from ecg_assets.defs.tables import table_metadata
 from ecg_assets.evaluation import EvaluationResult, Strip
 from ecg_assets.evaluation.label_noise import caption_suspect, count_suspects, write_review_list
 from ecg_assets.evaluation.leaderboard import judge_difference
-from ecg_assets.evaluation.report.document import Difference
+from ecg_assets.evaluation.report.document import Difference, to_rows
 from ecg_assets.evaluation.report.figures import draw_auroc_forest
 from ecg_assets.evaluation.report.numbers import format_number
 from ecg_assets.evaluation.sets import RELATIONS
+from ecg_assets.known import is_known
 from ecg_assets.labels import LabelSet, LabelTables, label_prevalence
 from ecg_assets.labels.audit import count_by_database
 from ecg_assets.labels.figures import draw_cooccurrence, draw_databases, draw_prevalence
+from ecg_assets.labels.label_tables import describe_targets, is_of_numbers
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.made_with import LABEL_THRESHOLD, known_facts
-from ecg_assets.metrics.metrics import METRICS
+from ecg_assets.metrics.metrics import METRICS, pick_macro
 from ecg_assets.models.checkpoint_folder import CONFUSION_MATRIX, WEIGHTS, CheckpointCard
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv
@@ -58,6 +60,13 @@ def describe_labels(
 ) -> dict[str, Any]:
     """Count, list and draw; the pictures are files in ``labels_pictures``, too."""
     labelled = tables.labels["record_id"].nunique()
+    if is_of_numbers(tables.labels):
+        return {
+            "records": labelled,
+            "records_without_labels": len(reports) - labelled,
+            "label_set": dg.MetadataValue.json(label_set.to_json()),
+            "targets": table_metadata(describe_targets(tables.labels)),
+        }
     of_record = tables.labels.groupby("record_id", observed=True)["value"].max()
     prevalence = label_prevalence(tables.labels)
     common = tables.unmatched[tables.unmatched["count"] >= LEAST_COUNT].head(MOST_STATEMENTS)
@@ -65,7 +74,7 @@ def describe_labels(
         "records": labelled,
         "records_without_labels": len(reports) - labelled,
         "records_in_other_languages": tables.n_in_other_languages,
-        "share_without_positive_label": float((of_record == 0).mean()) if labelled else 0.0,
+        "share_without_positive_label": float((of_record < 1).mean()) if labelled else 0.0,
         "label_set": dg.MetadataValue.json(label_set.to_json()),
         "threshold": known_facts(tables.labels)[LABEL_THRESHOLD],
         "prevalence": table_metadata(prevalence),
@@ -110,27 +119,33 @@ def metric_with_interval(ends: Sequence[float], kind: str = "ratio") -> str:
     return f"{format_number(value, kind)} [{format_number(low, kind)}, {format_number(high, kind)}]"
 
 
+_HEADLINE = {name: f"macro {METRICS[name].title}" for name in ("auroc", "auprc")}
+
+
 def headline(result: EvaluationResult) -> dict[str, Any]:
     """Give the numbers that an evaluation is known by, the first things to show of it."""
+    titles = {"r2": "mean R²"} if result.is_of_numbers else _HEADLINE
     numbers = {
-        f"macro {METRICS[name].title}": metric_with_interval(
-            [result.macro[f"{name}{end}"] for end in ("", "_low", "_high")]
-        )
-        for name in ("auroc", "auprc")
+        title: metric_with_interval([result.macro[f"{name}{end}"] for end in ("", "_low", "_high")])
+        for name, title in titles.items()
     }
+    n_defined = result.labels[result.main_metric].notna().sum()
     return {
         **numbers,
         "evaluation_set": result.evaluation_set.name,
         "relation": RELATIONS[result.relation],
         "records": result.n_records,
         "patients": result.n_patients,
-        "labels_defined": f"{result.labels['auroc'].notna().sum()} of {len(result.labels)}",
+        "labels_defined": f"{n_defined} of {len(result.labels)}",
     }
 
 
 def compared(difference: Difference | None, not_compared: str) -> dict[str, str]:
     """Say how a checkpoint stands against the champion of its set, or the runner-up."""
-    macro = difference and difference.to_json()["macro_auroc"]
+    macro, name = difference and difference.to_json()["macro_auroc"], "macro AUROC"
+    if difference and not macro:
+        rows, name = to_rows(pick_macro(difference.table, "r2")), "mean R²"
+        macro = rows[0] if rows else None
     if not difference or not macro:
         return {"compared_with": f"nothing: {not_compared}"}
     ends = [
@@ -139,7 +154,7 @@ def compared(difference: Difference | None, not_compared: str) -> dict[str, str]
     return {
         "champion": difference.champion,
         "compared_with": difference.other,
-        "macro AUROC minus the other's": metric_with_interval(ends, kind="signed"),
+        f"{name} minus the other's": metric_with_interval(ends, kind="signed"),
         "verdict": judge_difference(*ends[1:]),
     }
 
@@ -165,6 +180,9 @@ def count_databases(manifest: Manifest, records: pd.DataFrame) -> pd.DataFrame:
     rows = records.merge(manifest.index[["record_id"]], on="record_id", validate="one_to_one")
     databases = name_databases(rows).set_axis(rows["record_id"])
     of_index = databases.loc[manifest.index["record_id"]].tolist()
+    if manifest.vocabulary.is_continuous:
+        values = is_known(manifest.targets).astype(np.uint8)  # a database without any tells itself
+        return count_by_database(values, manifest.vocabulary.names, of_index)
     return count_by_database(manifest.targets, manifest.vocabulary.names, of_index)
 
 
@@ -191,7 +209,10 @@ def describe_databases(
 # What the UI shows of a fine-tuned checkpoint.
 
 
-_NUMBERS = ("valid_loss", "valid_macro_auroc", "valid_accuracy", "test_loss", "test_macro_auroc")
+_NUMBERS = (
+    *("valid_loss", "valid_macro_auroc", "valid_r2", "valid_accuracy"),
+    *("test_loss", "test_macro_auroc", "test_r2"),
+)
 
 
 def trained_result(
@@ -223,7 +244,7 @@ def checkpoint_metadata(folder: Path) -> dict[str, Any]:
         "hardware": {**run["hardware"], **run["machine"]},
         "inputs": run["inputs"],
         "splits": table_metadata(_splits_table(run)),
-        "curves": png_metadata(folder / "curves.png", "loss and AUROC by epoch"),
+        "curves": png_metadata(folder / "curves.png", "loss and AUROC or R² by epoch"),
         **_confusion_metadata(folder / CONFUSION_MATRIX),
         "history": table_metadata(history),
         "run": dg.MetadataValue.json(run),
@@ -325,10 +346,16 @@ def metrics_metadata(result: EvaluationResult) -> dict[str, Any]:
         **headline(result),
         "undefined_labels": list(result.undefined),
         **macro,
-        "labels": table_metadata(result.labels[list(_SHOWN)]),
+        "labels": table_metadata(
+            result.labels if result.is_of_numbers else result.labels[list(_SHOWN)]
+        ),
         "seen_in_training": table_metadata(pd.DataFrame(result.seen_in_training)),
         "evaluation_set_content_sha256": result.evaluation_set.content_sha256,
-        "auroc_by_label": png_metadata(draw_auroc_forest(result), "AUROC by label"),
+        **(
+            {}
+            if result.is_of_numbers
+            else {"auroc_by_label": png_metadata(draw_auroc_forest(result), "AUROC by label")}
+        ),
         "lineage": result.lineage,
     }
 

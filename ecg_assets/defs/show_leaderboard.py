@@ -48,11 +48,13 @@ _SHOWN = (
 
 def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """Choose the columns to show of a leaderboard, each number with its interval as one text."""
-    shown = table[list(_SHOWN)].copy()
-    for name, kind in (("macro_auroc", "ratio"), ("difference", "signed")):
+    has_numbers = "macro_r2" in table
+    shown = table[[*_SHOWN, "macro_r2"] if has_numbers else list(_SHOWN)].copy()
+    texts = [("macro_auroc", "ratio"), ("difference", "signed")]
+    for name, kind in [*texts, ("macro_r2", "ratio")] if has_numbers else texts:
         ends = zip(*(table[f"{name}{end}"] for end in ("", "_low", "_high")), strict=True)
-        texts = [metric_with_interval(one, kind=kind) for one in ends]
-        shown[name] = pd.Series(texts, index=table.index, dtype=object)
+        written = [metric_with_interval(one, kind=kind) for one in ends]
+        shown[name] = pd.Series(written, index=table.index, dtype=object)
     return shown
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import dagster as dg
@@ -13,11 +13,13 @@ from ecg_assets.dropped.refused import REFUSED_CHECKPOINTS
 from ecg_assets.evaluation import LEADERBOARD
 from ecg_assets.evaluation.external.crosswalk import LABEL_CROSSWALK
 from ecg_assets.evaluation.label_noise import LABEL_NOISE
+from ecg_assets.evaluation.leaderboard import LEADERBOARD_WITH_NUMBERS
 from ecg_assets.evaluation.leads import LEAD_DEGRADATION
 from ecg_assets.evaluation.matrix.table import EVALUATION_MATRIX
 from ecg_assets.evaluation.shift.drift import DRIFT
 from ecg_assets.evaluation.shift.slices import SLICE_METRICS
 from ecg_assets.labels import DIFFERENCES, EVIDENCE, LABELS, UNMATCHED
+from ecg_assets.labels.label_tables import TARGETS
 from ecg_assets.lineage import fingerprint_table
 from ecg_assets.preprocess import SIGNAL_QUALITY
 from ecg_assets.sources import MIRROR_STATUS
@@ -53,11 +55,26 @@ TABLES: dict[str, TableSchema] = {
 }
 
 
+MEASURES_LABELS = "It measures labels, and here are numbers (a label set of `targets`)."
+"""Why an asset writes nothing of a checkpoint, or label set, of numbers."""
+
+_OF_NUMBERS = {"labels": TARGETS, "leaderboard": LEADERBOARD_WITH_NUMBERS}
+"""Tables that have other columns where a label set is of numbers."""
+
+
+def schema_of(asset: str, columns: Collection[str]) -> TableSchema:
+    """Give the schema of an asset's table: its own, or where it holds numbers the one of these."""
+    schema = _OF_NUMBERS.get(asset)
+    if schema is not None and set(columns) == {column.name for column in schema.columns}:
+        return schema
+    return TABLES[asset]
+
+
 def table_result(
     asset: str, frame: pd.DataFrame, metadata: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Wrap a table asset's frame with its content as data version; its schema is shown last."""
-    schema = TABLES[asset]
+    schema = schema_of(asset, frame.columns)
     return dg.MaterializeResult(
         asset_key=asset,
         value=frame,

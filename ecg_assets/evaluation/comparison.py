@@ -10,6 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecg_assets.errors import SpecMismatch
+from ecg_assets.evaluation.regression import compare_number_predictions
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.metrics.intervals import (
     LEAST_PATIENTS,
     PatientStatistics,
@@ -61,7 +63,8 @@ def compare_predictions(
     -------
     DataFrame
         `DIFFERENCES`: the metrics of `Place.DIFFERENCES` of each label and of ``macro``, the mean
-        over the labels that are defined for both. NaN where undefined.
+        over the labels that are defined for both. NaN where undefined. Of numbers
+        `compare_number_predictions`.
 
     Raises
     ------
@@ -73,6 +76,16 @@ def compare_predictions(
     pair = [_on_shared_records(p, names, challenger, champion) for p in (challenger, champion)]
     _require_same_truth(pair[0], pair[1])
     (target, score, subject_ids), (_, other_score, _) = pair
+    if challenger.vocabulary.is_continuous:
+        return compare_number_predictions(
+            names,
+            target,
+            (score, other_score),
+            subject_ids,
+            n_resamples=n_resamples,
+            seed=seed,
+            least_patients=least_patients,
+        )
     _, patient = np.unique(subject_ids, return_inverse=True)
     statistics = PatientStatistics.from_arrays(
         np.hstack([target, target]),
@@ -97,7 +110,7 @@ def compare_predictions(
     # Of equal scores it is known that nothing differs.
     is_same = np.append(equal := (score == other_score).all(axis=0), equal.all())
     low[is_same], high[is_same] = ends[0][is_same], ends[1][is_same]
-    positives = target.sum(axis=0, dtype=np.int64)
+    positives = is_positive(target).sum(axis=0, dtype=np.int64)
     of_labels = np.broadcast_to(positives[:, np.newaxis], defined.shape)
     return tabulate(
         (*names, MACRO),
@@ -105,7 +118,7 @@ def compare_predictions(
         difference=found,
         low=low,
         high=high,
-        n=len(target),
+        n=np.append(is_known(target).sum(axis=0), len(target))[:, np.newaxis],
         n_pos=np.vstack([of_labels, positives @ defined]),
     )
 
@@ -113,7 +126,10 @@ def compare_predictions(
 def _shared_labels(
     challenger: Predictions, champion: Predictions, labels: Sequence[str] | None
 ) -> tuple[str, ...]:
-    in_both = [n for n in challenger.vocabulary.names if n in champion.vocabulary.names]
+    is_of_one_kind = challenger.vocabulary.is_continuous == champion.vocabulary.is_continuous
+    in_both = [
+        n for n in challenger.vocabulary.names if is_of_one_kind and n in champion.vocabulary.names
+    ]
     chosen = tuple(in_both if labels is None else labels)
     lacking = [name for name in chosen if name not in in_both]
     if lacking or not chosen:
@@ -144,7 +160,8 @@ def _require_same_truth(
     one: tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.str_]],
     other: tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.str_]],
 ) -> None:
-    n_targets = int((one[0] != other[0]).any(axis=1).sum())
+    is_same = (one[0] == other[0]) | (~is_known(one[0]) & ~is_known(other[0]))
+    n_targets = int((~is_same).any(axis=1).sum())
     n_patients = int((one[2] != other[2]).sum())
     if n_targets or n_patients:
         raise SpecMismatch(

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ecg_assets.evaluation.leakage import StageOverlap
+from ecg_assets.evaluation.regression import evaluate_numbers
 from ecg_assets.evaluation.result import (
     NO_NEGATIVE,
     NO_POSITIVE,
@@ -20,6 +21,7 @@ from ecg_assets.evaluation.result import (
 )
 from ecg_assets.evaluation.sets import EvaluationSet, Relation
 from ecg_assets.evaluation.thresholds import THRESHOLD_RULES, Thresholds, threshold_table
+from ecg_assets.known import NOT_MEASURED, is_known, is_positive
 from ecg_assets.labels.vocabulary import require_same_labels
 from ecg_assets.metrics.calibration import reliability_table
 from ecg_assets.metrics.intervals import (
@@ -40,8 +42,8 @@ class DescribedLabels:
     Attributes
     ----------
     labels
-        One row a label: label, n, n_pos, prevalence, threshold, each metric with
-        ``_low`` and ``_high``.
+        One row a label: label, n (recordings of which it is known), n_pos, prevalence, threshold,
+        each metric with ``_low`` and ``_high``; and where some are not known, n_patients.
     summaries
         ``macro``, ``weighted``, ``micro``: metric to value, ``_low`` and ``_high``.
     undefined
@@ -70,7 +72,8 @@ def describe_with_intervals(
     Parameters
     ----------
     target, score
-        0 or 1, and probabilities, ``(record, label)``; NaN only in labels left out.
+        0 or 1 or `NOT_MEASURED`, and probabilities, ``(record, label)``; NaN only in labels left
+        out.
     left_out
         Label to the reason why it cannot be evaluated: it has no number and takes no part
         in a summary.
@@ -87,16 +90,20 @@ def describe_with_intervals(
         least_patients=least_patients,
     )
     ends = {"": found.values, "_low": found.low, "_high": found.high}
-    labels = pd.DataFrame({"label": list(names), "n": len(target)})
-    labels["n_pos"] = target.sum(axis=0, dtype=np.int64)
-    labels["prevalence"] = labels["n_pos"] / max(len(target), 1)
+    labels = pd.DataFrame({"label": list(names)})
+    labels["n"] = is_known(target).sum(axis=0, dtype=np.int64)
+    labels["n_pos"] = is_positive(target).sum(axis=0, dtype=np.int64)
+    labels["prevalence"] = labels["n_pos"] / np.maximum(labels["n"], 1)
     labels["threshold"] = thresholds
+    if not is_known(target).all():
+        labels["n_patients"] = count_known_patients(target, subject_ids)
     columns = [*METRICS, *(metric + end for metric in METRICS for end in ("_low", "_high"))]
     labels[columns] = np.nan
     for end, values in ends.items():
         labels.loc[kept, [metric + end for metric in METRICS]] = values[: len(kept)]
     is_left_out = labels["label"].isin(list(left_out))
-    labels.loc[is_left_out, ["n", "n_pos"]] = 0
+    counts = [name for name in ("n", "n_pos", "n_patients") if name in labels]
+    labels.loc[is_left_out, counts] = 0
     labels.loc[is_left_out, "prevalence"] = np.nan
     summaries = {
         name: {
@@ -109,6 +116,11 @@ def describe_with_intervals(
     reasons = {**_one_sided(labels[~is_left_out]), **left_out}
     undefined = {name: reasons[name] for name in names if name in reasons}
     return DescribedLabels(labels, summaries, undefined)
+
+
+def count_known_patients(target: NDArray[Any], subject_ids: NDArray[Any]) -> list[int]:
+    """Count the patients of whom each label is known, ``(record, label)`` to ``(label,)``."""
+    return [len(np.unique(subject_ids[known])) for known in is_known(target).T]
 
 
 def _one_sided(labels: pd.DataFrame) -> dict[str, str]:
@@ -141,8 +153,9 @@ def evaluate(  # noqa: PLR0917 (called from a REPL, by position)
     scores
         Probabilities from 0 to 1, ``(record, label)``. A label with a NaN is undefined.
     labels
-        0 or 1, ``(record, label)``. Columns of DataFrames are found by their names; two
-        DataFrames must have one index.
+        0 or 1, ``(record, label)``, and NaN where nobody looked: such a record counts in the other
+        labels alone. Columns of DataFrames are found by their names; two DataFrames must have one
+        index.
     label_names
         Distinct names of the columns.
     groups
@@ -233,9 +246,10 @@ def _require_matrices(
             f"scores have shape {score.shape} and labels {target.shape}; "
             "expected the same shape (record, label) of both."
         )
-    if not np.isin(target, (0, 1)).all():
-        wrong = np.unique(target[~np.isin(target, (0, 1))])[:5].tolist()
-        raise ValueError(f"labels hold {wrong}; expected 0 or 1.")
+    target = np.where(pd.isna(target), NOT_MEASURED, target)
+    if not np.isin(target, (0, 1, NOT_MEASURED)).all():
+        wrong = np.unique(target[~np.isin(target, (0, 1, NOT_MEASURED))])[:5].tolist()
+        raise ValueError(f"labels hold {wrong}; expected 0 or 1, or NaN where not known.")
     outside = (score < 0) | (score > 1)
     if outside.any():
         raise ValueError(
@@ -288,7 +302,7 @@ def evaluate_checkpoint(
     unmapped: Mapping[str, str] | None = None,
     least_patients: int = LEAST_PATIENTS,
 ) -> EvaluationResult:
-    """Evaluate a checkpoint's predictions.
+    """Evaluate a checkpoint's predictions; of numbers as `evaluate_numbers` does.
 
     Parameters
     ----------
@@ -324,6 +338,20 @@ def evaluate_checkpoint(
     require_same_labels(
         validation.vocabulary, predictions.vocabulary, where="the evaluation set's predictions"
     )
+    if predictions.vocabulary.is_continuous:
+        return evaluate_numbers(
+            validation,
+            predictions,
+            checkpoint=checkpoint,
+            evaluation_set=evaluation_set,
+            signal_spec=signal_spec,
+            lineage=lineage,
+            relation=relation,
+            seen_in_training=[found.to_json() for found in seen_in_training],
+            n_resamples=n_resamples,
+            seed=seed,
+            least_patients=least_patients,
+        )
     names, left_out = predictions.vocabulary.names, dict(unmapped or {})
     unknown = sorted(set(left_out) - set(names))
     if unknown:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ecg_assets.evaluation.thresholds import require_validation
+from ecg_assets.known import is_known, keep_known
 from ecg_assets.labels import LabelVocabulary, label_matrix
 from ecg_assets.metrics.calibration import logit_of
 from ecg_assets.metrics.ranks import auroc
@@ -67,7 +68,7 @@ class ScoreCalibration:
         slope, intercept = np.full(n_labels, np.nan), np.full(n_labels, np.nan)
         reasons = {}
         for label in range(n_labels):
-            target, score = validation.target[:, label], validation.score[:, label]
+            target, (score,) = keep_known(validation.target[:, label], validation.score[:, label])
             reason = _find_reason_against(target, score)
             if reason:
                 reasons[label] = reason
@@ -168,14 +169,16 @@ def suspect_labels(
     Returns
     -------
     NDArray
-        float64 ``(recording, label)`` from 0 to 1; NaN for labels without calibration.
+        float64 ``(recording, label)`` from 0 to 1; NaN for labels without calibration, and where
+        a label is not known.
     """
     is_true = predictions.target == 1
     against = np.where(is_true, -1.0, 1.0) * calibration.log_odds(predictions.score)
     stated = np.where(np.isnan(probability), predictions.target, probability)
     right = np.where(is_true, stated, 1 - stated)
     right = np.clip(right, WRONG_SHARE, 1 - WRONG_SHARE)
-    return np.asarray(expit(against - np.log(right / (1 - right))), np.float64)
+    suspicion = expit(against - np.log(right / (1 - right)))
+    return np.where(is_known(predictions.target), suspicion, np.nan)
 
 
 def report_probabilities(

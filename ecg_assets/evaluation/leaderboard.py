@@ -85,6 +85,20 @@ LEADERBOARD = TableSchema(
 )
 
 
+LEADERBOARD_WITH_NUMBERS = TableSchema(
+    "leaderboard",
+    (
+        *LEADERBOARD.columns,
+        Column("macro_r2", pa.float64(), "mean R² over the compared targets", nullable=True),
+        *(
+            Column(f"macro_r2_{end}", pa.float64(), f"{which} end of its interval", nullable=True)
+            for end, which in (("low", "lower"), ("high", "upper"))
+        ),
+    ),
+)
+"""Where a checkpoint predicts numbers: ranks and differences of its set are of its macro R²."""
+
+
 TOO_FEW = f"fewer than {LEAST_PATIENTS} patients"
 """Verdict of all checkpoints on a set that is too small for one."""
 
@@ -107,7 +121,8 @@ def build_leaderboard(
     Returns
     -------
     DataFrame
-        `LEADERBOARD`, ordered by set and rank.
+        `LEADERBOARD`, ordered by set and rank; `LEADERBOARD_WITH_NUMBERS` where a result is of
+        numbers.
     """
     rows: list[dict[str, Any]] = []
     groups = _group_by_set(results)
@@ -139,7 +154,9 @@ def build_leaderboard(
                     "is_champion": result.checkpoint == champion,
                 }
             )
-    table = pd.DataFrame(rows, columns=[column.name for column in LEADERBOARD.columns])
+    has_numbers = any(result.is_of_numbers for result in results)
+    schema = LEADERBOARD_WITH_NUMBERS if has_numbers else LEADERBOARD
+    table = pd.DataFrame(rows, columns=[column.name for column in schema.columns])
     table["copy_of"] = table["copy_of"].astype(object).where(table["copy_of"].notna(), None)
     return table.astype({"patients_seen": "Int64"})
 
@@ -177,7 +194,7 @@ def find_compared_labels(results: Sequence[EvaluationResult]) -> list[str]:
 
 
 def _defined_labels(result: EvaluationResult) -> list[str]:
-    return list(result.labels["label"][result.labels["auroc"].notna()])
+    return list(result.labels["label"][result.labels[result.main_metric].notna()])
 
 
 def _group_by_set(
@@ -209,11 +226,11 @@ def find_copies(results: Sequence[EvaluationResult]) -> dict[str, str]:
 def _order(
     members: Sequence[EvaluationResult], labels: list[str], copies: Mapping[str, str]
 ) -> list[EvaluationResult]:
-    aurocs = [_macro(result, labels)["macro_auroc"] for result in members]
+    values = [_macro(result, labels)[f"macro_{result.main_metric}"] for result in members]
     names = [result.checkpoint for result in members]
     # A copy follows what it is a copy of.
     ties = [f"{copies[name]}\0{name}" if name in copies else name for name in names]
-    return [members[k] for k in best_first(aurocs, ties)]
+    return [members[k] for k in best_first(values, ties)]
 
 
 def _champion_of(
@@ -230,7 +247,7 @@ def _macro(result: EvaluationResult, labels: list[str]) -> dict[str, float]:
     picked = result.labels[result.labels["label"].isin(labels)]
     is_same = sorted(labels) == sorted(_defined_labels(result))
     found = {}
-    for name in shown_in(Place.LEADERBOARD):
+    for name in ["r2"] if result.is_of_numbers else shown_in(Place.LEADERBOARD):
         if name in picked:  # an older result may lack it
             found[f"macro_{name}"] = float(picked[name].mean())
             for end in ("low", "high"):
@@ -247,7 +264,7 @@ def _difference(
         verdict = "champion" if result.checkpoint == champion else "not compared"
         shown = TOO_FEW if result.is_too_small else verdict
         return {**dict.fromkeys(names, np.nan), "verdict": shown}
-    row = pick_macro(table).iloc[0]
+    row = pick_macro(table, result.main_metric).iloc[0]
     values = (float(row["difference"]), float(row["low"]), float(row["high"]))
     return {**dict(zip(names, values, strict=True)), "verdict": judge_difference(*values[1:])}
 
@@ -272,7 +289,7 @@ _ROW, _FRAME = 0.34, 1.0  # inches
 
 
 def draw_leaderboard(table: pd.DataFrame) -> bytes | None:
-    """Draw each checkpoint's macro AUROC with its interval, set by set, the champion as a star.
+    """Draw each checkpoint's macro AUROC, or R², with its interval, set by set; champions as stars.
 
     Parameters
     ----------
@@ -282,9 +299,14 @@ def draw_leaderboard(table: pd.DataFrame) -> bytes | None:
     Returns
     -------
     bytes or None
-        A PNG; None when no checkpoint has a macro AUROC.
+        A PNG; None when no checkpoint has one of the two.
     """
-    shown = table[table["macro_auroc"].notna()]
+    metric = pd.Series("macro_auroc", index=table.index)
+    if "macro_r2" in table:
+        metric[table["macro_r2"].notna()] = "macro_r2"
+    table = table.assign(metric=metric)
+    is_shown = [bool(np.isfinite(row[row["metric"]])) for _, row in table.iterrows()]
+    shown = table[is_shown]
     if shown.empty:
         return None
     sets = [(str(name), rows) for name, rows in shown.groupby("evaluation_set", sort=True)]
@@ -304,14 +326,16 @@ def _draw_set(axes: Axes, name: str, rows: pd.DataFrame) -> None:
         is_champion = bool(row["is_champion"])
         color = ACCENT if is_champion else INK
         marker, size = ("*", 12) if is_champion else ("o", 5)
-        ends = [row[f"macro_auroc{end}"] for end in ("", "_low", "_high")]
+        ends = [row[f"{row['metric']}{end}"] for end in ("", "_low", "_high")]
         draw_interval(axes, place, ends, color, marker=marker, size=size)
         labels.append(f"{row['checkpoint']}\n{row['verdict']}")
     axes.set_yticks(places, labels, fontsize=8.5)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     n_labels = int(rows["n_labels"].iloc[0])
-    axes.set_title(f"{name}, {n_labels} labels", loc="left", fontsize=9.5, color=INK)
-    axes.set_xlabel("macro AUROC, 95 % interval (patients resampled)", fontsize=9)
+    is_of_numbers = rows["metric"].iloc[0] == "macro_r2"
+    what, title = ("targets", "mean R²") if is_of_numbers else ("labels", "macro AUROC")
+    axes.set_title(f"{name}, {n_labels} {what}", loc="left", fontsize=9.5, color=INK)
+    axes.set_xlabel(f"{title}, 95 % interval (patients resampled)", fontsize=9)
 
 
 # Which checkpoint another one is compared with in its report.

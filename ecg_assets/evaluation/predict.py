@@ -15,8 +15,12 @@ from ecg_assets.evaluation.leads import LEAD_SETS, LeadSet, all_leads, find_obst
 from ecg_assets.labels.vocabulary import require_same_labels
 from ecg_assets.models.checkpoint import TrainedModel, load_trained
 from ecg_assets.models.predictions import Predictions
-from ecg_assets.models.probabilities import is_exclusive
-from ecg_assets.models.scoring import predict_logits, predict_records, to_predictions
+from ecg_assets.models.scoring import (
+    describe_outputs,
+    predict_logits,
+    predict_records,
+    to_predictions,
+)
 from ecg_assets.models.signals import require_readable
 from ecg_assets.preprocess import SignalSpec
 
@@ -63,8 +67,8 @@ def predict_some_labels(
     rows = np.arange(len(manifest.index))
     logits = predict_logits(trained, manifest, signals, rows, device=device, precision=precision)
     columns = [trained.vocabulary.names.index(name) for name in manifest.vocabulary.names]
-    exclusive = is_exclusive(trained.model.config)
-    return to_predictions(manifest, signals, rows, logits, exclusive=exclusive, columns=columns)
+    kind = describe_outputs(trained)
+    return to_predictions(manifest, signals, rows, logits, columns=columns, **kind)
 
 
 def predict_lead_sets(
@@ -141,5 +145,4 @@ def _score_lead_set(
         device=device,
         precision=precision,
     )
-    exclusive = is_exclusive(trained.model.config)
-    return to_predictions(manifest, signals, rows, logits, exclusive=exclusive)
+    return to_predictions(manifest, signals, rows, logits, **describe_outputs(trained))

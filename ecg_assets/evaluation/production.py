@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from ecg_assets.errors import EcgAssetsError
+from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.evaluation.thresholds import THRESHOLD_RULES, Thresholds
 from ecg_assets.models.checkpoint_folder import (
     CONFIG,
@@ -74,9 +74,15 @@ def export_production(
     CheckpointError
         When a file of the checkpoint is missing or of another model.
     SettingsError
-        When ONNX is asked for and its packages are not installed.
+        When ONNX is asked for and its packages are not installed, or the model predicts numbers.
     """
     card = read_card(checkpoint)
+    if card.vocabulary.is_continuous:
+        raise SettingsError(
+            f"Checkpoint {checkpoint.name} predicts numbers ({', '.join(card.vocabulary.names)}), "
+            "which have no thresholds: this folder is for models of labels. Use `load_trained` and "
+            "`predict_recording` on the checkpoint itself."
+        )
     validation = read_validation_predictions(checkpoint, validation_path)
     stated = _state(card, Thresholds.from_validation(validation, rule))
     with replace_folder(folder) as temporary:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecg_assets.known import keep_known
 from ecg_assets.metrics.ranks import TieBlocks
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.storage import replace_file
@@ -19,6 +20,8 @@ THRESHOLD = 0.5
 
 def write_reference_metrics(predictions: Predictions, path: Path) -> pd.DataFrame:
     """Write ``label,n_pos,n_neg,auroc,auprc,accuracy,…`` with ``__macro__`` and ``__micro__``.
+
+    Each is of the recordings of which the label is known.
 
     Undefined numbers are empty; the macro row is the mean over the defined ones.
     """
@@ -40,6 +43,7 @@ def write_reference_metrics(predictions: Predictions, path: Path) -> pd.DataFram
 def _row(
     name: str, target: NDArray[np.uint8], score: NDArray[np.float32]
 ) -> dict[str, str | int | float]:
+    target, (score,) = keep_known(target, score)
     called = score >= THRESHOLD
     hit = int((called & (target == 1)).sum())
     n_pos, n_called = int(target.sum()), int(called.sum())

@@ -20,7 +20,8 @@ from ecg_assets.metrics.intervals import (
     explain_missing_interval,
     undefined_if_constant,
 )
-from ecg_assets.metrics.metrics import METRICS, SUMMARIES, Need, at_threshold, tabulate
+from ecg_assets.metrics.metrics import MACRO, METRICS, SUMMARIES, Need, at_threshold, tabulate
+from ecg_assets.metrics.regression import NUMBER_METRICS
 from ecg_assets.storage import to_json_value
 from ecg_assets.tables import Column, TableSchema
 
@@ -102,6 +103,9 @@ def find_reason(
         Why a defined value has no interval.
     """
     if np.isfinite(label[metric]):
+        n_patients = label.get("n_patients", LEAST_PATIENTS)
+        if n_patients < LEAST_PATIENTS and not no_interval.endswith("were drawn"):
+            no_interval = explain_missing_interval(0, int(n_patients))
         return None if np.isfinite(label[f"{metric}_low"]) else no_interval
     if given and np.isnan(label["brier"]):
         return given
@@ -167,10 +171,11 @@ class EvaluationResult:
         How thresholds were chosen, and from how many validation recordings.
     labels
         One row a label: label, n, n_pos, prevalence, threshold, each metric with
-        ``_low`` and ``_high``.
+        ``_low`` and ``_high``; where a label is not known of some recordings, also n_patients.
     macro, weighted, micro
         Metric to value, ``_low`` and ``_high``: mean over the defined labels, the same
-        weighted by their positives, and all pairs of record and label pooled.
+        weighted by their positives, and all pairs of record and label pooled. Of numbers the
+        first alone, and labels and tables as `ecg_assets.evaluation.regression` has them.
     undefined
         Label to the reason why its AUROC is undefined, or why the set cannot express it.
     threshold_table
@@ -213,6 +218,16 @@ class EvaluationResult:
         return self.evaluation_set.source
 
     @property
+    def is_of_numbers(self) -> bool:
+        """Whether the model predicts numbers, not labels."""
+        return bool(self.label_vocabulary.get("units"))
+
+    @property
+    def main_metric(self) -> str:
+        """What checkpoints are ranked by: R² of numbers, AUROC of labels."""
+        return "r2" if self.is_of_numbers else "auroc"
+
+    @property
     def is_too_small(self) -> bool:
         """Whether the set has too few patients for intervals and verdicts."""
         return self.n_patients < LEAST_PATIENTS
@@ -224,9 +239,34 @@ class EvaluationResult:
 
     def to_table(self) -> pd.DataFrame:
         """Long form: label, metric, value, low, high, n, n_pos, undefined."""
+        if self.is_of_numbers:
+            return self._tabulate_numbers()
         summaries = {name: getattr(self, name) for name in SUMMARIES}
         no_interval = explain_missing_interval(self.n_resamples, self.n_patients)
         return tabulate_metrics(self.labels, summaries, self.undefined, no_interval)
+
+    def _tabulate_numbers(self) -> pd.DataFrame:
+        of_set = {"label": MACRO, "n": self.n_records, "n_patients": self.n_patients}
+        rows: list[dict[Any, Any]] = [*self.labels.to_dict("records"), {**of_set, **self.macro}]
+        ends = {
+            column: [[float(row[metric + end]) for metric in NUMBER_METRICS] for row in rows]
+            for column, end in (("value", ""), ("low", "_low"), ("high", "_high"))
+        }
+        n = [[int(row["n"])] for row in rows]
+        reasons = [[self._explain_number(row, name) for name in NUMBER_METRICS] for row in rows]
+        names = [str(row["label"]) for row in rows]
+        undefined = np.array(reasons, object)
+        return tabulate(names, list(NUMBER_METRICS), **ends, n=n, n_pos=0, undefined=undefined)
+
+    def _explain_number(self, row: Mapping[Any, Any], metric: str) -> str | None:
+        """Say why a target's metric, or its interval, is undefined."""
+        if np.isfinite(row[metric]):
+            has_interval = np.isfinite(row[f"{metric}_low"])
+            why = explain_missing_interval(self.n_resamples, int(row["n_patients"]))
+            return None if has_interval else why
+        if row["label"] == MACRO and NUMBER_METRICS[metric].has_unit:
+            return "no mean over targets: it is in their units"
+        return self.undefined.get(str(row["label"])) or NUMBER_METRICS[metric].otherwise
 
     def to_json(self) -> dict[str, Any]:
         """Fields as JSON values; an undefined number is null."""
@@ -278,7 +318,7 @@ class EvaluationResult:
 
 def _drop_false_intervals(table: pd.DataFrame, *, is_too_small: bool) -> None:
     """Make ends of intervals NaN, in place, that show certainty where there is none."""
-    for metric in METRICS:
+    for metric in (*METRICS, *NUMBER_METRICS):
         ends = [f"{metric}_low", f"{metric}_high"]
         if ends[0] in table:  # an older result may lack a metric
             low, high = (table[end].to_numpy(np.float64) for end in ends)
@@ -288,7 +328,7 @@ def _drop_false_intervals(table: pd.DataFrame, *, is_too_small: bool) -> None:
 
 def _read_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
-    numbers = [name for name in table.columns if name not in ("label", "rule")]
+    numbers = [name for name in table.columns if name not in ("label", "rule", "unit")]
     table[numbers] = table[numbers].apply(pd.to_numeric)
     return table
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecg_assets.known import keep_known
 from ecg_assets.metrics.metrics import at_threshold, combine_metrics, places_of
 from ecg_assets.metrics.sums import sum_by_patient
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
@@ -23,7 +24,8 @@ class Thresholds:
     Attributes
     ----------
     values
-        float64 ``(label,)``; NaN where the validation split has one class only.
+        float64 ``(label,)``; NaN where the validation split has one class only, among the
+        recordings of which the label is known.
     rule
         Name of the rule.
     n_records
@@ -56,7 +58,7 @@ class Thresholds:
             raise ValueError(f"Threshold rule is {rule!r}; allowed: {sorted(THRESHOLD_RULES)}.")
         values = np.full(len(validation.vocabulary), np.nan)
         for label in range(len(values)):
-            target, score = validation.target[:, label], validation.score[:, label]
+            target, (score,) = keep_known(validation.target[:, label], validation.score[:, label])
             if 0 < target.sum() < len(target):
                 values[label] = THRESHOLD_RULES[rule].choose(target, score)
         return cls(values, rule, len(validation.record_ids))
@@ -92,10 +94,11 @@ def threshold_table(predictions: Predictions, chosen: Sequence[Thresholds]) -> p
 
 def _judge(predictions: Predictions, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute the metrics that need a threshold, ``(label, metric)``; the others are NaN."""
-    everyone = np.zeros(len(predictions), np.intp)
+    pairs = zip(predictions.target.T, predictions.score.T, strict=True)
+    known = [keep_known(*columns) for columns in pairs]
     sums = [
-        sum_by_patient(predictions.target[:, k], predictions.score[:, k], float(cut), everyone, 1)
-        for k, cut in enumerate(thresholds)
+        sum_by_patient(target, score, float(cut), np.zeros(len(target), np.intp), 1)
+        for (target, (score,)), cut in zip(known, thresholds, strict=True)
     ]
     absent = np.full((len(thresholds), 2), np.nan)
     return combine_metrics(absent, np.concatenate(sums), absent)

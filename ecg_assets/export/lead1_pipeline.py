@@ -21,6 +21,7 @@ from ecg_assets.export.mat_listing import (
     targets_by_record,
     write_tsv,
 )
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels.label_tables import label_matrix
 from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
 from ecg_assets.split import SPLIT_NAMES
@@ -47,8 +48,8 @@ def write_reference_files(
     gives them zeros.
 
     ==========================  ==============================================================
-    ``labels.csv``              ``idx`` and a column of 0/1 a label
-    ``y.npy``                   the same: float32 (n_rows, n_labels)
+    ``labels.csv``              ``idx`` and a column of 0/1 a label; empty: not measured
+    ``y.npy``                   the same: float32 (n_rows, n_labels); NaN: not measured
     ``y_soft.npy``              probabilities: float32 (n_rows, n_labels)
     ``label_def_recomputed.csv``  ``name,count,pos_percent,pos_weight``; pos_percent is 0 to 1
     ``pos_weight.txt``          the weights in one line, 8 decimals, without a final newline
@@ -104,7 +105,7 @@ def define_labels(
     Parameters
     ----------
     value
-        0 or 1, ``(recording, label)``: what counts are of.
+        0 or 1, ``(recording, label)``: what counts are of. `NOT_MEASURED` counts as neither.
     weighed
         The same of the recordings that weights are of.
     vocabulary
@@ -116,14 +117,14 @@ def define_labels(
         ``name, count, pos_percent`` (0 to 1) and ``pos_weight``: negatives over positives,
         or the number of rows for a label without positives.
     """
-    count = value.sum(axis=0, dtype=np.int64)
-    positive = weighed.sum(axis=0, dtype=np.int64)
+    count, positive = (is_positive(one).sum(axis=0, dtype=np.int64) for one in (value, weighed))
+    known, n_weighed = (is_known(one).sum(axis=0, dtype=np.int64) for one in (value, weighed))
     return pd.DataFrame(
         {
             "name": list(vocabulary.names),
             "count": count,
-            "pos_percent": count / max(len(value), 1),
-            "pos_weight": (len(weighed) - positive) / np.maximum(positive, 1),
+            "pos_percent": count / np.maximum(known, 1),
+            "pos_weight": (n_weighed - positive) / np.maximum(positive, 1),
         }
     )
 
@@ -164,9 +165,13 @@ def _write_arrays(
 ) -> None:
     names = list(vocabulary.names)
     definition = define_labels(value, weighed, vocabulary)
-    table = pd.DataFrame(value, columns=names)
+    known = is_known(value)
+    stated = value if known.all() else np.where(known, value, np.nan)
+    table = pd.DataFrame(stated, columns=names)
+    if not known.all():
+        table = table.astype("Int64")  # 0, 1 or an empty cell
     table.insert(0, "idx", np.arange(len(value)))
-    np.save(folder / "y.npy", value.astype(np.float32))
+    np.save(folder / "y.npy", stated.astype(np.float32))
     np.save(folder / "y_soft.npy", probability)
     _write_csv(table, folder / "labels.csv")
     _write_csv(definition, folder / "label_def_recomputed.csv")
@@ -289,7 +294,9 @@ def _write_study_files(kept: Manifest, studies: pd.Series[int], folder: Path) ->
     listed = named.iloc[test]
     _write_csv(listed.assign(idx=range(len(test)))[["idx", *named]], folder / "test_file_list.csv")
     names = list(kept.vocabulary.names)
-    labels = pd.DataFrame(kept.targets[test].astype(np.float32), columns=names)
+    stated = kept.targets[test]
+    shown = np.where(is_known(stated), stated, np.nan).astype(np.float32)
+    labels = pd.DataFrame(shown, columns=names)
     labels.insert(0, "idx", study[test])
     _write_csv(labels.sort_values("idx"), folder / "test_labels.csv")
 

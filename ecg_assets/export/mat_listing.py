@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ecg_assets.build.manifest import Manifest, positive_weights
 from ecg_assets.errors import SchemaError
 from ecg_assets.export.mat import MatFolder, MatForm, MatLayout, read_mat_folder
+from ecg_assets.known import is_known
 from ecg_assets.preprocess import require_same_spec
 from ecg_assets.split import require_no_leakage
 
@@ -169,14 +170,14 @@ def select_recordings(manifest: Manifest, record_ids: pd.Series[str]) -> Manifes
 
 
 def targets_by_record(manifest: Manifest, records: pd.DataFrame) -> NDArray[np.float64]:
-    """Targets by the records' ``row``, else in their order; NaN for one that is not used.
+    """Targets by the records' ``row``, else in their order; NaN for one that is not used or known.
 
     Zeros there would be labels that nobody gave.
     """
     numbered = number_records(records)
     targets = np.full((int(numbered["row"].max()) + 1, len(manifest.vocabulary)), np.nan)
     row = numbered.set_index("record_id")["row"].loc[manifest.index["record_id"]]
-    targets[row] = manifest.targets
+    targets[row] = np.where(is_known(manifest.targets), manifest.targets, np.nan)
     return targets
 
 

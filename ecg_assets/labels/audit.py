@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels.label_tables import label_prevalence
 from ecg_assets.sources import datasets
 from ecg_assets.yaml_file import parse_yaml
@@ -88,7 +89,7 @@ def count_by_database(
     Parameters
     ----------
     values
-        0 or 1, ``(record, label)``.
+        0 or 1 or `NOT_MEASURED`, ``(record, label)``.
     names
         Labels, in the order of the columns.
     databases
@@ -99,8 +100,8 @@ def count_by_database(
     DataFrame
         A row a label and database, labels in their order, databases by name: ``label``,
         ``database``, ``records``, ``positives``, ``share`` (positives among the database's
-        recordings), ``share_of_positives`` (among the label's positives, NaN where it has
-        none), ``share_of_records`` (the database's among all).
+        recordings of which it is known), ``share_of_positives`` (among the label's positives, NaN
+        where it has none), ``share_of_records`` (the database's among all).
 
     >>> values = np.array([[1], [0], [1], [0]], np.uint8)
     >>> count_by_database(values, ["AFLT"], list("aabb"))["share_of_positives"].tolist()
@@ -109,7 +110,10 @@ def count_by_database(
     code, found = pd.factorize(pd.Series(databases, dtype=object), sort=True)
     n_records = np.bincount(code, minlength=len(found))
     positives = np.zeros((len(names), len(found)), dtype=np.int64)
-    np.add.at(positives.T, code, values)
+    np.add.at(positives.T, code, is_positive(values).astype(np.int64))
+    known = np.zeros_like(positives)
+    np.add.at(known.T, code, is_known(values).astype(np.int64))
+    unknown = np.full(positives.shape, np.nan)
     of_label = positives.sum(axis=1, keepdims=True)
     share = np.where(of_label > 0, positives / np.maximum(of_label, 1), np.nan)
     return pd.DataFrame(
@@ -118,7 +122,7 @@ def count_by_database(
             "database": np.tile(np.asarray(found, dtype=object), len(names)),
             "records": np.tile(n_records, len(names)),
             "positives": positives.ravel(),
-            "share": (positives / n_records).ravel(),
+            "share": np.divide(positives, known, out=unknown, where=known > 0).ravel(),
             "share_of_positives": share.ravel(),
             "share_of_records": np.tile(n_records / n_records.sum(), len(names)),
         }

@@ -15,7 +15,7 @@ from ecg_assets.labels.concepts import DEFINITE, ROOM, load_knowledge
 from ecg_assets.labels.reading import LineReading, Mention, read_line
 from ecg_assets.labels.report_lines import DistinctLine
 from ecg_assets.lineage import fingerprint_bytes, fingerprint_json
-from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS, REPORT_TEXT
+from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS, REPORT_TEXT, split_measured
 from ecg_assets.yaml_file import parse_yaml
 
 GROUP = "ecg_assets.codings"
@@ -171,6 +171,8 @@ class Coding:
         if self.name == REPORT_TEXT:
             return read_line(line)
         if self.name == OWN_LABELS:
+            if split_measured(line) is not None:
+                return LineReading((), ())  # no finding: see `ecg_assets.labels.measured`
             name = "" if line == NO_LABEL else line
             return LineReading((Mention(own_concept(name), line, self.rule, 1.0),), ())
         statement = self._parse(line)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_assets.figures import ACCENT, FLAG, INK, LIGHT, draw_shares, make_figure, to_png
+from ecg_assets.known import is_positive
 from ecg_assets.labels.audit import FEWEST_POSITIVES, MOST_OF_ONE_DATABASE, find_confounded
 from ecg_assets.labels.label_tables import label_matrix
 from ecg_assets.labels.vocabulary import LabelVocabulary
@@ -48,7 +49,7 @@ def draw_cooccurrence(labels: pd.DataFrame, vocabulary: LabelVocabulary) -> byte
     labels
         Table of `LABELS`.
     """
-    value = label_matrix(labels, vocabulary)[1].astype(np.int64)
+    value = is_positive(label_matrix(labels, vocabulary)[1]).astype(np.int64)
     together = value.T @ value
     share = together / np.maximum(np.diag(together), 1)[:, None]
     size = 0.42 * len(vocabulary) + 3.2

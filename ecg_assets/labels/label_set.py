@@ -10,6 +10,7 @@ from typing import Any
 from ecg_assets.errors import SettingsError
 from ecg_assets.labels.codings import OWN, STUDIES, code_concept, is_code, is_own, own_concept
 from ecg_assets.labels.concepts import ROOM, load_knowledge
+from ecg_assets.labels.measured import MEASURES, require_numbers
 from ecg_assets.labels.study import (
     Study,
     StudyFile,
@@ -27,6 +28,7 @@ from ecg_assets.made_with import (
     LABEL_VOCABULARY,
     Facts,
 )
+from ecg_assets.sources.schema import unit_of
 from ecg_assets.yaml_file import read_yaml
 
 ECG_FM_17 = "ecg-fm-17"
@@ -36,7 +38,7 @@ OWN_SET = "own"
 """The labels that the user's own data brings, as they are."""
 
 _SHIPPED, _STUDIES = ROOM / "label_sets", ROOM / STUDIES
-_LISTS = ("includes", "excludes", "substitutes")
+_LISTS = ("includes", "excludes", "substitutes", "measured_by")
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,15 @@ class LabelRule:
     substitutes
         Concepts that make the label, too, in recordings whose coding has no code for any of
         `includes`: with a code of its own, what it stands for is coded so.
+    measured_by
+        Numbers without which nobody looked: where one is empty or 0, the label is not known.
+        Names of `MEASURES`, or ``own:<column>``.
     """
 
     includes: tuple[str, ...]
     excludes: tuple[str, ...] = ()
     substitutes: tuple[str, ...] = ()
+    measured_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,10 @@ class LabelSet:
     def __post_init__(self) -> None:
         if len(self.rules) != len(self.vocabulary):
             raise ValueError(f"{len(self.rules)} rules for {len(self.vocabulary)} labels.")
+        require_numbers([name for rule in self.rules for name in rule.measured_by])
+        if self.vocabulary.is_continuous:
+            require_numbers(self.concepts)
+            return
         known = load_knowledge().wordings
         by_name = [c for c in self.concepts if not is_own(c) and not is_code(c)]
         unknown = sorted(c for c in by_name if c not in known)
@@ -124,8 +134,10 @@ class LabelSet:
 
     @staticmethod
     def _lists(rule: LabelRule) -> tuple[tuple[str, ...], ...]:
-        lists = (rule.includes, rule.excludes, rule.substitutes)
-        return lists if rule.substitutes else lists[:2]
+        lists = (rule.includes, rule.excludes, rule.substitutes, rule.measured_by)
+        if rule.measured_by:
+            return lists
+        return lists[:3] if rule.substitutes else lists[:2]
 
 
 def label_facts(label_set: LabelSet, threshold: float) -> dict[str, Any]:
@@ -209,8 +221,10 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
         A name out of `shipped_label_sets`, ``own``, or the path of a file. With a ``coding``, it
         is a study's (`ecg_assets.labels.study.StudyFile`). Else its key ``labels`` maps each label
         to ``includes``, ``excludes``, ``substitutes`` (lists of concepts of ``concepts.yaml``, or
-        of own labels as ``own:<name>``) and ``aggregation`` (mean or max), each optional; see
-        `LabelRule`.
+        of own labels as ``own:<name>``), ``measured_by`` (numbers) and ``aggregation`` (mean or
+        max), each optional; see `LabelRule`. Or its key ``targets`` maps each number that is
+        predicted to ``of`` (of `MEASURES`, or ``own:<column>``; its name, where that is one) and
+        ``aggregation``, each optional.
     own_labels
         Names of the labels that the data itself brings: the columns of labels.csv.
 
@@ -243,9 +257,8 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
         label_set = LabelSet.of_study(read_study_file(path)) if is_study(table) else _parse(table)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"Label set {name!r}: {error}") from error
-    lacking = sorted(
-        {c for c in label_set.concepts if is_own(c)} - set(map(own_concept, own_labels))
-    )
+    named = {c for c in label_set.concepts if is_own(c) and not label_set.vocabulary.is_continuous}
+    lacking = sorted(named - set(map(own_concept, own_labels)))
     if lacking:
         raise SettingsError(
             f"Label set {name!r} names {lacking}, but the data's own labels are "
@@ -254,7 +267,36 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
     return label_set
 
 
+def _parse_targets(entries: object) -> LabelSet:
+    """Build a set of numbers from what its file has under ``targets``."""
+    if not isinstance(entries, Mapping) or not entries:
+        raise ValueError("expected a mapping `targets` with a target or more.")
+    rules, aggregation, units = [], [], []
+    for name, value in entries.items():
+        entry = value or {}
+        unknown = sorted(set(entry) - {"of", "aggregation"})
+        if unknown:
+            raise ValueError(f"target {name!r} has {unknown}; allowed: of, aggregation.")
+        number = str(entry.get("of", name))
+        require_numbers([number])
+        unit = unit_of(number) if is_own(number) else MEASURES[number].unit
+        if unit is None:
+            raise ValueError(
+                f"target {name!r} is of {number!r}, a column without a unit, which holds a label. "
+                "Name the column with its unit in brackets, as 'LVEF [%]'."
+            )
+        rules.append(LabelRule((number,)))
+        units.append(unit)
+        aggregation.append(str(entry.get("aggregation", "mean")))
+    names = tuple(map(str, entries))
+    return LabelSet(LabelVocabulary(names, tuple(aggregation), tuple(units)), tuple(rules))
+
+
 def _parse(table: object) -> LabelSet:
+    if isinstance(table, Mapping) and "targets" in table:
+        if "labels" in table:
+            raise ValueError("has `labels` and `targets`; a model predicts either. Make two files.")
+        return _parse_targets(table["targets"])
     entries = table.get("labels") if isinstance(table, Mapping) else None
     if not isinstance(entries, Mapping) or not entries:
         raise ValueError("expected a mapping `labels` with a label or more.")

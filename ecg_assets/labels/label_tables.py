@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.known import NOT_MEASURED
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.tables import Column, TableSchema
 
@@ -25,6 +27,21 @@ LABELS = TableSchema(
         Column("probability", pa.float32(), "highest probability of the recording's evidence"),
     ),
 )
+
+UNKNOWN_VALUE = -1
+"""Value of a label that nobody looked for, in the table of labels."""
+
+TARGETS = TableSchema(
+    "labels",
+    (
+        Column("record_id", _CATEGORY, "the recording, as in record_list"),
+        Column("label", _CATEGORY, "target; each recording has every target, in model order"),
+        Column(
+            "value", pa.float32(), "number in the target's unit; empty: not measured", nullable=True
+        ),
+    ),
+)
+"""The table ``labels`` of a label set of numbers."""
 
 EVIDENCE = TableSchema(
     "label_evidence",
@@ -68,7 +85,9 @@ class LabelTables:
     Attributes
     ----------
     labels
-        `LABELS`: a row a recording and label, recordings in the order of the reports.
+        `LABELS`: a row a recording and label, recordings in the order of the reports. The value
+        is -1 where nobody looked for the label. Of a label set of numbers,
+        `TARGETS`.
     evidence
         `EVIDENCE`: a row a reason.
     unmatched
@@ -88,7 +107,7 @@ class LabelTables:
 
 def label_matrix(
     labels: pd.DataFrame, vocabulary: LabelVocabulary
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[Any], npt.NDArray[np.float32]]:
     """Turn the long table of labels into arrays; rows of the table may stand in any order.
 
     Parameters
@@ -102,7 +121,8 @@ def label_matrix(
     -------
     tuple
         Record ids (n,) in the order of their first row, values uint8 (n, n_labels), and
-        probabilities float32 (n, n_labels).
+        probabilities float32 (n, n_labels). A value that is not known is `NOT_MEASURED`. Of
+        numbers the values are float32, NaN where not measured, and the same as the probabilities.
 
     Raises
     ------
@@ -122,9 +142,19 @@ def label_matrix(
             f"labels: {len(labels)} rows for {shape[0]} recordings and {shape[1]} labels; each "
             f"recording must have each label once. Labels outside the vocabulary: {unknown}."
         )
+    if is_of_numbers(labels) != vocabulary.is_continuous:
+        raise SchemaError(
+            f"labels hold {'numbers' if is_of_numbers(labels) else 'labels'}, but {vocabulary} are "
+            "not. Materialize labels again."
+        )
+    if vocabulary.is_continuous:
+        numbers = np.zeros(shape, dtype=np.float32)
+        numbers.ravel()[cell] = labels["value"].to_numpy(np.float32)
+        return np.asarray(record_ids, dtype=object), numbers, numbers
     value = np.zeros(shape, dtype=np.uint8)
     probability = np.zeros(shape, dtype=np.float32)
-    value.ravel()[cell] = labels["value"].to_numpy()
+    stated = labels["value"].to_numpy()
+    value.ravel()[cell] = np.where(stated < 0, NOT_MEASURED, stated).astype(np.uint8)
     probability.ravel()[cell] = labels["probability"].to_numpy()
     return np.asarray(record_ids, dtype=object), value, probability
 
@@ -135,18 +165,41 @@ def label_prevalence(labels: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``label``, ``positives``, ``share`` of the labelled recordings, and ``uncertain``:
-        positives that no evidence tells without a hedge. Labels in the table's order.
+        ``label``, ``positives``, ``share`` of the recordings of which the label is known, and
+        ``uncertain``: positives that no evidence tells without a hedge. Where some are not known,
+        ``not_measured`` counts them. Labels in the table's order.
     """
     label, names = pd.factorize(labels["label"])
     is_positive = labels["value"].to_numpy() == 1
     is_uncertain = is_positive & (labels["probability"].to_numpy() < 1)
+    is_unknown = labels["value"].to_numpy() < 0
     positives = np.bincount(label[is_positive], minlength=len(names))
-    return pd.DataFrame(
-        {
-            "label": pd.Index(names).astype(object),
-            "positives": positives,
-            "share": positives / np.bincount(label, minlength=len(names)),
-            "uncertain": np.bincount(label[is_uncertain], minlength=len(names)),
-        }
-    )
+    n_unknown = np.bincount(label[is_unknown], minlength=len(names))
+    n_known = np.bincount(label, minlength=len(names)) - n_unknown
+    columns = {
+        "label": pd.Index(names).astype(object),
+        "positives": positives,
+        "share": np.divide(positives, n_known, out=np.full(len(names), np.nan), where=n_known > 0),
+        "uncertain": np.bincount(label[is_uncertain], minlength=len(names)),
+    }
+    return pd.DataFrame(columns | ({"not_measured": n_unknown} if is_unknown.any() else {}))
+
+
+def is_of_numbers(labels: pd.DataFrame) -> bool:
+    """Tell a table of `TARGETS` from one of labels."""
+    return "probability" not in labels
+
+
+def describe_targets(labels: pd.DataFrame) -> pd.DataFrame:
+    """Count and summarize each target of a table of `TARGETS`.
+
+    Returns
+    -------
+    DataFrame
+        ``label``, ``measured``, ``not_measured``, ``mean``, ``sd``, ``lowest``, ``highest``.
+    """
+    found = labels.groupby("label", observed=True, sort=False)["value"]
+    table = found.agg(["count", "size", "mean", "std", "min", "max"]).reset_index()
+    table["size"] -= table["count"]
+    names = ["label", "measured", "not_measured", "mean", "sd", "lowest", "highest"]
+    return table.set_axis(names, axis=1).astype({"label": str})

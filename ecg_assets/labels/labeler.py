@@ -16,12 +16,20 @@ from ecg_assets.labels.codings import Reason, find_coding, find_reasons, is_own,
 from ecg_assets.labels.concepts import Combination, load_knowledge
 from ecg_assets.labels.evidence import EvidenceRows, evidence_frame, line_evidence
 from ecg_assets.labels.label_set import ECG_FM_LABEL_SET, LabelRule, LabelSet, label_facts
-from ecg_assets.labels.label_tables import OTHER_LANGUAGE, UNKNOWN, UNMATCHED, LabelTables
+from ecg_assets.labels.label_tables import (
+    EVIDENCE,
+    OTHER_LANGUAGE,
+    UNKNOWN,
+    UNKNOWN_VALUE,
+    UNMATCHED,
+    LabelTables,
+)
+from ecg_assets.labels.measured import find_unknown, measure_targets
 from ecg_assets.labels.reading import LineReading
 from ecg_assets.labels.report_lines import DistinctLine, Ints, ReportLines, flatten_reports
 from ecg_assets.labels.study import Study
 from ecg_assets.labels.vocabulary import LabelVocabulary
-from ecg_assets.made_with import known_facts, with_facts
+from ecg_assets.made_with import Facts, known_facts, with_facts
 from ecg_assets.sources.schema import OWN_LABELS
 
 # Findings that make another one together, across the lines of a report.
@@ -242,6 +250,7 @@ def label_records(
     *,
     label_set: LabelSet = ECG_FM_LABEL_SET,
     threshold: float = 0.5,
+    records: pd.DataFrame | None = None,
 ) -> LabelTables:
     """Label every recording whose report can be read.
 
@@ -256,6 +265,10 @@ def label_records(
     as were read in English. The labels of a study are codes, whatever these mean: its rules say
     which likelihoods count, and whether a recording without any of the labels has rows.
 
+    A label that is not known of a recording, as `find_unknown` says, and that nothing makes 1, has
+    the value -1 there. Of a label set of numbers the rows are those of `measure_targets`, without
+    evidence.
+
     Parameters
     ----------
     reports
@@ -265,6 +278,8 @@ def label_records(
     threshold
         Lowest probability that counts as positive, 0 to 1, inclusive. With 0 every hedge
         counts, as in ECG-FM's published labels.
+    records
+        Table of `RECORD_LIST`; only a label set that names the age needs it.
 
     Raises
     ------
@@ -277,6 +292,10 @@ def label_records(
         when they are of another coding than a study's.
     """
     _require_usable(reports, threshold)
+    facts = {**known_facts(reports), **label_facts(label_set, threshold)}
+    if label_set.vocabulary.is_continuous:
+        return _of_numbers(measure_targets(reports, label_set, records), facts)
+    unknown = find_unknown(reports, label_set, records)
     lines = flatten_reports(reports)
     _require_own_labels(lines, label_set)
     readings = [_read(line, label_set.study) for line in lines.distinct]
@@ -294,17 +313,26 @@ def label_records(
     )
     if label_set.study and label_set.study.unlabelled == "drop":
         is_read &= is_positive(scores, threshold).any(axis=1)
-    facts = {**known_facts(reports), **label_facts(label_set, threshold)}
+    found = _labels_frame(reports, is_read, scores, label_set.vocabulary, threshold)
+    if unknown is not None:
+        value = found["value"].to_numpy(copy=True)
+        value[unknown[is_read].ravel() & (value == 0)] = UNKNOWN_VALUE
+        found["value"] = value
     return LabelTables(
-        labels=with_facts(
-            _labels_frame(reports, is_read, scores, label_set.vocabulary, threshold), facts
-        ),
+        labels=with_facts(found, facts),
         evidence=with_facts(
             evidence_frame(rows, reports["record_id"], lines, label_set.vocabulary), facts
         ),
         unmatched=with_facts(unmatched, facts),
         n_in_other_languages=int(is_foreign.sum()),
     )
+
+
+def _of_numbers(targets: pd.DataFrame, facts: Facts) -> LabelTables:
+    evidence, unmatched = EVIDENCE.empty(), UNMATCHED.empty()
+    for table in (targets, evidence, unmatched):
+        with_facts(table, facts)
+    return LabelTables(targets, evidence, unmatched, n_in_other_languages=0)
 
 
 def _require_usable(reports: pd.DataFrame, threshold: float) -> None:

@@ -21,10 +21,14 @@ class LabelVocabulary:
     aggregation
         For each label, how the probabilities of a recording's segments become one:
         ``mean`` or ``max``.
+    units
+        For each target, of a model that predicts numbers; empty of labels, which are present or
+        absent.
     """
 
     names: tuple[str, ...]
     aggregation: tuple[str, ...]
+    units: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(isinstance(name, str) for name in self.names):
@@ -38,6 +42,8 @@ class LabelVocabulary:
         unknown = sorted(set(self.aggregation) - set(AGGREGATIONS))
         if unknown:
             raise ValueError(f"aggregation holds {unknown}; allowed: {AGGREGATIONS}.")
+        if self.units and (len(self.units) != len(self.names) or not all(self.units)):
+            raise ValueError(f"units is {self.units}; expected one for each of {self.names}.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,14 +56,21 @@ class LabelVocabulary:
         """
         return self if how == "by-label" else replace(self, aggregation=(how,) * len(self))
 
+    @property
+    def is_continuous(self) -> bool:
+        """Whether these are numbers in a unit, not labels."""
+        return bool(self.units)
+
     def to_json(self) -> dict[str, Any]:
         """Fields as JSON values; `from_json` reads them back."""
-        return {"names": list(self.names), "aggregation": list(self.aggregation)}
+        value = {"names": list(self.names), "aggregation": list(self.aggregation)}
+        return value | ({"units": list(self.units)} if self.units else {})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> LabelVocabulary:
         """Build a vocabulary from `to_json`'s value."""
-        return cls(tuple(value["names"]), tuple(value["aggregation"]))
+        units = tuple(value.get("units", ()))
+        return cls(tuple(value["names"]), tuple(value["aggregation"]), units)
 
 
 _MAX = frozenset(

@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from ecg_assets.known import keep_known
+
 N_BINS = 10
 """Bins of equal width, each closed below; the last one holds the score 1 too."""
 
@@ -71,7 +73,7 @@ def reliability_table(
     target: NDArray[np.uint8],
     score: NDArray[np.floating[Any]],
 ) -> pd.DataFrame:
-    """Count and average each label's scores by bin.
+    """Count and average each label's scores by bin, over its known targets.
 
     Returns
     -------
@@ -81,10 +83,11 @@ def reliability_table(
     """
     rows = []
     for label, name in enumerate(names):
-        bins = bin_of(score[:, label])
+        known, (scored,) = keep_known(target[:, label], score[:, label])
+        bins = bin_of(scored)
         n = np.bincount(bins, minlength=N_BINS)
-        n_pos = np.bincount(bins[target[:, label] == 1], minlength=N_BINS)
-        total = np.bincount(bins, score[:, label].astype(np.float64), N_BINS)
+        n_pos = np.bincount(bins[known == 1], minlength=N_BINS)
+        total = np.bincount(bins, scored.astype(np.float64), N_BINS)
         whole = np.where(n > 0, n, np.nan)
         columns = {"n": n, "n_pos": n_pos, "mean_score": total / whole}
         frame = pd.DataFrame({**columns, "share_positive": n_pos / whole})

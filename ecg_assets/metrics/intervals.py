@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_assets.known import keep_known
 from ecg_assets.metrics.calibration import fit_line
 from ecg_assets.metrics.metrics import METRICS, combine_metrics
 from ecg_assets.metrics.ranks import TieBlocks
@@ -19,6 +20,7 @@ from ecg_assets.metrics.sums import (
     JUDGED_POSITIVE,
     N_SUMS,
     POSITIVE,
+    RECORDS,
     ratio,
     round_for_exact_sums,
     sum_by_patient,
@@ -57,12 +59,12 @@ class PatientStatistics:
         is_pooled: bool,
         has_lines: bool = True,
     ) -> PatientStatistics:
-        """Rank and sum each label.
+        """Rank and sum each label, over the recordings of which it is known.
 
         Parameters
         ----------
         target, score
-            0 or 1, and probabilities, ``(record, label)``.
+            0 or 1 or `NOT_MEASURED`, and probabilities, ``(record, label)``.
         thresholds
             ``(label,)``; NaN where there is none.
         patient
@@ -74,14 +76,15 @@ class PatientStatistics:
             slope and intercept are NaN.
         """
         n_labels, n_patients = target.shape[1], int(patient.max(initial=-1)) + 1
-        rows = [(target[:, k], score[:, k], patient) for k in range(n_labels)]
+        rows = [_known_rows(target[:, k], score[:, k], patient) for k in range(n_labels)]
         if is_pooled:
             # Column by column, the order in which the patients are repeated.
-            rows.append((target.ravel("F"), score.ravel("F"), np.tile(patient, n_labels)))
+            pooled = (target.ravel("F"), score.ravel("F"), np.tile(patient, n_labels))
+            rows.append(_known_rows(*pooled))
         sums = np.zeros((n_patients, len(rows), N_SUMS))
-        for k, (one, scored, _) in enumerate(rows[:n_labels]):
+        for k, (one, scored, moves_with) in enumerate(rows[:n_labels]):
             threshold = float(thresholds[k])
-            sums[:, k] = sum_by_patient(one, scored, threshold, patient, n_patients)
+            sums[:, k] = sum_by_patient(one, scored, threshold, moves_with, n_patients)
         if is_pooled:
             sums[:, -1] = sums[:, :-1].sum(axis=1)
         lines = np.full((len(rows), 2), np.nan)
@@ -122,6 +125,13 @@ class PatientStatistics:
         return combine_metrics(curves, sums, lines), sums[..., POSITIVE]
 
 
+def _known_rows(
+    target: NDArray[np.uint8], score: NDArray[np.floating[Any]], patient: NDArray[np.intp]
+) -> tuple[NDArray[np.uint8], NDArray[np.floating[Any]], NDArray[np.intp]]:
+    known, (scored, moves_with) = keep_known(target, score, patient)
+    return known, scored, moves_with
+
+
 def describe_labels(
     target: NDArray[np.uint8],
     score: NDArray[np.floating[Any]],
@@ -132,7 +142,7 @@ def describe_labels(
     Parameters
     ----------
     target, score
-        0 or 1, and probabilities without NaN, ``(record, label)``.
+        0 or 1 or `NOT_MEASURED`, and probabilities without NaN, ``(record, label)``.
     thresholds
         ``(label,)``; a score at or above it is called positive. NaN: undefined.
 
@@ -209,7 +219,7 @@ def bootstrap_by_patient(
     Parameters
     ----------
     target, score
-        0 or 1, and probabilities without NaN, ``(record, label)``.
+        0 or 1 or `NOT_MEASURED`, and probabilities without NaN, ``(record, label)``.
     thresholds
         ``(label,)``; a score at or above it is called positive, NaN: undefined.
     subject_ids
@@ -219,7 +229,8 @@ def bootstrap_by_patient(
     has_lines
         Whether calibration lines are fitted; without, slope and intercept are NaN.
     least_patients
-        Of fewer there is no interval: nothing is drawn.
+        Of fewer there is no interval: nothing is drawn. A label that is known of fewer has none
+        either.
     """
     _, patient = np.unique(subject_ids, return_inverse=True)
     statistics = PatientStatistics.from_arrays(
@@ -247,6 +258,9 @@ def bootstrap_by_patient(
     low, high = undefined_if_constant(low, high)
     if n_resamples:
         _put_exact(point, low, high, statistics.sums[:, :n_labels])
+        n_known = (statistics.sums[:, :n_labels, RECORDS] > 0).sum(axis=0)
+        is_few = np.flatnonzero(n_known < least_patients)
+        low[is_few], high[is_few] = np.nan, np.nan
     return BootstrapIntervals(point, low, high, n_resamples, n_undefined)
 
 

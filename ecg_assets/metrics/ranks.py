@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_assets.known import keep_known
+
 _MOST_CELLS = 2**17
 """Numbers in a block of resamples: one megabyte, the size of a core's own cache."""
 
@@ -34,8 +36,9 @@ def auroc(target: NDArray[np.uint8], score: NDArray[np.floating[Any]]) -> float:
 def label_aurocs(
     target: NDArray[np.uint8], score: NDArray[np.floating[Any]]
 ) -> NDArray[np.float64]:
-    """`auroc` of each label, ``(record, label)`` to ``(label,)``."""
-    return np.array([auroc(*columns) for columns in zip(target.T, score.T, strict=True)])
+    """`auroc` of each label over its known targets, ``(record, label)`` to ``(label,)``."""
+    pairs = (keep_known(*columns) for columns in zip(target.T, score.T, strict=True))
+    return np.array([auroc(known, scored) for known, (scored,) in pairs])
 
 
 @dataclass(frozen=True)

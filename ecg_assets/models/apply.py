@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.device import choose_device
-from ecg_assets.models.probabilities import is_exclusive
 from ecg_assets.models.scoring import (
+    describe_outputs,
     no_logits,
     read_ahead,
     read_block,
@@ -167,8 +167,8 @@ def _of_records(
     """Scores and mean features of recordings from those of segments; NaN where there is none."""
     scored, record_index, count = np.unique(of_segment, return_inverse=True, return_counts=True)
     score = np.full((n_records, logits.shape[1]), np.nan, np.float32)
-    exclusive = is_exclusive(trained.model.config)
-    score[scored] = score_recordings(logits, record_index, trained.vocabulary, exclusive=exclusive)
+    kind = describe_outputs(trained)
+    score[scored] = score_recordings(logits, record_index, trained.vocabulary, **kind)
     total = np.zeros((len(scored), features.shape[1]), np.float64)
     np.add.at(total, record_index, features)
     embedding = np.full((n_records, features.shape[1]), np.nan, np.float32)

@@ -168,6 +168,7 @@ class _Run(BaseModel):
     best_epoch: float | None = None
     valid_loss: float | None = None
     valid_macro_auroc: float | None = None
+    valid_r2: float | None = None
 
 
 def _require_run(value: dict[str, Any]) -> dict[str, Any]:

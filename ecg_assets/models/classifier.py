@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.models.attention_pool import AttentionPool, Tokens
-from ecg_assets.models.probabilities import is_exclusive
+from ecg_assets.models.probabilities import HUBER, Regression, is_exclusive
 
 _POOL = "attention_pool"
 
@@ -132,6 +133,7 @@ class EcgClassifier(nn.Module):
         lengths: Tensor | None = None,
         labels: Tensor | None = None,
         pos_weight: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Compute logits, and the loss where labels and their weights are given.
 
@@ -142,44 +144,90 @@ class EcgClassifier(nn.Module):
         lengths
             Samples before the padding, integer ``[batch]``; None when nothing is padded.
         labels
-            0 or 1, ``[batch, label]``.
+            0 or 1, or numbers in their units, ``[batch, label]``.
         pos_weight
             Weight of the positives of each label, ``[label]``.
+        known
+            Which labels count, bool ``[batch, label]``; None for all.
 
         Returns
         -------
         SequenceClassifierOutput
-            ``logits`` ``[batch, label]`` and, with labels, ``loss`` as `classification_loss`
+            ``logits`` ``[batch, label]`` and, with labels, ``loss`` as `training_loss`
             has it.
         """
         logits = self.classify(self.features(input_values, lengths))
         loss = None
         if labels is not None and pos_weight is not None:
-            loss = classification_loss(self.config, logits, labels, pos_weight)
+            loss = training_loss(self.config, logits, labels, pos_weight, known)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-def classification_loss(config: Any, logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:
+def training_loss(
+    config: Any,
+    logits: Tensor,
+    labels: Tensor,
+    pos_weight: Tensor,
+    known: Tensor | None = None,
+) -> Tensor:
     """Compute what training minimizes, in float32 whatever the precision of the logits.
 
     Parameters
     ----------
     config
-        Says whether the labels exclude one another.
+        Says whether the labels exclude one another, or are numbers, in which scale.
     logits, labels
         ``[batch, label]``; labels that exclude one another have a single 1 in each row.
     pos_weight
-        Weight of the positives of each label, ``[label]``; exclusive labels have none.
+        Weight of the positives of each label, ``[label]``; exclusive labels and numbers have none.
+    known
+        Which labels count, bool ``[batch, label]``; None for all. Exclusive ones are all known.
 
     Returns
     -------
     Tensor
-        Of exclusive labels the mean cross entropy of their softmax, else the mean of the
-        weighted binary cross entropy over all elements.
+        Of exclusive labels the mean cross entropy of their softmax; of numbers the mean squared
+        error or Huber loss in standard deviations; else the mean of the weighted binary cross
+        entropy. The last two are over the known elements; 0 where there is none.
     """
+    regression = Regression.of(config)
+    if regression is not None:
+        return regression_loss(regression, logits, labels, known)
     if is_exclusive(config):
         return functional.cross_entropy(logits.float(), labels.argmax(dim=-1))
+    if known is not None:
+        each = functional.binary_cross_entropy_with_logits(
+            logits.float(), labels.float(), pos_weight=pos_weight.float(), reduction="none"
+        )
+        return _mean_of_known(each, known)
     return weighted_cross_entropy(logits, labels, pos_weight)
+
+
+def regression_loss(
+    regression: Regression, logits: Tensor, labels: Tensor, known: Tensor | None = None
+) -> Tensor:
+    """Compute the loss of numbers, ``[batch, target]``, in float32 and standard deviations.
+
+    Parameters
+    ----------
+    regression
+        Means and deviations, and which loss.
+    logits, labels, known
+        As `training_loss` takes them; labels in their units.
+    """
+    mean, deviation = (
+        torch.tensor(values, dtype=torch.float32, device=logits.device)
+        for values in (regression.mean, regression.deviation)
+    )
+    standardized = (labels.float() - mean) / deviation
+    loss = functional.huber_loss if regression.loss == HUBER else functional.mse_loss
+    each = loss(logits.float(), standardized, reduction="none")
+    return each.mean() if known is None else _mean_of_known(each, known)
+
+
+def _mean_of_known(each: Tensor, known: Tensor) -> Tensor:
+    total = torch.where(known, each, torch.zeros_like(each)).sum()
+    return total / known.sum().clamp(min=1)
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, pos_weight: Tensor) -> Tensor:

@@ -55,10 +55,14 @@ def export_onnx(folder: str | Path, path: str | Path) -> None:
     CheckpointError
         When the folder cannot be loaded, or the file's outputs are not the model's.
     SettingsError
-        When onnx, onnxscript or onnxruntime is not installed.
+        When onnx, onnxscript or onnxruntime is not installed, or the model predicts numbers.
     """
     _require_packages()
     trained = load_trained(folder)
+    if trained.vocabulary.is_continuous:
+        raise SettingsError(
+            f"Checkpoint {folder} predicts numbers; model.onnx is written of probabilities alone."
+        )
     module = _Probabilities(trained.model).eval()
     n_channels, n_samples = trained.model.config.n_channels, trained.spec.segment_samples
     with torch.inference_mode(False), torch.no_grad():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest
 from ecg_assets.errors import SchemaError
+from ecg_assets.known import NOT_MEASURED, is_known
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.made_with import Facts, read_facts, write_facts
 
@@ -22,7 +23,7 @@ _P = TypeVar("_P", bound="Predictions")
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """A probability and a target for each recording and label.
+    """A probability, or a number, and a target for each recording and label.
 
     Attributes
     ----------
@@ -31,9 +32,10 @@ class Predictions:
     vocabulary
         The labels, in the order of the columns.
     target
-        0 or 1, uint8 ``(n, label)``.
+        0 or 1, uint8 ``(n, label)``, and `NOT_MEASURED` where nobody looked. Of numbers float32 in
+        their units, NaN where not measured.
     score
-        Probabilities from 0 to 1, float32 ``(n, label)``; never NaN.
+        Probabilities from 0 to 1, or numbers in their units, float32 ``(n, label)``; never NaN.
     made_with
         What recordings, labels and split were made with, by value.
     """
@@ -41,7 +43,7 @@ class Predictions:
     record_ids: NDArray[np.str_]
     subject_ids: NDArray[np.str_]
     vocabulary: LabelVocabulary
-    target: NDArray[np.uint8]
+    target: NDArray[Any]
     score: NDArray[np.float32]
     made_with: Facts = field(default_factory=dict)
 
@@ -51,12 +53,17 @@ class Predictions:
             raise ValueError(
                 f"subject_ids has shape {self.subject_ids.shape}; expected {shape[:1]}."
             )
-        _require_array("target", self.target, np.uint8, shape)
+        _require_array("target", self.target, _target_type(self.vocabulary), shape)
         _require_array("score", self.score, np.float32, shape)
         if len(np.unique(self.record_ids)) != len(self.record_ids):
             raise ValueError("record_ids holds a recording twice; expected distinct ids.")
-        if self.target.size and self.target.max() > 1:
-            raise ValueError(f"target holds {self.target.max()}; expected 0 or 1.")
+        if self.vocabulary.is_continuous:
+            if n_bad := int((~np.isfinite(self.score)).sum()):
+                raise ValueError(f"score holds {n_bad} values that are not finite.")
+            return
+        known = self.target[is_known(self.target)]
+        if known.size and known.max() > 1:
+            raise ValueError(f"target holds {known.max()}; expected 0 or 1.")
         if not ((self.score >= 0) & (self.score <= 1)).all():
             n_bad = int((~((self.score >= 0) & (self.score <= 1))).sum())
             raise ValueError(f"score holds {n_bad} values that are not from 0 to 1 (or NaN).")
@@ -82,6 +89,7 @@ class Predictions:
     def to_table(self) -> pa.Table:
         """Columns ``record_id, subject_id, score/<label> …, target/<label> …``.
 
+        A target that is not measured is empty.
         The vocabulary, and what it was made with, are JSON in the schema's metadata.
         """
         names = self.vocabulary.names
@@ -89,7 +97,7 @@ class Predictions:
             "record_id": pa.array(self.record_ids.tolist(), pa.string()),
             "subject_id": pa.array(self.subject_ids.tolist(), pa.string()),
             **{f"score/{name}": self.score[:, i] for i, name in enumerate(names)},
-            **{f"target/{name}": self.target[:, i] for i, name in enumerate(names)},
+            **{f"target/{name}": _to_column(self.target[:, i]) for i, name in enumerate(names)},
         }
         vocabulary = json.dumps(self.vocabulary.to_json(), ensure_ascii=False)
         table = pa.table(columns).replace_schema_metadata({_METADATA_KEY: vocabulary})
@@ -115,7 +123,7 @@ class Predictions:
             record_ids=np.asarray(_column(table, "record_id").to_pylist(), dtype=np.str_),
             subject_ids=np.asarray(_column(table, "subject_id").to_pylist(), dtype=np.str_),
             vocabulary=vocabulary,
-            target=_matrix(table, "target", vocabulary.names, np.dtype(np.uint8)),
+            target=_matrix(table, "target", vocabulary.names, _target_type(vocabulary)),
             score=_matrix(table, "score", vocabulary.names, np.dtype(np.float32)),
             made_with=read_facts(table.schema) or {},
         )
@@ -128,12 +136,23 @@ class ValidationPredictions(Predictions):
     """
 
 
-def _require_array(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, int]) -> None:
+def _require_array(
+    name: str, array: NDArray[Any], dtype: type | np.dtype[Any], shape: tuple[int, int]
+) -> None:
     if array.dtype != dtype or array.shape != shape:
         raise ValueError(
             f"{name} is {array.dtype} {array.shape}; expected {np.dtype(dtype)} {shape} "
             "(recording, label)."
         )
+
+
+def _target_type(vocabulary: LabelVocabulary) -> np.dtype[Any]:
+    return np.dtype(np.float32 if vocabulary.is_continuous else np.uint8)
+
+
+def _to_column(target: NDArray[Any]) -> Any:
+    known = is_known(target)
+    return target if known.all() else pa.array(target, mask=~known)
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
@@ -145,5 +164,8 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 def _matrix(table: pa.Table, kind: str, names: Sequence[str], dtype: np.dtype[Any]) -> NDArray[Any]:
     matrix = np.empty((table.num_rows, len(names)), dtype)
     for i, name in enumerate(names):
-        matrix[:, i] = _column(table, f"{kind}/{name}").to_numpy()
+        column = _column(table, f"{kind}/{name}")
+        if column.null_count and dtype == np.uint8:
+            column = column.fill_null(pa.scalar(NOT_MEASURED, column.type))
+        matrix[:, i] = column.to_numpy()
     return matrix

@@ -1,7 +1,8 @@
-"""Logits to probabilities: each label by itself, or one out of all."""
+"""Logits to scores: probabilities, each label by itself or one out of all, or numbers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,57 @@ from ecg_assets.labels.vocabulary import LabelVocabulary
 
 EXCLUSIVE = "single_label_classification"
 """transformers' ``problem_type`` of a model whose labels exclude one another."""
+
+
+REGRESSION = "regression"
+"""The same of a model that predicts numbers."""
+
+MEAN_SQUARED_ERROR, HUBER = "mean-squared-error", "huber"
+"""What a model of numbers minimizes, in standard deviations; Huber's loss bends at one."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What the outputs of a model of numbers are: standard deviations from their means.
+
+    Attributes
+    ----------
+    mean, deviation
+        Of each target in the training split, in its unit.
+    loss
+        `MEAN_SQUARED_ERROR` or `HUBER`.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    loss: str = MEAN_SQUARED_ERROR
+
+    @classmethod
+    def of(cls, config: Any) -> Regression | None:
+        """Read it from a model's configuration; None of a model of labels."""
+        if config.problem_type != REGRESSION:
+            return None
+        return cls(
+            tuple(config.target_mean), tuple(config.target_deviation), config.regression_loss
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """Fields of a model's configuration, which `of` reads."""
+        return {
+            "problem_type": REGRESSION,
+            "target_mean": list(self.mean),
+            "target_deviation": list(self.deviation),
+            "regression_loss": self.loss,
+        }
+
+    def to_units(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn outputs ``(segment, target)`` into numbers in their units.
+
+        >>> Regression((60.0,), (10.0,)).to_units(np.array([[-1.5]], np.float32)).tolist()
+        [[45.0]]
+        """
+        units = outputs.astype(np.float64) * np.array(self.deviation) + np.array(self.mean)
+        return np.asarray(units, np.float32)
 
 
 def is_exclusive(config: Any) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +25,12 @@ from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.device import autocast, choose_device
 from ecg_assets.models.device_signals import DeviceSignals, to_device
 from ecg_assets.models.predictions import Predictions
-from ecg_assets.models.probabilities import aggregate_segments, is_exclusive, to_probabilities
+from ecg_assets.models.probabilities import (
+    Regression,
+    aggregate_segments,
+    is_exclusive,
+    to_probabilities,
+)
 from ecg_assets.models.signals import require_readable
 from ecg_assets.preprocess import SignalSpec, project_channels
 from ecg_assets.preprocess.blocks import SignalBlock
@@ -182,8 +187,9 @@ def score_recordings(
     *,
     exclusive: bool,
     columns: Sequence[int] | None = None,
+    regression: Regression | None = None,
 ) -> NDArray[np.float32]:
-    """Take a sigmoid or softmax of each segment, and aggregate by each label's rule.
+    """Turn each segment's logits into scores, and aggregate by each label's rule.
 
     Parameters
     ----------
@@ -197,16 +203,34 @@ def score_recordings(
         Whether just one of the model's outputs is true at a time.
     columns
         The outputs that the labels are; by default all in order.
+    regression
+        What the outputs are, of a model of numbers.
 
     Returns
     -------
     NDArray[np.float32]
-        ``(record, label)``, 0 to 1.
+        ``(record, label)``, 0 to 1, or numbers in their units.
     """
-    probability = to_probabilities(logits, exclusive=exclusive)
+    if regression is not None:
+        score = regression.to_units(logits)
+    else:
+        score = to_probabilities(logits, exclusive=exclusive)
     if columns is not None:
-        probability = probability[:, list(columns)]
-    return aggregate_segments(probability, record_index, vocabulary)
+        score = score[:, list(columns)]
+    return aggregate_segments(score, record_index, vocabulary)
+
+
+class OutputKind(TypedDict):
+    """What a model's outputs are, as `score_recordings` takes it."""
+
+    exclusive: bool
+    regression: Regression | None
+
+
+def describe_outputs(trained: TrainedModel) -> OutputKind:
+    """Say what a model's outputs are, by its configuration."""
+    config = trained.model.config
+    return OutputKind(exclusive=is_exclusive(config), regression=Regression.of(config))
 
 
 # The recordings of a manifest.
@@ -256,8 +280,7 @@ def predict_records(
         batch_size=batch_size,
         precision=precision,
     )
-    exclusive = is_exclusive(trained.model.config)
-    return to_predictions(manifest, signals, rows, logits, exclusive=exclusive)
+    return to_predictions(manifest, signals, rows, logits, **describe_outputs(trained))
 
 
 def predict_logits(
@@ -324,14 +347,20 @@ def to_predictions(
     *,
     exclusive: bool = False,
     columns: Sequence[int] | None = None,
+    regression: Regression | None = None,
 ) -> Predictions:
     """Turn logits of segments, as `predict_logits` gives them, into scores of recordings.
 
-    `exclusive` and `columns` are as `score_recordings` takes them.
+    `exclusive`, `columns` and `regression` are as `score_recordings` takes them.
     """
     record_index = np.repeat(np.arange(len(rows)), signals.n_segments(rows, manifest.spec))
     score = score_recordings(
-        logits, record_index, manifest.vocabulary, exclusive=exclusive, columns=columns
+        logits,
+        record_index,
+        manifest.vocabulary,
+        exclusive=exclusive,
+        columns=columns,
+        regression=regression,
     )
     return Predictions.of_rows(manifest, rows, score)
 
@@ -355,7 +384,7 @@ def predict_recording(trained: TrainedModel, path: str | Path) -> dict[str, floa
     Returns
     -------
     dict[str, float]
-        Probability of each label, 0 to 1.
+        Probability of each label, 0 to 1; of a model of numbers each one, in its unit.
 
     Raises
     ------
@@ -380,9 +409,9 @@ def predict_recording(trained: TrainedModel, path: str | Path) -> dict[str, floa
             f"{trained.spec.describe_part()}. Give a longer one."
         )
     _, logits = run_model(trained, segments, device=trained.model.device)
-    exclusive = is_exclusive(trained.model.config)
     same_record = np.zeros(len(segments), np.int64)
-    (scores,) = score_recordings(logits, same_record, trained.vocabulary, exclusive=exclusive)
+    kind = describe_outputs(trained)
+    (scores,) = score_recordings(logits, same_record, trained.vocabulary, **kind)
     return dict(zip(trained.vocabulary.names, scores.tolist(), strict=True))
 
 

@@ -30,6 +30,36 @@ OWN_LABELS = "own-labels"
 NO_LABEL = "(none)"
 """The line of a recording that was labelled and has no label; one without lines is unlabelled."""
 
+_MEASURED = "\t"
+NOT_LOOKED_FOR = "not measured"
+"""Stands for the value where nobody looked: neither present nor absent."""
+
+
+def measured_line(name: str, value: float | None) -> str:
+    r"""Write the line of an own column that is no finding: a number, or that there is none.
+
+    >>> measured_line("LVEF [%]", 55.0).split(), measured_line("AF", None).split("\t")
+    (['LVEF', '[%]', '55'], ['AF', 'not measured'])
+    """
+    return f"{name}{_MEASURED}{NOT_LOOKED_FOR if value is None else f'{value:.9g}'}"
+
+
+def split_measured(line: str) -> tuple[str, str] | None:
+    """Take the line of `measured_line` apart; None for the line of a finding."""
+    name, separator, value = line.partition(_MEASURED)
+    return (name, value) if separator else None
+
+
+def unit_of(column: str) -> str | None:
+    """Read the unit of an own column of numbers, in brackets behind its name; None of a label.
+
+    >>> unit_of("LVEF [%]"), unit_of("AF")
+    ('%', None)
+    """
+    name, bracket, unit = column.strip().removesuffix("]").rpartition(" [")
+    return unit if bracket and name and unit and column.strip().endswith("]") else None
+
+
 MEASUREMENTS = (
     "rr_interval",
     "p_onset",

@@ -22,8 +22,8 @@ from ecg_assets.build import (
     write_manifest,
 )
 from ecg_assets.build.builder import keep_scorable
-from ecg_assets.build.manifest import NO_LABEL
 from ecg_assets.errors import LeakageError, SchemaError
+from ecg_assets.known import NOT_MEASURED
 from ecg_assets.labels import ECG_FM_LABELS, LabelVocabulary
 from ecg_assets.preprocess import ShardDataset, SignalSpec, read_shard
 from ecg_assets.split import SPLIT_NAMES
@@ -56,7 +56,7 @@ def test_what_reads_no_label_has_the_unlabelled_recordings_of_train_and_valid(
     every = manifest.with_unlabelled()
     assert every.index["record_id"].tolist() == ["a0", "a1", "a2", "a_unlabelled", "b0", "b1", "b2"]
     assert find_missing_samples(every.index, cohort.shards).empty
-    assert every.targets[3].tolist() == [NO_LABEL, NO_LABEL]
+    assert every.targets[3].tolist() == [NOT_MEASURED, NOT_MEASURED]
     assert np.array_equal(np.delete(every.targets, 3, axis=0), manifest.targets)
     assert every.pos_weight.tolist() == manifest.pos_weight.tolist()
     # One of test is not added; without others all is as it was.

@@ -194,5 +194,6 @@ def test_the_launchpad_shows_each_field_with_the_recipes_description(
 def test_a_wrong_word_is_refused_with_the_words_that_are_allowed() -> None:
     values: dict[str, Any] = {"objective": "softmax"}
     config = FinetuneConfig(**values)
-    with pytest.raises(ValueError, match="objective is 'softmax'; it must be 'multi-label' or"):
+    allowed = "'multi-label', 'exclusive', 'mean-squared-error' or 'huber'"
+    with pytest.raises(ValueError, match=f"objective is 'softmax'; it must be {allowed}"):
         FinetuneRequest.recipe_of("tiny", config.changes())

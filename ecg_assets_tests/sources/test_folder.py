@@ -16,7 +16,7 @@ from ecg_assets.sources import (
     SourceTable,
     read_recording,
 )
-from ecg_assets.sources.schema import NO_LABEL
+from ecg_assets.sources.schema import NO_LABEL, measured_line
 from ecg_assets_tests.sources.wfdb_recordings import write_recording
 
 SETTINGS = "leads: [I, II]\nsample_rate_hz: 500\n"
@@ -151,9 +151,13 @@ def test_long_chain_of_folders_gives_names_that_files_can_have(tmp_path: Path) -
     pd.testing.assert_frame_equal(again, table)
 
 
-def test_empty_cell_counts_as_0_but_an_empty_row_is_unlabelled(tmp_path: Path) -> None:
+def test_empty_cell_is_neither_0_nor_1_and_an_empty_row_is_unlabelled(tmp_path: Path) -> None:
     _write(tmp_path, "file,A,B\na,1,\nb,,0\nc,,\n", "a.csv", "b.csv", "c.csv")
-    assert _lines(tmp_path) == {"a": ["A"], "b": [NO_LABEL], "c": []}
+    assert _lines(tmp_path) == {
+        "a": ["A", measured_line("B", None)],
+        "b": [NO_LABEL, measured_line("A", None)],
+        "c": [],
+    }
     source = Folder(tmp_path)
     findings = source.read_reports(source.read_records().table).findings
     assert findings == {"records": 3, "records_without_report": 1, "empty_label_cells": 4}

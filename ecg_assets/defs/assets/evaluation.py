@@ -190,10 +190,15 @@ def eval_metrics(
         | training_inputs(card),
         n_resamples=config.n_resamples,
         seed=settings.seed,
-        unmapped=find_unmapped(settings.stored, predictions.made_with, card.vocabulary.names),
+        unmapped={}
+        if card.vocabulary.is_continuous
+        else find_unmapped(settings.stored, predictions.made_with, card.vocabulary.names),
     )
-    reference = settings.stored.folder("reference_metrics") / f"{context.partition_key}.csv"
-    write_reference_metrics(predictions, reference)
+    shown = {}
+    if not result.is_of_numbers:
+        reference = settings.stored.folder("reference_metrics") / f"{context.partition_key}.csv"
+        write_reference_metrics(predictions, reference)
+        shown["reference_metrics"] = dg.MetadataValue.path(reference)
     return dg.MaterializeResult(
         value=result,
         data_version=dg.DataVersion(fingerprint_json(result.to_json())),
@@ -202,7 +207,7 @@ def eval_metrics(
             "source": source,
             "weights_sha256": card.weights_sha256,
             CONTENT: checkpoint_content_sha256(card.folder),
-            "reference_metrics": dg.MetadataValue.path(reference),
+            **shown,
         },
     )
 
@@ -233,8 +238,9 @@ def leaderboard(
     """All evaluated checkpoints side by side, set by set, each against its set's champion.
 
     The champion has the highest macro AUROC over the labels that are defined for all
-    checkpoints of the set. A checkpoint whose files were removed keeps its row. Checkpoints of the
-    same weights are one candidate: the first registered, whose copies say so.
+    checkpoints of the set, of numbers the highest mean R². A checkpoint whose files were removed
+    keeps its row. Checkpoints of the same weights are one candidate: the first registered, whose
+    copies say so.
     """
     evaluations = collect_evaluations(settings, eval_metrics, external_metrics)
     found = [evaluation.result for evaluation in evaluations]

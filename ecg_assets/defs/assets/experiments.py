@@ -45,6 +45,7 @@ from ecg_assets.training.finetune.experiments import (
     grid_request,
     rank_grid,
     repeated_request,
+    require_labels_to_measure,
 )
 from ecg_assets.training.finetune.repetition import (
     combine_repetitions,
@@ -234,6 +235,7 @@ def repeated_checkpoint(
 
     require_native(config.trainer)
     require_manifest(settings, manifests)
+    require_labels_to_measure(manifests)
     if "train_fraction" in config.changes():
         raise SettingsError(
             "train_fraction is the partition's here; leave it out of the configuration."

@@ -21,6 +21,7 @@ from ecg_assets.defs.io_managers import FORMATS, Format
 from ecg_assets.defs.partitions import SHARDS, shard_backfill_policy
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.streams import log_stored
+from ecg_assets.defs.tables import MEASURES_LABELS
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.export.fairseq_manifests import write_fairseq_manifest
 from ecg_assets.export.lead1_pipeline import write_reference_files, write_reference_manifest
@@ -185,13 +186,17 @@ def computed_labels(
     split: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """The label files of the Lead-I reference pipeline, by its names and formats."""
+    vocabulary = require_labels(settings, labels)
+    if vocabulary.is_continuous:
+        version = dg.DataVersion(fingerprint_json(MEASURES_LABELS))
+        return dg.MaterializeResult(data_version=version, metadata={"skipped": MEASURES_LABELS})
     folder = settings.stored.folder("computed_labels")
     counts = write_reference_files(
         labels,
         record_list,
         split,
         folder,
-        vocabulary=require_labels(settings, labels),
+        vocabulary=vocabulary,
         weights_from=config.label_weights,
     )
     return dg.MaterializeResult(

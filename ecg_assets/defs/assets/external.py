@@ -17,9 +17,10 @@ from ecg_assets.defs.input_facts import source_of
 from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import png_metadata, training_inputs
-from ecg_assets.defs.tables import table_metadata, table_result
+from ecg_assets.defs.tables import MEASURES_LABELS, table_metadata, table_result
 from ecg_assets.evaluation import EvaluationResult
 from ecg_assets.evaluation.external.crosswalk import (
+    LABEL_CROSSWALK,
     count_mapped,
     crosswalk_sources,
     notes_fingerprint,
@@ -29,7 +30,12 @@ from ecg_assets.evaluation.external.evaluate_sets import (
     choose_sources,
     overview_table,
 )
-from ecg_assets.evaluation.leads import compare_lead_sets, draw_lead_degradation, macro_by_lead_set
+from ecg_assets.evaluation.leads import (
+    LEAD_DEGRADATION,
+    compare_lead_sets,
+    draw_lead_degradation,
+    macro_by_lead_set,
+)
 from ecg_assets.evaluation.sets import choose_part, choose_unseen_rows
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.metrics.metrics import added_metrics
@@ -49,8 +55,13 @@ from ecg_assets.storage import replace_file
 )
 def label_crosswalk(settings: Settings) -> dg.MaterializeResult[pd.DataFrame]:
     """Which codes of each dataset make which label of the current set; which labels have none."""
+    label_set = settings.load_label_set()
+    if label_set.vocabulary.is_continuous:
+        return table_result(
+            "label_crosswalk", LABEL_CROSSWALK.empty(), {"skipped": MEASURES_LABELS}
+        )
     table = crosswalk_sources(
-        settings.load_label_set(),
+        label_set,
         own_labels={name: settings.own_labels(name) for name in datasets()},
         threshold=settings.label_threshold,
     )
@@ -88,6 +99,12 @@ def external_metrics(
     express has no numbers, and the reason stands in their place.
     """
     card = read_card(settings.store.checkpoints / context.partition_key)
+    if card.vocabulary.is_continuous:
+        return dg.MaterializeResult(
+            value=[],
+            data_version=dg.DataVersion(fingerprint_json([])),
+            metadata={"skipped": MEASURES_LABELS},
+        )
     evaluation = ExternalEvaluation(
         settings.stored,
         card,
@@ -142,6 +159,9 @@ def lead_degradation(
     stored leads do not allow is listed with the reason.
     """
     folder = settings.store.checkpoints / context.partition_key
+    if read_card(folder).vocabulary.is_continuous:
+        empty = LEAD_DEGRADATION.empty()
+        return table_result("lead_degradation", empty, {"skipped": MEASURES_LABELS})
     source = source_of(manifests.made_with, settings)
     seen = read_seen_patients(folder)
     part = choose_part(seen, source, gave_thresholds=True)

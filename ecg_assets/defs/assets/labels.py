@@ -46,12 +46,17 @@ def _table(description: str) -> dg.AssetOut:
     },
 )
 def labels(
-    settings: Settings, machine_reports: pd.DataFrame
+    settings: Settings, machine_reports: pd.DataFrame, record_list: pd.DataFrame
 ) -> Iterator[dg.MaterializeResult[pd.DataFrame]]:
-    """Read every report line and label its recording."""
+    """Read every report line and label its recording, or measure the numbers of the label set."""
     require_source(settings, machine_reports, "machine_reports")
     label_set = settings.load_label_set()
-    tables = label_records(machine_reports, label_set=label_set, threshold=settings.label_threshold)
+    tables = label_records(
+        machine_reports,
+        label_set=label_set,
+        threshold=settings.label_threshold,
+        records=record_list,
+    )
     for frame in (tables.labels, tables.evidence, tables.unmatched):
         with_facts(frame, {**known_facts(frame), LABEL_SET: Path(settings.label_set).name})
     yield table_result(

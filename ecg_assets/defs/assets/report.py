@@ -22,8 +22,15 @@ from ecg_assets.evaluation import (
     draw_report_pictures,
     write_report,
 )
+from ecg_assets.evaluation.report.curves import CurveBands
 from ecg_assets.evaluation.report.figures import ROC_CURVES
 from ecg_assets.evaluation.report.page import CURVES_TABLE, METRICS_TABLE
+from ecg_assets.evaluation.report.regression import (
+    REGRESSION_PAGE,
+    SCATTER,
+    build_regression_document,
+    draw_scatter,
+)
 from ecg_assets.lineage import fingerprint_folder
 from ecg_assets.models.predictions import Predictions
 
@@ -48,6 +55,8 @@ def eval_report(
     ``metrics.json`` beside it holds every number that it shows. What is not stored of
     other assets is named as absent.
     """
+    if eval_metrics.is_of_numbers:
+        return _report_numbers(context, settings, manifests, predictions, eval_metrics)
     instance, shards = context.instance, settings.stored.shards
     findings = read_findings(instance, settings, eval_metrics, predictions)
     bands = bootstrap_curves(predictions, eval_metrics.reliability, seed=settings.seed)
@@ -73,5 +82,39 @@ def eval_report(
             **compared(findings.difference, findings.not_compared),
             # One picture: metadata stay in the instance's database, and the page has all.
             ROC_CURVES: png_metadata(pictures[ROC_CURVES], ROC_CURVES),
+        },
+    )
+
+
+def _report_numbers(
+    context: AssetExecutionContext,
+    settings: Settings,
+    manifests: Manifest,
+    predictions: Predictions,
+    eval_metrics: EvaluationResult,
+) -> dg.MaterializeResult[None]:
+    """Write the page of a checkpoint that predicts numbers."""
+    instance = context.instance
+    findings = read_findings(instance, settings, eval_metrics, predictions)
+    picture = draw_scatter(predictions, seed=settings.seed)
+    bands = CurveBands({}, 0, settings.seed)  # there are no curves
+    background = describe_background(instance, settings, eval_metrics, bands, manifests)
+    folder = settings.stored.folder("eval_report") / context.partition_key
+    path = write_report(
+        build_regression_document(
+            eval_metrics, findings.difference, findings.not_compared, background
+        ),
+        folder,
+        pictures={SCATTER: picture},
+        tables={METRICS_TABLE: eval_metrics.to_table()},
+        template=REGRESSION_PAGE,
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_folder(folder)),
+        metadata={
+            "report": dg.MetadataValue.path(path),
+            **headline(eval_metrics),
+            **compared(findings.difference, findings.not_compared),
+            SCATTER: png_metadata(picture, SCATTER),
         },
     )

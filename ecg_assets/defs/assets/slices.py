@@ -10,8 +10,9 @@ from ecg_assets.defs.conditions import ANY_INPUT_CHANGED, WITH_ITS_INPUTS
 from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import png_metadata, show_suspects, write_review
-from ecg_assets.defs.tables import table_metadata, table_result
+from ecg_assets.defs.tables import MEASURES_LABELS, table_metadata, table_result
 from ecg_assets.evaluation.label_noise import (
+    LABEL_NOISE,
     ScoreCalibration,
     rank_label_noise,
 )
@@ -29,6 +30,7 @@ from ecg_assets.evaluation.shift.recording_facts import (
     describe_signals,
 )
 from ecg_assets.evaluation.shift.slices import (
+    SLICE_METRICS,
     draw_slice_forest,
     evaluate_slices,
     group_recordings,
@@ -79,6 +81,8 @@ def slice_metrics(
     """AUROC, AUPRC, sensitivity and specificity by age, sex, heart rate, signal faults, source,
     year, length of the report and certainty of the labels, with 95 % intervals over patients.
     """  # noqa: D205
+    if predictions.vocabulary.is_continuous:
+        return table_result("slice_metrics", SLICE_METRICS.empty(), {"skipped": MEASURES_LABELS})
     folder = settings.store.checkpoints / context.partition_key
     facts, lacking = align_facts(
         predictions.record_ids.tolist(),
@@ -128,6 +132,8 @@ def label_noise(
     """Labels that the model confidently contradicts, the most suspicious first, each with the
     report line that made it: a list to review.
     """  # noqa: D205
+    if predictions.vocabulary.is_continuous:
+        return table_result("label_noise", LABEL_NOISE.empty(), {"skipped": MEASURES_LABELS})
     folder = settings.store.checkpoints / context.partition_key
     calibration = ScoreCalibration.from_validation(
         read_validation_predictions(folder, validation_scores_path(folder, settings.stored))

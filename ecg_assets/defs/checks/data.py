@@ -19,6 +19,7 @@ from ecg_assets.errors import EcgAssetsError
 from ecg_assets.labels import compare_with_published, label_prevalence, read_published_counts
 from ecg_assets.labels.audit import FEWEST_POSITIVES, MOST_OF_ONE_DATABASE, find_confounded
 from ecg_assets.labels.label_set import find_study
+from ecg_assets.labels.label_tables import describe_targets, is_of_numbers
 from ecg_assets.labels.study_counts import compare_with_study
 from ecg_assets.made_with import LABEL_SET, SOURCE, facts_of
 from ecg_assets.split import count_splits, find_leaking_patients
@@ -70,6 +71,14 @@ def every_study_is_labelled_once(
 @dg.asset_check(asset="labels", blocking=False)
 def no_label_is_empty(labels: pd.DataFrame) -> dg.AssetCheckResult:
     """A label that no recording has cannot be learned or measured."""
+    if is_of_numbers(labels):
+        targets = describe_targets(labels)
+        constant = targets.loc[~(targets["sd"] > 0), "label"].tolist()
+        return dg.AssetCheckResult(
+            passed=not constant and len(targets) > 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"targets": len(targets), "empty_or_constant_targets": constant},
+        )
     prevalence = label_prevalence(labels)
     empty = prevalence.loc[prevalence["positives"] == 0, "label"].tolist()
     return dg.AssetCheckResult(
@@ -350,10 +359,14 @@ def every_shard_is_used(manifests: Manifest, record_list: pd.DataFrame) -> dg.As
 
 @dg.asset_check(asset="manifests", blocking=False)
 def every_label_has_positives(manifests: Manifest) -> dg.AssetCheckResult:
-    """A label without positives in train is not learned, without some in test not measured."""
+    """A label without positives in train is not learned, without some in test not measured.
+
+    Of numbers, one that is measured nowhere there.
+    """
     counts = label_definition(manifests)
+    counted = "known_count" if manifests.vocabulary.is_continuous else "pos_count"
     lacking = {
-        name: counts.loc[counts[f"pos_count_{name}"] == 0, "name"].tolist()
+        name: counts.loc[counts[f"{counted}_{name}"] == 0, "name"].tolist()
         for name in ("train", "test")
     }
     return dg.AssetCheckResult(

@@ -27,11 +27,13 @@ from ecg_assets.evaluation.shift.from_validation import (
 )
 from ecg_assets.lineage import find_mismatches
 from ecg_assets.metrics.intervals import LEAST_PATIENTS
+from ecg_assets.metrics.metrics import pick_macro
 from ecg_assets.models.checkpoint_folder import read_validation_predictions, validation_scores_path
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 from ecg_assets.models.seen_patients import read_seen_patients
 
 WARN = dg.AssetCheckSeverity.WARN
+NUMBERS = "nothing: the checkpoint predicts numbers, which have neither threshold nor calibration"
 
 
 @dg.asset_check(asset="eval_metrics", partitions_def=CHECKPOINTS, blocking=False)
@@ -83,7 +85,7 @@ def no_worse_than_the_champion(
     except (SpecMismatch, FileNotFoundError) as error:
         shown = {"champion": champion, "not_compared": str(error)}
         return dg.AssetCheckResult(passed=True, metadata=shown)
-    rows = table[(table["label"] == "macro") & (table["metric"] == "auroc")]
+    rows = pick_macro(table, eval_metrics.main_metric)
     verdict = judge_difference(*rows[["low", "high"]].iloc[0])
     return dg.AssetCheckResult(
         passed=verdict != "worse",
@@ -102,6 +104,8 @@ def calibration_is_that_of_validation(
     context: dg.AssetCheckExecutionContext, settings: Settings, eval_metrics: EvaluationResult
 ) -> dg.AssetCheckResult:
     """Scores mean on this set what they meant on validation: intervals of the line overlap."""
+    if eval_metrics.is_of_numbers:
+        return dg.AssetCheckResult(passed=True, metadata={"compared": NUMBERS})
     validation = _validation(settings, context.partition_key)
     table = compare_calibration(validation, eval_metrics)
     return dg.AssetCheckResult(
@@ -140,6 +144,8 @@ def predicted_shares_are_those_of_validation(
     manifests: Manifest,
 ) -> dg.AssetCheckResult:
     """In each shard as many recordings are called positive as on validation, but for chance."""
+    if predictions.vocabulary.is_continuous:
+        return dg.AssetCheckResult(passed=True, metadata={"compared": NUMBERS})
     shard_of = manifests.index.set_index("record_id")["shard"]
     shards = shard_of.loc[predictions.record_ids.tolist()].to_numpy(str)
     validation = _validation(settings, context.partition_key)

@@ -140,9 +140,12 @@ def build_external_set(
     asked = label_set.vocabulary.aggregated(card.spec.aggregation)
     require_same_labels(card.vocabulary, asked, where="the current label set")
     seen = read_seen_patients(card.folder)
-    external = label_external(stored.read_table(MACHINE_REPORTS), label_set, threshold=threshold)
+    records = stored.read_table(RECORD_LIST)
+    external = label_external(
+        stored.read_table(MACHINE_REPORTS), label_set, threshold=threshold, records=records
+    )
     manifest = build_manifest(
-        stored.read_table(RECORD_LIST),
+        records,
         external.labels,
         stored.read_table(SPLIT),
         stored.shards,

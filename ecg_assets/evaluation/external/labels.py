@@ -16,7 +16,7 @@ from ecg_assets.labels.codings import implied_by, is_own
 from ecg_assets.labels.concepts import DEFINITE
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.sources.datasets import datasets
-from ecg_assets.sources.schema import MACHINE_REPORTS, NO_LABEL, OWN_LABELS
+from ecg_assets.sources.schema import MACHINE_REPORTS, NO_LABEL, OWN_LABELS, split_measured
 from ecg_assets.store import SourceStore
 
 # Labels of a model and labels that data brings, side by side by what they are made of.
@@ -113,7 +113,11 @@ class ExternalLabels:
 
 
 def label_external(
-    reports: pd.DataFrame, label_set: LabelSet, *, threshold: float = 0.5
+    reports: pd.DataFrame,
+    label_set: LabelSet,
+    *,
+    threshold: float = 0.5,
+    records: pd.DataFrame | None = None,
 ) -> ExternalLabels:
     """Label another dataset's recordings with the labels that their coding can express.
 
@@ -125,6 +129,8 @@ def label_external(
         Labels of the model, with their rules.
     threshold
         Lowest probability that makes a label true.
+    records
+        Table of `RECORD_LIST`, for labels that are measured by the age.
 
     Raises
     ------
@@ -140,13 +146,16 @@ def label_external(
         reason = next(iter(unmapped.values()))
         raise SpecMismatch(f"{coding} can express none of {len(unmapped)} labels. {reason}")
     expressed = restrict(label_set, rules)
-    labels = label_records(reports, label_set=expressed, threshold=threshold).labels
+    labels = label_records(
+        reports, label_set=expressed, threshold=threshold, records=records
+    ).labels
     return ExternalLabels(labels, expressed, unmapped)
 
 
 def list_own_labels(reports: pd.DataFrame) -> tuple[str, ...]:
     """Names of the own labels that at least one recording has, sorted."""
-    return tuple(sorted(set(reports["lines"].explode().dropna()) - {NO_LABEL}))
+    lines = set(reports["lines"].explode().dropna()) - {NO_LABEL}
+    return tuple(sorted(line for line in lines if split_measured(line) is None))
 
 
 def find_stored_labels(stored: SourceStore) -> tuple[str, ...]:

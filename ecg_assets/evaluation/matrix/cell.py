@@ -19,6 +19,7 @@ from ecg_assets.evaluation.matrix.design import Cell
 from ecg_assets.evaluation.matrix.linear_probe import fit_probe
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.evaluation.sets import EvaluationSet, Part, Relation
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels import LabelSet, LabelVocabulary
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 from ecg_assets.preprocess import SignalSpec
@@ -84,9 +85,12 @@ def build_cell_data(
         When the source's coding can express none of the labels.
     """
     stored.require_complete()
-    labelled = label_external(stored.read_table(MACHINE_REPORTS), label_set, threshold=threshold)
+    records = stored.read_table(RECORD_LIST)
+    labelled = label_external(
+        stored.read_table(MACHINE_REPORTS), label_set, threshold=threshold, records=records
+    )
     manifest = build_manifest(
-        stored.read_table(RECORD_LIST),
+        records,
         labelled.labels,
         stored.read_table(SPLIT),
         stored.shards,
@@ -118,10 +122,11 @@ def find_one_sided(manifest: Manifest) -> dict[str, str]:
     """Find the labels that train has positives or negatives of alone, with the reason."""
     train = manifest.targets[manifest.rows("train")]
     reasons = {}
-    for name, n_pos in zip(manifest.vocabulary.names, train.sum(axis=0), strict=True):
-        if n_pos in {0, len(train)}:
+    counts = zip(is_positive(train).sum(axis=0), is_known(train).sum(axis=0), strict=True)
+    for name, (n_pos, n_known) in zip(manifest.vocabulary.names, counts, strict=True):
+        if n_pos in {0, n_known}:
             kind = "no positive" if n_pos == 0 else "no negative"
-            reasons[name] = f"{kind} record in the train split of {len(train)} records"
+            reasons[name] = f"{kind} record in the train split of {n_known} records"
     return reasons
 
 

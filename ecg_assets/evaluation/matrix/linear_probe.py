@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from ecg_assets.known import keep_known
 from ecg_assets.metrics.ranks import auroc
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -65,7 +66,8 @@ def fit_probe(
     train, valid
         Features, ``(record, feature)``. Their scale is the train split's.
     train_target, valid_target
-        0 or 1, ``(record, label)``; both occur in each column of train.
+        0 or 1 or `NOT_MEASURED`, ``(record, label)``; both of the first occur in each column of
+        train. A label is fitted on the recordings of which it is known.
     names
         Of the labels.
 
@@ -85,9 +87,13 @@ def fit_probe(
     scaled_train, scaled_valid = scaler.transform(train), scaler.transform(valid)
     fitted = []
     for name, target, valid_column in zip(names, train_target.T, valid_target.T, strict=True):
-        if target.min() == target.max():
-            raise ValueError(f"{name} is {target.min()} in all of train; leave the label out.")
-        fitted.append(_fit_label(scaled_train, target, scaled_valid, valid_column))
+        known, (rows,) = keep_known(target, scaled_train)
+        if not len(known):
+            raise ValueError(f"{name} is not known of anything in train; leave the label out.")
+        if known.min() == known.max():
+            raise ValueError(f"{name} is {known.min()} in all of train; leave the label out.")
+        known_valid, (valid_rows,) = keep_known(valid_column, scaled_valid)
+        fitted.append(_fit_label(rows, known, valid_rows, known_valid))
     return LinearProbe(
         np.asarray(scaler.mean_, np.float64),
         np.asarray(scaler.scale_, np.float64),
@@ -125,7 +131,7 @@ def _fit_label(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    can_choose = valid_target.min() != valid_target.max()
+    can_choose = len(np.unique(valid_target)) > 1
     model = LogisticRegression(
         class_weight="balanced", max_iter=_MAX_ITERATIONS, warm_start=True, random_state=0
     )

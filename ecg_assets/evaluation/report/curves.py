@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecg_assets.known import is_known
 from ecg_assets.metrics.calibration import N_BINS, bin_of
 from ecg_assets.metrics.intervals import (
     LEAST_PATIENTS,
@@ -154,8 +155,9 @@ class CurveBands:
 
 @dataclass(frozen=True)
 class _LabelCurves:
-    """All that a label's three curves are computed from."""
+    """All that a label's three curves are computed from: the recordings of which it is known."""
 
+    rows: NDArray[np.intp]
     ranked: SortedScores
     bins: NDArray[np.intp]
     target: NDArray[np.uint8]
@@ -166,9 +168,10 @@ class _LabelCurves:
         return GRID, GRID, self.mean_scores
 
     def values(self, weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        counted = weight[self.rows]
         return (
-            *self.ranked.roc_and_precision(weight),
-            share_positive(self.bins, self.target, weight),
+            *self.ranked.roc_and_precision(counted),
+            share_positive(self.bins, self.target, counted),
         )
 
 
@@ -215,10 +218,12 @@ def bootstrap_curves(
 def _prepare_labels(predictions: Predictions, reliability: pd.DataFrame) -> dict[str, _LabelCurves]:
     prepared = {}
     for k, name in enumerate(predictions.vocabulary.names):
-        target, score = predictions.target[:, k], predictions.score[:, k]
+        rows = np.flatnonzero(is_known(predictions.target[:, k]))
+        target, score = predictions.target[rows, k], predictions.score[rows, k]
         bins = reliability[reliability["label"] == name].sort_values("bin")
         if len(bins) and 0 < target.sum() < len(target):
             prepared[name] = _LabelCurves(
+                rows,
                 SortedScores.from_scores(target, score),
                 bin_of(score),
                 target,

@@ -71,10 +71,10 @@ def choose_examples(
     for label in chosen:
         threshold = float(result.labels["threshold"][label])
         target, score = predictions.target[:, label] == 1, predictions.score[:, label]
-        called = score >= threshold
+        called, absent = score >= threshold, predictions.target[:, label] == 0
         for kind, rows, sign in (
             ("true positive", target & called, -1),
-            ("false positive", ~target & called, -1),
+            ("false positive", absent & called, -1),
             ("false negative", target & ~called, 1),
         ):
             found = np.flatnonzero(rows)

@@ -31,7 +31,8 @@ def format_number(value: float | None, kind: str = "ratio") -> str:
         The number; None or not finite is undefined.
     kind
         ``ratio`` (three decimals), ``signed`` (three, with its sign), ``percent`` (of a share,
-        one decimal), ``count`` (whole, in groups of three digits), ``plain`` (as short as it is).
+        one decimal), ``count`` (whole, in groups of three digits), ``plain`` (as short as it is),
+        ``figures`` (four of them, of a number with a unit).
 
     Examples
     --------
@@ -61,6 +62,7 @@ KINDS: dict[str, Callable[[float], str]] = {
     "percent": lambda value: f"{100 * value:.1f} %",
     "count": lambda value: f"{value:,.0f}",
     "plain": lambda value: f"{value:.6g}",
+    "figures": lambda value: f"{value:,.4g}".replace("-", "−"),
 }
 """How each kind of number is written."""
 

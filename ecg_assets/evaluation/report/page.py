@@ -23,6 +23,7 @@ from ecg_assets.evaluation.report.numbers import (
 )
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.metrics.metrics import MACRO, METRICS, Place, at_threshold, shown_in
+from ecg_assets.metrics.regression import NUMBER_METRICS
 from ecg_assets.storage import replace_folder
 
 # What templates of the report are given: rows of long tables side by side, with pointers.
@@ -56,7 +57,8 @@ def build_view(document: Mapping[str, Any]) -> dict[str, Any]:
     if document["difference"] is not None:
         table = document["difference"]["table"]
         view["difference_rows"] = _side_by_side(table, "/difference/table", ("label",))
-        view["difference_columns"] = _columns(view["difference_rows"], METRICS)
+        wanted = [*METRICS, *NUMBER_METRICS]
+        view["difference_columns"] = _columns(view["difference_rows"], wanted)
     return view
 
 
@@ -108,6 +110,7 @@ def write_report(
     *,
     pictures: Mapping[str, bytes],
     tables: Mapping[str, pd.DataFrame],
+    template: str = REPORT,
 ) -> Path:
     """Write the page, its numbers and its pictures; the folder is replaced as a whole.
 
@@ -121,6 +124,8 @@ def write_report(
         Title to PNG bytes; each is on the page and a file of its own.
     tables
         File name to table, written as Parquet.
+    template
+        Of the page.
 
     Returns
     -------
@@ -133,7 +138,7 @@ def write_report(
         When the page would show a number that is not in the document; nothing is written.
     """
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    html = render_report(json.loads(text), pictures)
+    html = render_report(json.loads(text), pictures, template=template)
     with replace_folder(folder) as temporary:
         (temporary / REPORT).write_text(html, encoding="utf-8")
         (temporary / METRICS_JSON).write_text(text, encoding="utf-8")
@@ -158,7 +163,9 @@ def _picture_name(title: str) -> str:
     return "_".join(re.findall(r"[^\W_]+", title.lower())) + ".png"
 
 
-def render_report(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+def render_report(
+    document: Mapping[str, Any], pictures: Mapping[str, bytes], *, template: str = REPORT
+) -> str:
     """Render the page and hold every number on it against the document.
 
     Raises
@@ -179,7 +186,7 @@ def render_report(document: Mapping[str, Any], pictures: Mapping[str, bytes]) ->
     environment.tests["match_start"] = str.startswith
     environment.filters["part"] = pointer_part
     environment.filters["words"] = _in_words
-    html = environment.get_template(REPORT).render(
+    html = environment.get_template(template).render(
         **build_view(document),
         pictures={title: base64.b64encode(png).decode() for title, png in pictures.items()},
     )

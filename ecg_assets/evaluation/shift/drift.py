@@ -20,6 +20,7 @@ from ecg_assets.evaluation.shift.stability_index import (
     stability_index,
 )
 from ecg_assets.figures import INK, MUTED, PALE, make_figure, to_png
+from ecg_assets.known import is_known
 from ecg_assets.labels import LabelVocabulary, label_matrix
 from ecg_assets.metrics.sums import ratio
 from ecg_assets.tables import Column, TableSchema
@@ -210,7 +211,7 @@ def collect_quantities(
     """
     record_ids, values, _ = label_matrix(labels, vocabulary)
     of_labels = pd.DataFrame(
-        values.astype(np.float32),
+        np.where(is_known(values), values, np.nan).astype(np.float32),
         index=pd.Index(record_ids),
         columns=[f"label/{name}" for name in vocabulary.names],
     )

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ecg_assets.preprocess import ShardDataset
-from ecg_assets.sources.schema import NO_LABEL, RR_INTERVALS_MS
+from ecg_assets.sources.schema import NO_LABEL, RR_INTERVALS_MS, split_measured
 
 SIGNAL_STATISTICS = ("mean_mv", "std_mv", "range_mv", "missing_share", "clipped_share")
 """Of each lead, from the sums and extremes that stand in its shard."""
@@ -131,7 +131,11 @@ def common_leads(shards: ShardDataset) -> list[str]:
 
 def _count_statements(lines: pd.Series) -> pd.Series:
     """Count the lines of each report; one that says that there is no label counts as none."""
-    return lines.map(lambda report: sum(line != NO_LABEL for line in report)).astype("Int64")
+    return lines.map(_count_lines).astype("Int64")
+
+
+def _count_lines(report: list[str]) -> int:
+    return sum(line != NO_LABEL and split_measured(line) is None for line in report)
 
 
 def _describe_shard(shard: ShardDataset, leads: Sequence[str]) -> pd.DataFrame:

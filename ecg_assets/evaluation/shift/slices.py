@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ecg_assets.evaluation.shift.recording_facts import FLAGS
 from ecg_assets.evaluation.thresholds import Thresholds
 from ecg_assets.figures import ACCENT, INK, MUTED, draw_interval, make_figure, to_png
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.metrics.intervals import LEAST_PATIENTS, BootstrapIntervals, bootstrap_by_patient
 from ecg_assets.metrics.metrics import MACRO, Place, pick_macro, places_of, shown_in, tabulate
 from ecg_assets.metrics.sums import ratio
@@ -261,8 +262,9 @@ def _tabulate(
         array[: len(names), places_of(metrics)]
         for array in (found.values, found.low, found.high, whole.values)
     )
-    n, n_pos = int(rows.sum()), predictions.target[rows].sum(axis=0, dtype=np.int64)
-    is_few = np.tile((np.minimum(n_pos, n - n_pos) < FEW)[:, None], n_metrics)
+    target = predictions.target[rows]
+    n_pos, n_known = (one(target).sum(axis=0, dtype=np.int64) for one in (is_positive, is_known))
+    is_few = np.tile((np.minimum(n_pos, n_known - n_pos) < FEW)[:, None], n_metrics)
     defined = np.isfinite(of_group[:-1])
     count = defined.sum(axis=0)
     same = np.where(defined, of_all[:-1], 0.0).sum(axis=0)
@@ -273,7 +275,7 @@ def _tabulate(
         value=of_group,
         low=low,
         high=high,
-        n=n,
+        n=np.append(n_known, len(target))[:, None],
         n_patients=len(np.unique(predictions.subject_ids[rows])),
         n_pos=np.vstack([np.tile(n_pos[:, None], n_metrics), n_pos @ defined]),
         is_uncertain=np.vstack([is_few, (is_few & defined).any(axis=0) | (count == 0)]),

@@ -133,8 +133,9 @@ class Folder:
     def read_reports(self, records: pd.DataFrame) -> SourceTable:
         """Read the names of each recording's labels that are 1, in the columns' order.
 
-        A recording whose labels are all 0 has the line `NO_LABEL`. An empty cell counts as 0,
-        but a recording with nothing but empty cells has no lines: it is not labelled.
+        A recording whose labels are all 0 has the line `NO_LABEL`. An empty cell has a line that
+        says so, and is neither 1 nor 0; a recording with nothing but empty cells has no lines: it
+        is not labelled. Numbers of columns with a unit have a line each.
         """
         lines: dict[str, list[str]] = {}
         n_empty_cells = 0

@@ -1,4 +1,4 @@
-"""labels.csv: the user's own list of recordings, with a column a label."""
+"""labels.csv: the user's own list of recordings, with a column a label or measurement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecg_assets.sources.dataset_tables import (
     require_below_root,
     unify_identifiers,
 )
-from ecg_assets.sources.schema import NO_LABEL
+from ecg_assets.sources.schema import NO_LABEL, measured_line, unit_of
 
 LABELS_FILE = "labels.csv"
 
@@ -55,6 +55,10 @@ class FolderLabels:
         0 or 1; NaN where the cell is empty.
     n_patients_in_two_spellings
         Patients that stand there as ``17620.0`` and as ``17620``.
+    measured_names
+        Columns of numbers in the file's order: those with a unit, as ``LVEF [%]``.
+    measured : float64 (row, column of numbers)
+        NaN where the cell is empty.
     """
 
     file: pd.Series[str]
@@ -66,14 +70,27 @@ class FolderLabels:
     names: tuple[str, ...]
     values: npt.NDArray[np.float32]
     n_patients_in_two_spellings: int = 0
+    measured_names: tuple[str, ...] = ()
+    measured: npt.NDArray[np.float64] | None = None
 
     def lines(self) -> list[list[str]]:
-        """For each row the labels that are 1, `NO_LABEL` if all are 0, nothing if all are empty."""
+        """For each row the labels that are 1, `NO_LABEL` if none is, nothing if all are empty.
+
+        Beside other cells an empty one has a line that says so. The numbers follow.
+        """
+        found = [self._lines_of_labels(row) for row in self.values]
+        if self.measured is not None:
+            for lines, row in zip(found, self.measured, strict=True):
+                stated = np.flatnonzero(~np.isnan(row)).tolist()
+                lines += [measured_line(self.measured_names[at], row[at]) for at in stated]
+        return found
+
+    def _lines_of_labels(self, row: npt.NDArray[np.float32]) -> list[str]:
         names = np.array(self.names, dtype=object)
-        return [
-            [] if np.isnan(row).all() else (names[row == 1].tolist() or [NO_LABEL])
-            for row in self.values
-        ]
+        if np.isnan(row).all():
+            return []
+        unknown = [measured_line(name, None) for name in names[np.isnan(row)]]
+        return (names[row == 1].tolist() or [NO_LABEL]) + unknown
 
 
 def read_folder_labels(root: Path) -> FolderLabels:
@@ -81,7 +98,7 @@ def read_folder_labels(root: Path) -> FolderLabels:
 
     Columns: ``file``; where there, ``patient`` (or ``patient_id``, ``subject_id``), ``age``,
     ``sex`` (or ``gender``), ``time`` (or ``ecg_time``), ``sample_rate_hz``, all in any case;
-    every other one is a label.
+    of the others, one with a unit in brackets holds numbers, and any other is a label.
 
     Raises
     ------
@@ -92,7 +109,9 @@ def read_folder_labels(root: Path) -> FolderLabels:
     path = root / LABELS_FILE
     raw = read_csv_table(path, (), optional=None)
     column_of = _find_fields(raw.column_names, path)
-    names = tuple(name for name in raw.column_names if name and _find_field(name) is None)
+    own = [name for name in raw.column_names if name and _find_field(name) is None]
+    names = tuple(name for name in own if unit_of(name) is None)
+    measured_names = tuple(name for name in own if unit_of(name) is not None)
     if NO_LABEL in names:
         raise SchemaError(f"{path}: a label cannot be named {NO_LABEL}; rename that column.")
     patients = [column_of["patient"]] if "patient" in column_of else []
@@ -109,6 +128,8 @@ def read_folder_labels(root: Path) -> FolderLabels:
         names=names,
         values=_read_values(table, names, path),
         n_patients_in_two_spellings=n_spellings,
+        measured_names=measured_names,
+        measured=_read_measured(table, measured_names, path) if measured_names else None,
     )
 
 
@@ -162,7 +183,22 @@ def _read_values(
     values = np.full((len(table), len(names)), np.nan, dtype=np.float32)
     for i, name in enumerate(names):
         number = table[name].str.lower().map(_VALUES)
-        what = f"is neither 0, 1 nor empty, as a label is (no labels are: {', '.join(_FIELDS)})"
+        what = (
+            f"is neither 0, 1 nor empty, as a label is (no labels are: {', '.join(_FIELDS)}, and "
+            "columns of numbers, whose names end with a unit, as 'LVEF [%]')"
+        )
         refuse_cells(table[name].notna() & number.isna(), path, name, what)
         values[:, i] = number
+    return values
+
+
+def _read_measured(
+    table: pd.DataFrame, names: tuple[str, ...], path: Path
+) -> npt.NDArray[np.float64]:
+    values = np.full((len(table), len(names)), np.nan)
+    for i, name in enumerate(names):
+        numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+        wrong = table[name].notna() & ~np.isfinite(numbers)
+        refuse_cells(wrong, path, name, "is neither a number nor empty, as its unit says")
+        values[:, i] = numbers
     return values

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest, SignalCache, read_manifest
-from ecg_assets.errors import SchemaError
-from ecg_assets.training.engine.request import TrainingRequest
+from ecg_assets.build.manifest import target_scale
+from ecg_assets.errors import SchemaError, SettingsError
+from ecg_assets.models.checkpoint import MOST_SIZE
+from ecg_assets.models.probabilities import Regression
+from ecg_assets.training.engine.request import TrainingRecipe, TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,57 @@ class TrainingData:
     Attributes
     ----------
     exclusive
-        Whether labels exclude one another: recordings with none or several are left out.
+        Whether labels exclude one another: recordings with none or several are left out, and
+        those of which one is not measured.
+    regression
+        What the outputs of a model of numbers are.
     """
 
     manifest: Manifest
     signals: SignalCache
     exclusive: bool = False
+    regression: Regression | None = None
+
+    def for_recipe(self, recipe: TrainingRecipe) -> TrainingData:
+        """Give the same data with what a recipe makes of its targets.
+
+        Raises
+        ------
+        SettingsError
+            When its objective is of labels and the targets are numbers, or the reverse; when a
+            target is constant in the training split, or too large to be stored with a model.
+        """
+        loss, vocabulary = recipe.regression_loss, self.manifest.vocabulary
+        if (loss is not None) != vocabulary.is_continuous:
+            kind = "numbers" if vocabulary.is_continuous else "labels"
+            allowed = "mean-squared-error or huber" if vocabulary.is_continuous else "multi-label"
+            raise SettingsError(
+                f"The objective is not one of {kind}, and the label set (ECG_LABEL_SET) is of "
+                f"{kind}: {', '.join(vocabulary.names)}. Set objective: {allowed} in the run's "
+                "configuration, or choose another label set or preset."
+            )
+        regression = None if loss is None else self._standardize(loss)
+        return replace(self, exclusive=recipe.is_exclusive, regression=regression)
+
+    def _standardize(self, loss: str) -> Regression:
+        train = self.manifest.targets[self.manifest.rows("train")]
+        mean, deviation, n = target_scale(train)
+        for name, one, spread, count in zip(
+            self.manifest.vocabulary.names, mean, deviation, n, strict=True
+        ):
+            if not spread > 0:
+                raise SettingsError(
+                    f"Target {name!r} has {count} measured values in the train split of "
+                    f"{len(train)} recordings, and no two different ones. Leave it out of the "
+                    "label set."
+                )
+            if max(abs(one), spread) > MOST_SIZE:
+                raise SettingsError(
+                    f"Target {name!r} has a mean of {one:g} and a deviation of {spread:g} in the "
+                    f"train split; at most {MOST_SIZE:,} can be stored with a model. Give it in a "
+                    "larger unit."
+                )
+        return Regression(tuple(mean.tolist()), tuple(deviation.tolist()), loss)
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Rows of a split in the manifest's index that can be trained on or validated.

@@ -27,6 +27,11 @@ COLUMNS = (
 )
 """Columns of a fine-tuning's history."""
 
+REGRESSION_COLUMNS = tuple(
+    name.replace("macro_auroc", "r2") for name in COLUMNS if name != "valid_accuracy"
+)
+"""The same of one on numbers."""
+
 History = list[dict[str, Any]]
 
 
@@ -96,6 +101,7 @@ _SPLITS = {
 _PANELS = {
     "loss": "loss",
     "macro_auroc": "macro AUROC",
+    "r2": "R², mean over targets",
     "contrastive": "contrastive term",
     "masked_prediction": "masked prediction of codes",
     "cmsc": "patients' contrast (CMSC)",

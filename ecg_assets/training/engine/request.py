@@ -103,6 +103,11 @@ class TrainingRecipe(FrozenModel):
         """Whether just one of the labels is true of a recording that is used."""
         return False
 
+    @property
+    def regression_loss(self) -> str | None:
+        """What a training on numbers minimizes; None of one on labels."""
+        return None
+
     @classmethod
     def settings(cls) -> dict[str, FieldInfo]:
         """Give what a user may change by name."""

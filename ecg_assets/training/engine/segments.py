@@ -12,10 +12,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ecg_assets.build import Manifest
+from ecg_assets.known import NOT_MEASURED
 from ecg_assets.models.device_signals import DeviceSignals, to_device
 from ecg_assets.training.engine.data import TrainingData
 
 Batch = dict[str, Tensor]
+
+
+class BatchTargets:
+    """Targets as the arguments of a training loss: which ones are known, where some are not.
+
+    Parameters
+    ----------
+    manifest
+        Says whether all are known, in any of its splits: all batches are alike.
+    targets
+        Of the items of a dataset, ``(item, label)``, as a manifest has them.
+    """
+
+    def __init__(self, manifest: Manifest, targets: Tensor) -> None:
+        self._targets = targets
+        self._is_partly_measured = manifest.is_partly_measured
+
+    def of(self, items: Any) -> Batch:
+        """Take ``labels`` and, where some are not measured, ``known``, ``[batch, label]``."""
+        chosen = self._targets[items]
+        if not self._is_partly_measured:
+            return {"labels": chosen.float()}
+        known = ~chosen.isnan() if chosen.is_floating_point() else chosen != NOT_MEASURED
+        # What is not known must be finite: its loss is multiplied by nothing.
+        return {
+            "labels": torch.where(known, chosen, torch.zeros_like(chosen)).float(),
+            "known": known,
+        }
 
 
 class SegmentDataset(Dataset[Batch]):
@@ -49,7 +79,8 @@ class SegmentDataset(Dataset[Batch]):
         counts = data.n_segments(rows)
         self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
-        self._targets = torch.from_numpy(data.manifest.targets[rows]).to(device)
+        targets = torch.from_numpy(data.manifest.targets[rows]).to(device)
+        self._targets, self._place = BatchTargets(data.manifest, targets), targets.device
         self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float().to(device)
         self._on_device = None
         if device is not None:
@@ -65,9 +96,9 @@ class SegmentDataset(Dataset[Batch]):
         """Read segments as the arguments of `EcgClassifier.forward`."""
         record = np.searchsorted(self._ends, items, side="right")
         numbers = np.asarray(items) - self._starts[record]
-        positions = to_device(record, self._targets.device)
+        positions = to_device(record, self._place)
         if self._on_device is not None:
-            wanted = to_device(numbers, self._targets.device)
+            wanted = to_device(numbers, self._place)
             segments = self._on_device.segments_at(positions, wanted)
         else:
             spec = self._data.manifest.spec
@@ -76,7 +107,7 @@ class SegmentDataset(Dataset[Batch]):
         return {
             # A repeated lead is a view of one: twelve copies would cost six times as much.
             "input_values": segments.expand(-1, self._n_channels, -1),
-            "labels": self._targets[positions].float(),
+            **self._targets.of(positions),
             "pos_weight": self._pos_weight,
         }
 

@@ -169,8 +169,8 @@ def _train(
         if open_data
         else open_training_data(request, progress=report_signals(report))
     )
-    part = request.take_part(data.manifest)
-    data = replace(data, manifest=part, exclusive=request.recipe.is_exclusive)
+    data = replace(data, manifest=request.take_part(data.manifest))
+    data = data.for_recipe(request.recipe) if request.reads_labels else data
     training = kind(request, data)
     with deterministic(request.device):
         model = training.build_model()

@@ -171,18 +171,26 @@ def find_fairseq_data(folder: Path, *, n_labels: int, with_test: bool) -> Fairse
     Raises
     ------
     SettingsError
-        When a file is missing, a .tsv is empty or leads nowhere, or the labels are of another
-        number.
+        When a file is missing, a .tsv is empty or leads nowhere, the labels are of another
+        number, or they are numbers or not all measured.
     """
     found = _folder(folder)
     for name in ("train", "valid", "test") if with_test else ("train", "valid"):
         _require_files_of(found / f"{name}.tsv")
     weights = read_pos_weight(found / "pos_weight.txt")
-    n_columns = np.load(found / "y.npy", mmap_mode="r").shape[1]
+    targets = np.load(found / "y.npy", mmap_mode="r")
+    n_columns = targets.shape[1]
     if not n_labels == n_columns == len(weights):
         raise SettingsError(
             f"{found} has {n_columns} labels in y.npy and {len(weights)} in pos_weight.txt, the "
             f"manifests have {n_labels}. Materialize fairseq_manifests again."
+        )
+    is_label, is_none = np.isin(targets, (0, 1)).all(axis=1), np.isnan(targets).all(axis=1)
+    if n_other := int((~is_label & ~is_none).sum()):
+        raise SettingsError(
+            f"{n_other} recordings of {found} have targets that are not measured, or numbers. "
+            "fairseq-signals' training takes 0 and 1 alone: set trainer: native, which leaves such "
+            "targets out of its loss."
         )
     return FairseqData(found, weights)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ecg_assets.figures import ACCENT, DASHED, INK, make_figure, to_png
+from ecg_assets.known import is_known, is_positive, keep_known
 from ecg_assets.metrics.metrics import MACRO, tabulate, tabulate_missing
 from ecg_assets.metrics.ranks import label_aurocs
 from ecg_assets.models.predictions import Predictions
@@ -92,8 +93,9 @@ def score_fold(predictions: Predictions, *, exclusive: bool, called: str = _FOLD
     from sklearn.metrics import average_precision_score, f1_score
 
     target, score = predictions.target, predictions.score
-    chosen, n_pos = score.argmax(axis=1), target.sum(axis=0, dtype=np.int64)
-    has_both = (n_pos > 0) & (n_pos < len(target))
+    chosen, n_pos = score.argmax(axis=1), is_positive(target).sum(axis=0, dtype=np.int64)
+    n_known = is_known(target).sum(axis=0, dtype=np.int64)
+    has_both = (n_pos > 0) & (n_pos < n_known)
     reasons = [
         None if both else _ONE_CLASS.format(called, "with" if n == 0 else "without")
         for n, both in zip(n_pos, has_both, strict=True)
@@ -101,14 +103,15 @@ def score_fold(predictions: Predictions, *, exclusive: bool, called: str = _FOLD
     ranked = {"auroc": label_aurocs(target, score), "auprc": np.full(len(n_pos), np.nan)}
     values = ranked | ({"f1": np.full(len(n_pos), np.nan)} if exclusive else {})
     for i in np.flatnonzero(has_both):
-        values["auprc"][i] = average_precision_score(target[:, i], score[:, i])
+        known, (scored,) = keep_known(target[:, i], score[:, i])
+        values["auprc"][i] = average_precision_score(known, scored)
         if exclusive:
             values["f1"][i] = f1_score(target[:, i], chosen == i)
     table = tabulate(
         predictions.vocabulary.names,
         list(values),
         value=np.stack(list(values.values()), axis=1),
-        n=len(target),
+        n=n_known[:, np.newaxis],
         n_pos=n_pos[:, np.newaxis],
         undefined=np.array(reasons, object)[:, np.newaxis],
     )

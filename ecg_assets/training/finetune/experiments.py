@@ -18,6 +18,7 @@ import pyarrow as pa
 from ecg_assets.build import Manifest
 from ecg_assets.build.folds import fold_manifest, require_common_labels
 from ecg_assets.build.manifest import fingerprint_manifest, write_manifest
+from ecg_assets.errors import SettingsError
 from ecg_assets.figures import CONTRAST, INK, LINE, make_figure, to_png
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.tables import Column, TableSchema
@@ -57,6 +58,7 @@ def fold_request(
         When there is no such fold, there are too few patients, or a label is too rare.
     """
     exclusive = request.recipe.is_exclusive
+    require_labels_to_measure(manifest)
     if rare_labels == "refuse":
         require_common_labels(manifest, n_folds=n_folds, exclusive=exclusive)
     part = fold_manifest(manifest, fold, n_folds=n_folds, seed=request.seed, exclusive=exclusive)
@@ -68,6 +70,16 @@ def fold_request(
         output_folder=folder,
         inputs={**request.inputs, FOLD_INPUT: fingerprint_manifest(part)},
     )
+
+
+def require_labels_to_measure(manifest: Manifest) -> None:
+    """Refuse numbers, whose experiments' tables would be of AUROC."""
+    if manifest.vocabulary.is_continuous:
+        raise SettingsError(
+            "Folds and repeated trainings measure labels, and the label set is of numbers: "
+            f"{', '.join(manifest.vocabulary.names)}. Train one checkpoint "
+            "(finetuned_checkpoint) instead."
+        )
 
 
 def grid_request(

@@ -90,6 +90,8 @@ class FinetuneTraining(EpochTraining[FinetuneRequest, EcgClassifier]):
                 request.pretrained,
                 fingerprint=request.inputs[PRETRAINED_INPUT],
             )
+        if self.data.regression is not None:
+            model.config.update(self.data.regression.to_config())
         choose_trained_weights(model, request.recipe)
         return model
 
@@ -173,7 +175,11 @@ class FinetuneTraining(EpochTraining[FinetuneRequest, EcgClassifier]):
         parts = np.split(outputs.predictions, ends[:-1])
         for (name, rows), logits in zip(evaluated, parts, strict=True):
             result = validate_logits(self.data, rows, logits)
-            metrics |= {f"{name}_loss": result.loss, f"{name}_macro_auroc": result.macro_auroc}
+            metrics[f"{name}_loss"] = result.loss
+            if self.data.regression is None:
+                metrics[f"{name}_macro_auroc"] = result.macro_auroc
+            else:
+                metrics[f"{name}_r2"] = result.r2
             if name == "valid" and result.confusion is not None:
                 metrics["valid_accuracy"] = result.accuracy
                 confusion.keep(result.confusion)

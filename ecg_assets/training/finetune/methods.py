@@ -17,7 +17,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ecg_assets.errors import SettingsError
 from ecg_assets.lineage import fingerprint_bytes, fingerprint_json
-from ecg_assets.models.classifier import EcgClassifier, classification_loss
+from ecg_assets.models.classifier import EcgClassifier, training_loss
 from ecg_assets.models.device import autocast
 from ecg_assets.models.device_signals import to_device
 from ecg_assets.models.families import family_of
@@ -26,7 +26,7 @@ from ecg_assets.models.scoring import read_ahead
 from ecg_assets.preprocess.model_input import number_segments
 from ecg_assets.storage import replace_file
 from ecg_assets.training.engine.data import TrainingData
-from ecg_assets.training.engine.segments import Batch, SegmentDataset
+from ecg_assets.training.engine.segments import Batch, BatchTargets, SegmentDataset
 from ecg_assets.training.finetune.recipe import PROBES, Recipe
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets.training.finetune.starting_model import fingerprint_encoder
@@ -111,11 +111,15 @@ class HeadOnFeatures(nn.Module):
         self.head = model.get_submodule(model.head_name)
 
     def forward(
-        self, features: Tensor, labels: Tensor, pos_weight: Tensor
+        self,
+        features: Tensor,
+        labels: Tensor,
+        pos_weight: Tensor,
+        known: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Compute logits and loss as `EcgClassifier`, of features ``[batch, feature]``."""
         logits = self.head(features)
-        loss = classification_loss(self.config, logits, labels, pos_weight)
+        loss = training_loss(self.config, logits, labels, pos_weight, known)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
@@ -143,11 +147,15 @@ class HeadOnFrozenEncoder(nn.Module):
         return self
 
     def forward(
-        self, input_values: Tensor, labels: Tensor, pos_weight: Tensor
+        self,
+        input_values: Tensor,
+        labels: Tensor,
+        pos_weight: Tensor,
+        known: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Compute logits and loss as `EcgClassifier`, of signals ``[batch, channel, sample]``."""
         found: SequenceClassifierOutput = self.model(
-            input_values, labels=labels, pos_weight=pos_weight
+            input_values, labels=labels, pos_weight=pos_weight, known=known
         )
         return found
 
@@ -179,7 +187,7 @@ class FeatureDataset(Dataset[Batch]):
         self._features = features
         self._places = np.repeat(first, counts) + number_segments(counts)
         targets = np.repeat(data.manifest.targets[rows], counts, axis=0)
-        self._labels = torch.from_numpy(targets).float()
+        self._targets = BatchTargets(data.manifest, torch.from_numpy(targets))
         self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float()
 
     def __len__(self) -> int:
@@ -189,7 +197,7 @@ class FeatureDataset(Dataset[Batch]):
         """Read features as the arguments of `HeadOnFeatures.forward`."""
         return {
             "features": torch.from_numpy(self._features[self._places[items]]),
-            "labels": self._labels[items],
+            **self._targets.of(items),
             "pos_weight": self._pos_weight,
         }
 

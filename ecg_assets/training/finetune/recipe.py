@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from ecg_assets.frozen_model import Number
 from ecg_assets.models.families import FAMILIES
-from ecg_assets.training.engine.history import COLUMNS
+from ecg_assets.models.probabilities import HUBER, MEAN_SQUARED_ERROR
+from ecg_assets.training.engine.history import COLUMNS, REGRESSION_COLUMNS
 from ecg_assets.training.engine.request import TrainingRecipe
 
 AUGMENTATIONS = (
@@ -115,11 +116,13 @@ class Recipe(TrainingRecipe):
         description="Also measure the test split after each epoch, where there is one. Nothing is "
         "chosen or stopped by it.",
     )
-    objective: Literal["multi-label", "exclusive"] = Field(
+    objective: Literal["multi-label", "exclusive", "mean-squared-error", "huber"] = Field(
         default="multi-label",
         description="multi-label: each label by itself, positives weighted. exclusive: just one "
         "of the labels is true of a recording (softmax and cross entropy, without weights); "
-        "recordings with none or several of them are left out of training and validation.",
+        "recordings with none or several of them are left out of training and validation. "
+        "mean-squared-error or huber: numbers (a label set of `targets`), standardized by the "
+        "training split's mean and deviation; Huber's loss bends at one deviation.",
     )
     train_fraction: Number = Field(
         default=1.0,
@@ -210,12 +213,17 @@ class Recipe(TrainingRecipe):
     @property
     def history_columns(self) -> tuple[str, ...]:
         """Columns of history.csv."""
-        return COLUMNS
+        return COLUMNS if self.regression_loss is None else REGRESSION_COLUMNS
 
     @property
     def is_exclusive(self) -> bool:
         """Whether just one of the labels is true of a recording that is used."""
         return self.objective == "exclusive"
+
+    @property
+    def regression_loss(self) -> str | None:
+        """What a training on numbers minimizes; None of one on labels."""
+        return self.objective if self.objective in {MEAN_SQUARED_ERROR, HUBER} else None
 
     @property
     def needs_pretrained(self) -> bool:

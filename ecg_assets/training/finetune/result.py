@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.metrics.confusion import draw_confusion_matrix
 from ecg_assets.models.checkpoint import TrainedModel, save_trained
@@ -32,7 +33,7 @@ from ecg_assets.models.seen_patients import FINE_TUNING
 from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.preprocess.signal_steps import describe_filter, describe_normalization
 from ecg_assets.training.engine.data import TrainingData
-from ecg_assets.training.engine.history import COLUMNS, History, best_row, read_history
+from ecg_assets.training.engine.history import History, best_row, read_history
 from ecg_assets.training.engine.run_record import run_record, write_run
 from ecg_assets.training.finetune.methods import merge_adapters, save_adapters
 from ecg_assets.training.finetune.request import FinetuneRequest
@@ -52,11 +53,11 @@ _CARD = """\
 
 - Trained on: {source} ({split_rule}): {n_train:,} recordings of {n_patients:,} patients; preset
   `{preset}`, {n_parameters:,} parameters, of which {n_trained:,} were trained{trained}.
-- Best epoch {best_epoch} of {epochs}: validation loss {loss:.4f}, macro AUROC {auroc}. Thresholds
+- Best epoch {best_epoch} of {epochs}: validation loss {loss:.4f}, {measure}. {others}
   and all other numbers belong to an evaluation, not to this page.
 - Input: {leads}; segments of {segment_s:g} s at {rate} Hz, of a recording {part}; normalization
   {normalization}; filter: {filter}; {n_channels} channels.
-- Output: probabilities of {labels}. Labels are read from the carts' reports unless the source has
+- Output: {outputs}. Labels are read from the carts' reports unless the source has
   its own; a label's positives in training are in `{run}`.
 - Started from: {start}
 - For research; not a medical device. On other hospitals' recordings, other carts and other leads it
@@ -91,7 +92,9 @@ def training_card(
     has_pretraining
         Whether it started from a pretrained checkpoint.
     """
-    train, auroc = record["splits"]["train"], record["valid_macro_auroc"]
+    train, numbers = record["splits"]["train"], vocabulary.is_continuous
+    name, key = ("R²", "valid_r2") if numbers else ("macro AUROC", "valid_macro_auroc")
+    value = record[key]
     start = f"a pretrained checkpoint. {describe_pretraining(family)}"
     if not has_pretraining:
         start = "random weights."
@@ -113,7 +116,8 @@ def training_card(
         best_epoch=record["best_epoch"],
         epochs=record["epochs_trained"],
         loss=record["valid_loss"],
-        auroc="undefined" if auroc is None else f"{auroc:.3f}",
+        measure=f"{name} {'undefined' if value is None else f'{value:.3f}'}",
+        others="Intervals" if numbers else "Thresholds",
         leads=", ".join(spec.leads),
         segment_s=spec.segment_s,
         rate=spec.sample_rate_hz,
@@ -121,10 +125,17 @@ def training_card(
         normalization=describe_normalization(spec.normalization),
         filter=describe_filter(spec.filter),
         n_channels=spec.n_channels,
-        labels=", ".join(vocabulary.names),
+        outputs=_name_outputs(vocabulary),
         run=RUN,
         start=start,
     )
+
+
+def _name_outputs(vocabulary: LabelVocabulary) -> str:
+    if not vocabulary.is_continuous:
+        return f"probabilities of {', '.join(vocabulary.names)}"
+    pairs = zip(vocabulary.names, vocabulary.units, strict=True)
+    return ", ".join(f"{name} in {unit}" for name, unit in pairs)
 
 
 STARTED_FROM = "started_from"
@@ -165,7 +176,7 @@ def write_result(
     logits = validation_logits(request, data, trained)
     validation = validate_logits(data, data.rows("valid"), logits)
     save_trained(folder, model.cpu(), trained.spec, trained.vocabulary)
-    history = read_history(log)
+    history = read_history(log, request.recipe.history_columns)
     _write_class_reports(log, trained.vocabulary.names, best_row(history)["epoch"], folder)
     record = finetuning_record(request, data, sizes, history, validation)
     write_labelled_run(
@@ -238,7 +249,8 @@ def finetuning_record(
     """Collect what a training with labels came to, as `run_record`."""
     best = best_row(history)
     evaluated = dict(data.evaluated_rows(with_test=request.recipe.reports_test))
-    measured = [name for name in COLUMNS if name.startswith(("valid_", "test_"))]
+    columns = request.recipe.history_columns
+    measured = [name for name in columns if name.startswith(("valid_", "test_"))]
     return run_record(
         request,
         data,
@@ -273,10 +285,13 @@ def count_split(data: TrainingData, split: str) -> dict[str, int]:
 
 
 def _count_left_out(data: TrainingData, split: str) -> dict[str, int]:
-    n_labels = data.manifest.targets[data.manifest.rows(split)].sum(axis=1)
+    targets = data.manifest.targets[data.manifest.rows(split)]
+    n_labels, known = is_positive(targets).sum(axis=1), is_known(targets).all(axis=1)
+    n_unknown = int((~known & (n_labels <= 1)).sum())
     return {
-        "n_left_out_without_label": int((n_labels == 0).sum()),
+        "n_left_out_without_label": int((known & (n_labels == 0)).sum()),
         "n_left_out_with_several_labels": int((n_labels > 1).sum()),
+        **({"n_left_out_not_measured": n_unknown} if n_unknown else {}),
     }
 
 
@@ -289,12 +304,32 @@ def _started_from(start: Path | None) -> dict[str, Any]:
 
 
 def _label_counts(data: TrainingData) -> dict[str, dict[str, float]]:
-    train = data.manifest.targets[data.rows("train")].sum(axis=0)
-    valid = data.manifest.targets[data.rows("valid")].sum(axis=0)
+    train, valid = (data.manifest.targets[data.rows(split)] for split in ("train", "valid"))
+    if data.regression is not None:
+        pairs = zip(data.regression.mean, data.regression.deviation, strict=True)
+        return {
+            name: {
+                "n_known_train": int(is_known(train)[:, i].sum()),
+                "n_known_valid": int(is_known(valid)[:, i].sum()),
+                "mean_train": mean,
+                "deviation_train": deviation,
+            }
+            for i, (name, (mean, deviation)) in enumerate(
+                zip(data.manifest.vocabulary.names, pairs, strict=True)
+            )
+        }
+    counts = {
+        "n_positive_train": is_positive(train).sum(axis=0),
+        "n_positive_valid": is_positive(valid).sum(axis=0),
+    }
+    known = {
+        "n_known_train": is_known(train).sum(axis=0),
+        "n_known_valid": is_known(valid).sum(axis=0),
+    }
+    counts |= known if data.manifest.is_partly_measured else {}
     return {
         name: {
-            "n_positive_train": int(train[i]),
-            "n_positive_valid": int(valid[i]),
+            **{what: int(count[i]) for what, count in counts.items()},
             "pos_weight": float(data.manifest.pos_weight[i]),
         }
         for i, name in enumerate(data.manifest.vocabulary.names)

@@ -15,12 +15,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ecg_assets.build import Manifest, SignalCache
 from ecg_assets.build.fractions import take_train_fraction
+from ecg_assets.known import is_known
 from ecg_assets.metrics.confusion import confusion_matrix_table, name_counts, report_confusion
 from ecg_assets.metrics.ranks import label_aurocs
+from ecg_assets.metrics.regression import NUMBER_METRICS, describe_numbers
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.checkpoint_folder import read_card
 from ecg_assets.models.predictions import Predictions
-from ecg_assets.models.probabilities import is_exclusive
+from ecg_assets.models.probabilities import HUBER, Regression, is_exclusive
 from ecg_assets.models.scoring import predict_logits, to_predictions
 from ecg_assets.storage import to_json_value
 from ecg_assets.training.engine.data import TrainingData
@@ -35,13 +37,16 @@ class Validation:
     loss
         What training minimizes (natural logarithm), mean over segments and labels.
     macro_auroc
-        Mean AUROC of recordings over the labels that have both classes; NaN when none has.
+        Mean AUROC of recordings over the labels that have both classes; NaN when none has, and
+        of numbers.
     undefined
-        Labels with one class only, left out of `macro_auroc`.
+        Labels with one class only, left out of `macro_auroc`, and targets without R².
     predictions
         Score of each recording.
     confusion
         Recordings by true and called class; None where labels may stand together.
+    r2
+        Of numbers, the mean R² over the targets that have one; NaN when none has, and of labels.
     """
 
     loss: float
@@ -49,6 +54,7 @@ class Validation:
     undefined: tuple[str, ...]
     predictions: Predictions
     confusion: pd.DataFrame | None = None
+    r2: float = math.nan
 
     @property
     def accuracy(self) -> float:
@@ -65,8 +71,15 @@ def validate_logits(
     """Measure the logits of recordings' segments, ``(segment, label)``, in the order of `rows`."""
     targets = np.repeat(data.manifest.targets[rows], data.n_segments(rows), axis=0)
     predictions = to_predictions(
-        data.manifest, data.signals, rows, logits, exclusive=data.exclusive
+        data.manifest,
+        data.signals,
+        rows,
+        logits,
+        exclusive=data.exclusive,
+        regression=data.regression,
     )
+    if data.regression is not None:
+        return _validate_numbers(data.regression, logits, targets, predictions)
     aurocs = label_aurocs(predictions.target, predictions.score)
     is_defined = np.isfinite(aurocs)
     loss, confusion = weighted_loss(logits, targets, data.manifest.pos_weight), None
@@ -84,19 +97,59 @@ def validate_logits(
     )
 
 
+def _validate_numbers(
+    regression: Regression,
+    outputs: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    predictions: Predictions,
+) -> Validation:
+    """Measure outputs of segments against their targets, and recordings' numbers with them."""
+    at_r2 = list(NUMBER_METRICS).index("r2")
+    found = describe_numbers(predictions.target, predictions.score)[:, at_r2]
+    is_defined = np.isfinite(found)
+    return Validation(
+        loss=regression_loss(regression, outputs, targets),
+        macro_auroc=math.nan,
+        undefined=tuple(np.array(predictions.vocabulary.names)[~is_defined].tolist()),
+        predictions=predictions,
+        r2=float(found[is_defined].mean()) if is_defined.any() else math.nan,
+    )
+
+
+def regression_loss(
+    regression: Regression, outputs: NDArray[np.float32], targets: NDArray[np.float32]
+) -> float:
+    """Mean squared error or Huber loss in float64 and standard deviations, over the known elements.
+
+    >>> zero, one = np.zeros((1, 2), np.float32), np.array([[80.0, np.nan]], np.float32)
+    >>> regression_loss(Regression((60.0, 1.0), (10.0, 1.0)), zero, one)
+    4.0
+    >>> regression_loss(Regression((60.0, 1.0), (10.0, 1.0), "huber"), zero, one)
+    1.5
+    """
+    standardized = (targets.astype(np.float64) - regression.mean) / regression.deviation
+    error = np.abs(outputs.astype(np.float64) - standardized)[is_known(targets)]
+    if regression.loss == HUBER:
+        return float(np.where(error < 1, error**2 / 2, error - 0.5).mean())
+    return float(np.square(error).mean())
+
+
 def weighted_loss(
     logits: NDArray[np.float32], targets: NDArray[np.uint8], pos_weight: NDArray[np.float64]
 ) -> float:
-    """Weighted cross entropy in float64, mean over elements.
+    """Weighted cross entropy in float64, mean over the known elements.
 
     >>> zero = np.zeros((1, 2), np.float32)
     >>> round(weighted_loss(zero, np.array([[1, 0]], np.uint8), np.array([3.0, 1.0])), 6)
     1.386294
     """
     logit = logits.astype(np.float64)
-    positive = targets * pos_weight * log_expit(logit)
-    negative = (1.0 - targets) * log_expit(-logit)
-    return float(-(positive + negative).mean())
+    known = is_known(targets)
+    stated = np.where(known, targets, 0)
+    positive = stated * pos_weight * log_expit(logit)
+    negative = (1.0 - stated) * log_expit(-logit)
+    each = -(positive + negative)
+    return float(each.mean() if known.all() else each[known].mean())
 
 
 def exclusive_loss(logits: NDArray[np.float32], targets: NDArray[np.uint8]) -> float:
@@ -135,7 +188,8 @@ def reproduce_validation_loss(
     run = read_card(trained.folder).run if trained.folder else {}
     fraction = run.get("request", {}).get("recipe", {}).get("train_fraction", 1.0)
     manifest = take_train_fraction(manifest, fraction, seed=run.get("seed", 0))
-    data = TrainingData(manifest, signals, is_exclusive(trained.model.config))
+    config = trained.model.config
+    data = TrainingData(manifest, signals, is_exclusive(config), Regression.of(config))
     rows = data.rows("valid")
     logits = predict_logits(
         trained,
