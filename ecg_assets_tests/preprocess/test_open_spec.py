@@ -222,8 +222,10 @@ def test_a_slow_wave_stays_itself_and_a_gap_a_gap(method: str) -> None:
 
 
 def test_normalizations_are_what_they_say() -> None:
+    axes: Any
+    scope: Any
     for scope, axes in (("lead", -1), ("recording", (-2, -1))):
-        how = Normalization(**{"kind": "min-max", "scope": scope, "low": -2, "high": 3})
+        how = Normalization(kind="min-max", scope=scope, low=-2, high=3)
         spec = SignalSpec(leads=("I", "II", "V1"), n_channels=3, normalization=how, segment_s=6.0)
         found = prepare(SIGNAL, 500, spec)
         np.testing.assert_allclose(found.min(axis=axes), -2, atol=1e-6)
