@@ -75,6 +75,7 @@ ECG_FM = ModelFamily(
     has_tokens=True,
     pretrained_on="ECG-FM's public weights were pre-trained on MIMIC-IV-ECG",
     pretrained_sources=("mimic-iv-ecg",),
+    licence="code and weights MIT",
     files=PublishedFiles(
         content="'cfg' and 'model' as fairseq-signals writes them",
         recognizes="ecg_assets.models.ecg_fm.fairseq_file:is_ecg_fm",
