@@ -51,7 +51,7 @@ from ecg_assets.models.device import autocast, choose_device
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.models.fold import fold_lead_one
 from ecg_assets.models.scoring import predict_records, run_model
-from ecg_assets.preprocess import ShardDataset
+from ecg_assets.preprocess import STANDARD_LEADS, ShardDataset, SignalSpec
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.segments import Batch, SegmentDataset, keep_batch
 from ecg_assets.training.engine.trainer_arguments import deterministic
@@ -267,19 +267,23 @@ def count_operations(model: Any, n_samples: int, *, trains: bool) -> float:
     trains
         Whether the backward pass counts, too.
     """
-    signal = torch.empty(1, model.config.n_channels, n_samples, device="meta")
+    # Two, since batch norms in training take no single one.
+    signal = torch.empty(2, model.config.n_channels, n_samples, device="meta")
     with FlopCounterMode(display=False) as counter, nullcontext() if trains else torch.no_grad():
         logits = model(signal).logits
         if trains:
             torch.autograd.backward(logits.sum())
-    return float(counter.get_total_flops())
+    return float(counter.get_total_flops()) / 2
 
 
 def build_model(plan: Plan, family: str, *, is_reference: bool, n_channels: int = 12) -> Any:
     """Build the same random model each time; convolutions before a transformer are frozen."""
     torch.manual_seed(0)
     known = FAMILIES[family]
-    config = known.build_config(plan.size, n_channels=n_channels, n_labels=N_LABELS)
+    # Where a family has no size of this name: the smallest that is published.
+    others = [size for size in known.sizes if size != "tiny"]
+    size = plan.size if plan.size in known.sizes else others[0]
+    config = known.build_config(size, n_channels=n_channels, n_labels=N_LABELS)
     if known.has_attention:
         config._attn_implementation = "eager" if is_reference else "sdpa"
         config.positional_convolution = "direct" if is_reference else "auto"
@@ -292,7 +296,8 @@ def build_model(plan: Plan, family: str, *, is_reference: bool, n_channels: int 
 @cache
 def _operations(plan: Plan, family: str, n_samples: int, trains: bool) -> float:
     with torch.device("meta"):
-        model = build_model(plan, family, is_reference=True).train()
+        channels = FAMILIES[family].signal_spec(STANDARD_LEADS).n_channels
+        model = build_model(plan, family, is_reference=True, n_channels=channels).train()
     return count_operations(model, n_samples, trains=trains)
 
 
@@ -537,26 +542,29 @@ def pretrain(plan: Plan, folder: Path, data: TrainingData) -> None:
     print(f"{'':>34}  {rates['ours'] / rates['reference']:.2f} × the reference")
 
 
-# The other families, on random signals of 12 leads.
+# The other families, on random signals of the leads that each reads.
 
 
 def train_families(plan: Plan) -> None:
     """Train each by the reference's settings, ours, and with activations computed again."""
     for name in plan.families:
         family = FAMILIES[name]
-        n_samples = family.signal_spec(("I",)).segment_samples
+        spec = family.signal_spec(STANDARD_LEADS)
+        n_samples = spec.segment_samples
         few = replace(plan, n_steps=min(plan.n_steps, 20))
         ways = ["reference", "ours", *(["ours, recomputing"] if family.can_recompute else [])]
         rates: dict[str, float] = {}
         for way in ways:
-            model = build_model(plan, name, is_reference=way == "reference")
+            model = build_model(
+                plan, name, is_reference=way == "reference", n_channels=spec.n_channels
+            )
             if way.endswith("recomputing"):
                 checkpoint_activations(model)
             precision = "fp32" if way == "reference" else plan.precision
             found = train_steps(
                 few,
                 model,
-                _random_batches(few, n_samples),
+                _random_batches(few, spec),
                 precision=precision,
                 is_reference=way == "reference",
                 compiles=plan.has_gpu and way == "ours",
@@ -572,9 +580,10 @@ def train_families(plan: Plan) -> None:
         print(f"{'':>34}  {rates['ours'] / rates['reference']:.2f} × the reference")
 
 
-def _random_batches(plan: Plan, n_samples: int) -> Iterator[Batch]:
+def _random_batches(plan: Plan, spec: SignalSpec) -> Iterator[Batch]:
     generator = torch.Generator().manual_seed(0)
-    signals = torch.randn(plan.batch_size, 12, n_samples, generator=generator)
+    shape = (plan.batch_size, spec.n_channels, spec.segment_samples)
+    signals = torch.randn(shape, generator=generator)
     labels = torch.randint(2, (plan.batch_size, N_LABELS), generator=generator)
     batch = {"input_values": signals, "labels": labels, "pos_weight": torch.ones(N_LABELS)}
     on_device = {name: value.to(plan.device) for name, value in batch.items()}

@@ -380,7 +380,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     split: Literal["", "patients", "folds"] = _env(
         "ECG_SPLIT",
-        "",
+        lambda: "",
         "patients at random, or the folds of ptb-xl: 1-8, 9, 10; unset: folds where the label "
         "set says so and the dataset has them, else patients.",
         Literal["", "patients", "folds"],

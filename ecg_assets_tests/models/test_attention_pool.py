@@ -141,7 +141,7 @@ def test_its_weights_are_the_heads_and_the_others_the_encoders(family: str) -> N
     }
 
 
-@with_tokens
+@pytest.mark.parametrize("family", ["ecg_fm", "ecg-founder", "ecg-jepa", "ecg-cpc"])
 def test_a_checkpoint_with_it_is_stored_loaded_and_exported(family: str, tmp_path: Path) -> None:
     model, folder = _model(family), tmp_path / "checkpoint"
     folder.mkdir()

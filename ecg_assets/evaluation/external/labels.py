@@ -179,7 +179,7 @@ def keep_names(vocabulary: LabelVocabulary, names: Collection[str]) -> LabelVoca
     """Keep some labels of a vocabulary, in its order.
 
     >>> keep_names(LabelVocabulary(("a", "b"), ("mean", "max")), {"b"})
-    LabelVocabulary(names=('b',), aggregation=('max',))
+    LabelVocabulary(names=('b',), aggregation=('max',), units=())
     """
     kept = [
         (name, how)
