@@ -19,6 +19,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_jepa.family import SIZES
+from ecg_assets.models.signals import require_channels, require_one_length
 from ecg_assets.models.token_models import TokenOutput
 
 # Sizes and settings as a transformers configuration.
@@ -241,11 +242,7 @@ class EcgJepaEncoder(nn.Module):
                 f"Expected signals [batch, lead, sample] of 1 to {longest} patches of {size} "
                 f"samples, found {list(input_values.shape)}."
             )
-        if input_values.shape[1] != len(leads):
-            raise ValueError(
-                f"Expected signals [batch, {len(leads)} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
+        require_channels(input_values, len(leads))
         kept = torch.tensor(
             range(n_samples // size) if patches is None else patches, device=input_values.device
         )
@@ -269,10 +266,7 @@ class _EcgJepaBase(PreTrainedModel):  # type: ignore[misc]
         """Keep the values that the layers gave themselves."""
 
     def _encode(self, input_values: Tensor, lengths: Tensor | None) -> Tensor:
-        if lengths is not None:
-            raise ValueError(
-                "ECG-JEPA cannot leave out padding: give signals of one length, without lengths."
-            )
+        require_one_length(lengths, "ECG-JEPA")
         tokens: Tensor = self.encoder(input_values)
         return tokens
 

@@ -17,6 +17,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.signals import require_channels, require_one_length
 from ecg_assets.models.st_mem.family import SIZES
 from ecg_assets.models.token_models import TokenOutput
 
@@ -180,11 +181,7 @@ class StMemEncoder(nn.Module):
                 f"samples, found {list(input_values.shape)}."
             )
         # A single lead would stand in for all in silence, and separators be taken for patches.
-        if input_values.shape[1] != self.config.n_channels:
-            raise ValueError(
-                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
+        require_channels(input_values, self.config.n_channels)
         hidden = input_values.reshape(*input_values.shape[:2], -1, size)
         for layer in self.to_patch_embedding.values():
             hidden = layer(hidden)
@@ -228,10 +225,7 @@ class _StMemBase(PreTrainedModel):  # type: ignore[misc]
         """Keep the values that the layers gave themselves."""
 
     def _encode(self, input_values: Tensor, lengths: Tensor | None) -> Tensor:
-        if lengths is not None:
-            raise ValueError(
-                "ST-MEM cannot leave out padding: give signals of one length, without lengths."
-            )
+        require_one_length(lengths, "ST-MEM")
         tokens: Tensor = self.encoder(input_values)
         return tokens
 
