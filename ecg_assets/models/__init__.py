@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ecg_assets.models.ecg_founder.net1d import EcgFounder
     from ecg_assets.models.ecg_lfm.file import import_ecg_lfm
     from ecg_assets.models.ecg_lfm.model import EcgLfm, EcgLfmForClassification
+    from ecg_assets.models.imported import import_checkpoint
     from ecg_assets.models.load import imported_folder, load_checkpoint
     from ecg_assets.models.onnx_export import export_onnx
     from ecg_assets.models.scoring import predict_recording
@@ -41,6 +42,7 @@ __all__ = [
     "Predictions",
     "export_fairseq",
     "export_onnx",
+    "import_checkpoint",
     "import_ecg_founder",
     "import_ecg_lfm",
     "import_fairseq",
@@ -60,6 +62,7 @@ _NEEDS_TORCH = {
     "EcgLfmForClassification": "ecg_lfm.model",
     "export_fairseq": "ecg_fm.fairseq_export",
     "export_onnx": "onnx_export",
+    "import_checkpoint": "imported",
     "import_ecg_founder": "ecg_founder.file",
     "import_ecg_lfm": "ecg_lfm.file",
     "import_fairseq": "ecg_fm.fairseq_import",

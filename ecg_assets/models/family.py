@@ -7,9 +7,11 @@ so that a recipe is refused before anything is loaded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,10 @@ from ecg_assets.preprocess.signal_spec import (
 if TYPE_CHECKING:
     from ecg_assets.labels.vocabulary import LabelVocabulary
     from ecg_assets.models.classifier import EcgClassifier
+    from ecg_assets.models.imported import ImportedModel
+
+_log = logging.getLogger(__name__)
+_KEYWORD = Parameter.KEYWORD_ONLY
 
 EMBEDDING_VERSION = 1
 """Counts up when the same inputs would give other embeddings, or another file of them."""
@@ -33,6 +39,8 @@ EMBEDDING_VERSION = 1
 class PublishedFiles:
     """The functions that read the files of a family's authors, each as ``module:name``.
 
+    `builds` is enough. A family that does otherwise names `loads` and `imports` in its place.
+
     Attributes
     ----------
     content
@@ -41,24 +49,39 @@ class PublishedFiles:
         ``(content) -> bool``: whether the content of a file of torch.save is one of the family.
     loads
         ``(content, path, pretrained) -> model``: the model in it; `pretrained` is the file that
-        it started from, or None.
+        it started from, or None. By default the one that is built.
     imports
         ``(path, folder, *, spec, vocabulary)``: a checkpoint folder made of a file. `spec` and
-        `vocabulary` are what the user says of its input and outputs, or None.
+        `vocabulary` are what the user says of its input and outputs, or None. By default the
+        model that is built is written.
     fits
         ``(content, path, spec, vocabulary) -> (spec | None, vocabulary | None)``: what of a
-        deployment's signal spec and labels the file can be taken to have; empty: nothing.
+        deployment's signal spec and labels the file can be taken to have. By default the spec
+        where it gives the channels of the model that is built, and no labels.
     classes
         Classes, as ``module.name``, whose objects a file holds, e.g. of its configuration. They
         are not imported: an object is read as a mapping of its attributes.
+    builds
+        ``(content, path, **options) -> ImportedModel``: the model of a recognized content.
+        Its keyword-only parameters are the options of an import; `spec`, `vocabulary` and
+        `pretrained` are as above, and given where it has them.
     """
 
     content: str
     recognizes: str
-    loads: str
-    imports: str
+    loads: str = ""
+    imports: str = ""
     fits: str = ""
     classes: tuple[str, ...] = ()
+    builds: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where a file could not be read."""
+        if not self.builds and not (self.loads and self.imports):
+            raise ValueError(
+                f"Nothing builds the model of a file with {self.content}. Name a function in "
+                "builds, or one each in loads and imports."
+            )
 
 
 @dataclass(frozen=True)
@@ -222,18 +245,27 @@ class ModelFamily:
 
     def load_file(self, content: object, path: Path, pretrained: Path | None) -> Any:
         """Build the model of a recognized file; `pretrained` is the file that it started from."""
-        return find_object(self._files.loads)(content, path, pretrained)
+        if self._files.loads:
+            return find_object(self._files.loads)(content, path, pretrained)
+        imported = self.build_file(content, path, pretrained=pretrained)
+        for assumption in imported.warnings:
+            _log.warning("%s: assumed %s", path, assumption)
+        return imported.model
 
-    def import_file(
-        self,
-        path: Path,
-        folder: Path,
-        *,
-        spec: SignalSpec | None = None,
-        vocabulary: LabelVocabulary | None = None,
-    ) -> None:
-        """Make a checkpoint folder of a recognized file."""
-        find_object(self._files.imports)(path, folder, spec=spec, vocabulary=vocabulary)
+    def import_options(self) -> tuple[str, ...]:
+        """Name what an import of its files takes besides the file and the folder."""
+        function = find_object(self._files.imports or self._files.builds)
+        taken = (one for one in signature(function).parameters.values() if one.kind is _KEYWORD)
+        return tuple(dict.fromkeys(("spec", "vocabulary", *(one.name for one in taken))))
+
+    def build_file(self, content: object, path: Path, **given: object) -> ImportedModel:
+        """Build what is written of a recognized file; what `builds` does not take is left out."""
+        builds = find_object(self._files.builds)
+        taken = signature(builds).parameters
+        built: ImportedModel = builds(
+            content, path, **{name: value for name, value in given.items() if name in taken}
+        )
+        return built
 
     def fit_meaning(
         self,
@@ -243,12 +275,15 @@ class ModelFamily:
         vocabulary: LabelVocabulary | None,
     ) -> tuple[SignalSpec | None, LabelVocabulary | None]:
         """Choose what of a deployment's signal spec and labels a recognized file can have."""
-        if not self._files.fits:
-            return None, None
         spec = spec if spec is not None and self.reads_kind_of(spec) else None
-        fitting: tuple[SignalSpec | None, LabelVocabulary | None]
-        fitting = find_object(self._files.fits)(content, path, spec, vocabulary)
-        return fitting
+        if self._files.fits:
+            fitting: tuple[SignalSpec | None, LabelVocabulary | None]
+            fitting = find_object(self._files.fits)(content, path, spec, vocabulary)
+            return fitting
+        if spec is None or not self._files.builds:
+            return None, None
+        n_channels = self.build_file(content, path).model.config.n_channels
+        return (spec if spec.can_give(n_channels) else None), None
 
     @property
     def _files(self) -> PublishedFiles:

@@ -1,8 +1,9 @@
-"""The checkpoint folder that an import makes of a file."""
+"""A checkpoint folder made of a file that its authors publish."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from ecg_assets.models.checkpoint_folder import (
     LABEL_VOCABULARY,
     MODEL_CARD,
     PRETRAINING_WEIGHTS,
+    UNREADABLE_VALUES,
 )
-from ecg_assets.models.family import ModelFamily
+from ecg_assets.models.families import family_of_file
+from ecg_assets.models.family import ModelFamily, find_object
 from ecg_assets.models.hub import describe_origin
+from ecg_assets.models.published_file import read_published_file
 from ecg_assets.models.signals import ModelInput, require_readable
 from ecg_assets.preprocess.signal_spec import SignalSpec
 from ecg_assets.preprocess.signal_steps import describe_filter, describe_normalization
@@ -257,6 +261,11 @@ class ImportedModel:
         Weights that only pre-training uses, by their names in the file; they are kept.
     others
         Further JSON files by name.
+    known
+        Labels of the family's public weights, taken for a head of as many outputs; None: none are
+        known.
+    warnings
+        Of what was assumed, what another file may have otherwise; a load says it.
     """
 
     family: ModelFamily
@@ -266,6 +275,8 @@ class ImportedModel:
     report: Mapping[str, Any]
     pretraining: Mapping[str, Tensor] = field(default_factory=dict)
     others: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    known: LabelVocabulary | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def has_head(self) -> bool:
@@ -278,12 +289,10 @@ def write_imported(
     folder: Path,
     spec: SignalSpec | None,
     vocabulary: LabelVocabulary | None,
-    *,
-    known: LabelVocabulary | None = None,
 ) -> Path:
     """Write the folder: weights, meaning, report and card; it appears complete or not at all.
 
-    `spec`, `vocabulary` and `known` are as `find_meaning` takes them.
+    `spec` and `vocabulary` are as `find_meaning` takes them.
 
     Raises
     ------
@@ -296,7 +305,7 @@ def write_imported(
         model.config,
         spec,
         vocabulary,
-        known=known,
+        known=imported.known,
         has_head=imported.has_head,
         where=where,
     )
@@ -333,3 +342,119 @@ def _report(imported: ImportedModel, meaning: FileMeaning) -> dict[str, Any]:
         "unexpected": [],
         **meaning.origin,
     }
+
+
+@contextmanager
+def shapes_of(path: Path, title: str, *, other: str = "") -> Iterator[None]:
+    """Turn what is raised where weights have other shapes into a `CheckpointError`.
+
+    `other` says in what they differ, e.g. ``not in the shapes of a Net1D``.
+    """
+    try:
+        yield
+    except (*UNREADABLE_VALUES, ZeroDivisionError) as error:
+        raise CheckpointError(
+            f"{path} has weights like {title}'s, but "
+            f"{other or 'lacks one or has it in another shape'} "
+            f"({type(error).__name__}: {error}). Get the original file."
+        ) from error
+
+
+def heads_of_width(
+    width: int, n_heads: int | None, family: ModelFamily, path: Path
+) -> tuple[int, tuple[str, ...]]:
+    """Give heads of attention as the user says, or the family's published size of this width has.
+
+    Returns them, and what was assumed, in a sentence; raises `CheckpointError` where neither tells.
+    """
+    if n_heads:
+        return n_heads, ()
+    sizes = family.sizes.values()
+    published = {size["hidden_size"]: size["num_attention_heads"] for size in sizes}
+    if width not in published:
+        raise CheckpointError(
+            f"{path} is {width} wide, unlike any published {family.title}, and no weight tells its "
+            "number of attention heads. Import it by import_checkpoint(path, folder, n_heads=…)."
+        )
+    told = (
+        f"{published[width]} heads of attention, as in the published {family.title} of this width"
+    )
+    return published[width], (told,)
+
+
+# From a file to its folder, whosever it is.
+
+
+def import_checkpoint(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
+    **options: Any,
+) -> Path:
+    """Import a file that the authors of a family of `FAMILIES` publish; no code in it is run.
+
+    Its content tells whose it is. A classifier's file becomes a classifier, one without a head an
+    encoder to start fine-tuning from; weights that only pre-training uses are kept beside it. The
+    folder appears complete or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; of model.safetensors the config.json beside it is read, too.
+    folder
+        Where to write; an earlier import there is replaced, anything else is refused.
+    spec
+        What the model reads; a file does not tell. By default what its family's public weights
+        read; other numbers of channels go without.
+    vocabulary
+        What its outputs mean; a file does not tell. By default the labels of its family's public
+        weights, where they are known and as many. A folder without it is not evaluated.
+    **options
+        What no weight tells, by the name that the file's family has for it, e.g. ``n_heads``.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UnsafeCheckpoint
+        When the file would run code.
+    CheckpointError
+        When the file is of no family, a weight is missing or one too many, `spec` has other
+        channels, `vocabulary` another number of labels, or the folder holds something else.
+    TypeError
+        When the file's family does not take an option; the message names those that it takes.
+    """
+    path, folder = Path(path), Path(folder)
+    require_replaceable(folder)
+    content = read_published_file(path)
+    return import_content(content, path, folder, spec=spec, vocabulary=vocabulary, **options)
+
+
+def import_content(
+    content: object,
+    path: Path,
+    folder: Path,
+    *,
+    spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
+    **options: Any,
+) -> Path:
+    """Make a checkpoint folder of the content of the file at `path`; as `import_checkpoint`."""
+    family = family_of_file(content, path)
+    known = family.import_options()
+    if unknown := [name for name in options if name not in known]:
+        raise TypeError(
+            f"{path}: an import of {family.title} takes no {' and no '.join(unknown)}, but "
+            f"{', '.join(known)}. Leave out what it does not take."
+        )
+    meaning = {"spec": spec, "vocabulary": vocabulary}
+    if family.files and family.files.imports:
+        find_object(family.files.imports)(path, folder, **meaning, **options)
+        return folder
+    imported = family.build_file(content, path, **meaning, **options)
+    return write_imported(imported, folder, spec, vocabulary)

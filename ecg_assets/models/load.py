@@ -23,7 +23,7 @@ from ecg_assets.models.checkpoint_folder import (
 )
 from ecg_assets.models.families import FAMILIES, family_of_file
 from ecg_assets.models.hub import is_hub_name, local_checkpoint, shared_cache
-from ecg_assets.models.imported import IMPORT_VERSION
+from ecg_assets.models.imported import IMPORT_VERSION, import_checkpoint, import_content
 from ecg_assets.models.published_file import find_published_file, read_published_file
 from ecg_assets.models.weights import load_folder_weights, read_weight_shapes
 from ecg_assets.preprocess.signal_spec import SignalSpec
@@ -126,7 +126,7 @@ def imported_folder(path: str | Path, cache: Path) -> Path:
     folder = cache / fingerprint_json(identity)
     if not all((folder / name).is_file() for name in (CONFIG, WEIGHTS, IMPORT_REPORT)):
         with _refusals_said(path):
-            family_of_file(read_published_file(path), path).import_file(path, folder)
+            import_checkpoint(path, folder)
     return folder
 
 
@@ -200,7 +200,7 @@ def _import(
     content = read_published_file(path)
     family = family_of_file(content, path)
     spec, vocabulary = family.fit_meaning(content, path, spec, vocabulary)
-    family.import_file(path, folder, spec=spec, vocabulary=vocabulary)
+    import_content(content, path, folder, spec=spec, vocabulary=vocabulary)
 
 
 def _require_classifier(folder: Path, path: Path) -> None:
@@ -209,6 +209,6 @@ def _require_classifier(folder: Path, path: Path) -> None:
         raise CheckpointError(
             f"{path} cannot be evaluated: it does not say what {' and '.join(missing)} would. It "
             "is an encoder without a head (name it as ECG_PRETRAINED and fine-tune), or has other "
-            "labels or leads than the published models (import it with the import function of its "
-            "family, which takes both, and drop the folder)."
+            "labels or leads than the published models (import it by import_checkpoint, which "
+            "takes both, and drop the folder)."
         )

@@ -6,6 +6,7 @@ Every path to a model asks here, be it training, prediction, export or import. N
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ecg_assets.errors import CheckpointError, SpecMismatch
 from ecg_assets.models.family import ModelFamily
@@ -15,6 +16,9 @@ from ecg_assets.preprocess.signal_spec import (
     find_differing_fields,
     name_fields,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -128,3 +132,23 @@ def _advise(model: ModelInput, expected: SignalSpec, data: SignalSpec, exactly: 
         f"ECG_SIGNAL_KIND={model.family.signal_kind}), or choose a model that reads these "
         "(ECG_PRESET)."
     )
+
+
+# What a model is called on.
+
+
+def require_channels(input_values: Tensor, n_channels: int) -> None:
+    """Raise `ValueError` unless signals are ``[batch, channel, sample]`` of so many channels."""
+    if input_values.ndim != 3 or input_values.shape[1] != n_channels:
+        raise ValueError(
+            f"Expected signals [batch, {n_channels} channels, sample], "
+            f"found {list(input_values.shape)}."
+        )
+
+
+def require_one_length(lengths: Tensor | None, model: str) -> None:
+    """Raise `ValueError` where signals are padded and a model cannot tell padding from signal."""
+    if lengths is not None:
+        raise ValueError(
+            f"{model} cannot leave out padding: give signals of one length, without lengths."
+        )

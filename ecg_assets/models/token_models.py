@@ -16,6 +16,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncode
 
 from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.signals import require_channels
 
 
 class LeadConvolutions(Wav2Vec2FeatureEncoder):  # type: ignore[misc]
@@ -112,11 +113,7 @@ class TokenEncoder(nn.Module):
 
     def require_shape(self, input_values: Tensor) -> None:
         """Raise ValueError unless the signals have the channels that the model reads."""
-        if input_values.ndim != 3 or input_values.shape[1] != self.config.n_channels:
-            raise ValueError(
-                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
+        require_channels(input_values, self.config.n_channels)
 
 
 class TokenOutput(NamedTuple):

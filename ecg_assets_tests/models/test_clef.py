@@ -14,9 +14,9 @@ from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import read_json
 from ecg_assets.models.clef.family import CLEF
-from ecg_assets.models.clef.file import import_clef
 from ecg_assets.models.clef.model import Clef, ClefForClassification, clef_config
 from ecg_assets.models.ecg_founder.net1d import net1d_config
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import imported_folder, load_checkpoint
 from ecg_assets.preprocess.model_input import prepare
 from ecg_assets_tests.models.golden_net1d import fill_as_stated
@@ -73,7 +73,7 @@ def test_the_architecture_is_read_off_the_weights(golden: Path) -> None:
 def test_a_file_becomes_a_checkpoint_that_says_what_it_reads(golden: Path, tmp_path: Path) -> None:
     signal = golden_tensor(golden / "tiny_input.npy")
     path = _write_finetuned(golden, tmp_path / "a.ckpt")
-    folder = import_clef(path, tmp_path / "folder", vocabulary=FIVE)
+    folder = import_checkpoint(path, tmp_path / "folder", vocabulary=FIVE)
     trained = load_trained(folder)
     assert isinstance(trained.model, ClefForClassification)
     assert trained.vocabulary == FIVE
@@ -166,7 +166,7 @@ def test_the_other_copy_of_an_encoder_is_dropped_by_name(
 ) -> None:
     state = _state()
     torch.save({"state_dict": {**others, **state}}, tmp_path / "a.ckpt")
-    folder = import_clef(tmp_path / "a.ckpt", tmp_path / "folder")
+    folder = import_checkpoint(tmp_path / "a.ckpt", tmp_path / "folder")
     report = read_json(folder / "import_report.json")
     assert {entry["from"] for entry in report["dropped"]} == set(others)
     found = load_checkpoint(folder).state_dict()

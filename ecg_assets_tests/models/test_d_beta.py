@@ -13,9 +13,10 @@ import wfdb
 from ecg_assets.errors import CheckpointError
 from ecg_assets.models.checkpoint_folder import PRETRAINING_WEIGHTS, read_json
 from ecg_assets.models.d_beta.family import D_BETA
-from ecg_assets.models.d_beta.file import d_beta_names, import_d_beta, load_d_beta
+from ecg_assets.models.d_beta.file import build_d_beta, d_beta_names
 from ecg_assets.models.d_beta.model import DBeta, DBetaForClassification, d_beta_config
 from ecg_assets.models.fairseq_weights import modern_names
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import imported_folder, load_checkpoint
 from ecg_assets.preprocess.model_input import prepare
 from ecg_assets_tests.models.golden_published import (
@@ -95,7 +96,7 @@ def test_features_and_logits_are_the_authors(golden: Path, tiny_file: Path) -> N
 def test_published_size_has_the_authors_features(golden: Path) -> None:
     recipe = read_golden_json(golden / "published_size_recipe.json")
     shapes = read_golden_json(golden / "state_dict_shapes.json")["state_dict"]
-    model = load_d_beta({"model": filled_weights(shapes, recipe)}, Path("filled"))
+    model = build_d_beta({"model": filled_weights(shapes, recipe)}, Path("filled")).model
     pooled = model(stated_input(recipe)).pooled
     assert_same(pooled, golden / "published_size_features.npy", tolerance=1e-4)
 
@@ -207,7 +208,7 @@ def _content() -> dict[str, torch.Tensor]:
 def test_a_known_size_needs_no_configuration(tmp_path: Path) -> None:
     content = _content()
     torch.save({"model": content}, tmp_path / "a.pt")
-    folder = import_d_beta(tmp_path / "a.pt", tmp_path / "folder")
+    folder = import_checkpoint(tmp_path / "a.pt", tmp_path / "folder")
     report = read_json(folder / "import_report.json")
     assert report["assumed"][0].startswith(
         "4 attention heads and the strides (2, 2, 2, 2, 2, 2, 2)"

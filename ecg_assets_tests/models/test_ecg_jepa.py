@@ -16,13 +16,14 @@ from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import read_json
 from ecg_assets.models.ecg_jepa.family import ECG_JEPA, EIGHT_LEADS
-from ecg_assets.models.ecg_jepa.file import import_ecg_jepa, load_ecg_jepa
+from ecg_assets.models.ecg_jepa.file import build_ecg_jepa
 from ecg_assets.models.ecg_jepa.model import (
     EcgJepa,
     EcgJepaForClassification,
     ecg_jepa_config,
     position_table,
 )
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import load_checkpoint
 from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets_tests.models.golden_published import (
@@ -48,7 +49,7 @@ def golden(reference_data: Path) -> Path:
 def encoder(golden: Path, tmp_path: Path) -> EcgJepa:
     """The authors' tiny encoder, imported and read back."""
     n_heads = read_golden_json(golden / "tiny_config.json")["num_heads"]
-    folder = import_ecg_jepa(golden / "pretrained_tiny.pth", tmp_path / "a", n_heads=n_heads)
+    folder = import_checkpoint(golden / "pretrained_tiny.pth", tmp_path / "a", n_heads=n_heads)
     model = load_checkpoint(folder)
     assert isinstance(model, EcgJepa)
     return model
@@ -58,7 +59,7 @@ def encoder(golden: Path, tmp_path: Path) -> EcgJepa:
 def classifier(golden: Path, tmp_path: Path) -> EcgJepaForClassification:
     """The authors' tiny classifier, imported and read back."""
     path = golden / "classifier_tiny_state_dict.pth"
-    folder = import_ecg_jepa(path, tmp_path / "b", n_heads=4, vocabulary=FIVE)
+    folder = import_checkpoint(path, tmp_path / "b", n_heads=4, vocabulary=FIVE)
     trained = load_trained(folder)
     assert trained.spec == ECG_JEPA.signal_spec(STANDARD_LEADS)
     assert trained.spec.leads == EIGHT_LEADS and trained.vocabulary == FIVE
@@ -139,7 +140,7 @@ def test_published_size_has_the_authors_names_and_features(golden: Path) -> None
     assert config.num_attention_heads == published["num_heads"]
     weights = filled_weights(published["state_dict"], recipe)
     weights["pos_embed"] = position_table(8, 50, 768)
-    model = load_ecg_jepa({"encoder": weights, "epoch": 99}, Path("filled"))
+    model = build_ecg_jepa({"encoder": weights, "epoch": 99}, Path("filled")).model
     pooled = model(stated_input(recipe)).pooled
     assert_same(pooled, golden / "published_size_pooled.npy", tolerance=1e-4)
 
@@ -157,13 +158,13 @@ def test_three_steps_of_training_are_the_authors(
 @pytest.mark.reference
 def test_the_import_says_what_it_assumed_and_left_out(golden: Path, tmp_path: Path) -> None:
     path = golden / "classifier_tiny_state_dict.pth"
-    report = read_json(import_ecg_jepa(path, tmp_path / "a", n_heads=4) / "import_report.json")
+    report = read_json(import_checkpoint(path, tmp_path / "a", n_heads=4) / "import_report.json")
     left = [entry["from"] for entry in report["dropped"]]
     assert left == ["fc.bn.running_mean", "fc.bn.running_var", "fc.bn.num_batches_tracked"]
     assert not report["assumed"]
     card = (tmp_path / "a" / "README.md").read_text()
     assert "for the weights no licence is stated" in card and "CODE-15" in card
-    with pytest.raises(CheckpointError, match=r"32 wide.*import_ecg_jepa with n_heads"):
+    with pytest.raises(CheckpointError, match=r"32 wide.*import_checkpoint\(path, folder, n_heads"):
         load_checkpoint(path)
 
 
@@ -182,7 +183,7 @@ def _encoder_weights(**changes: Tensor) -> dict[str, Any]:
 
 def test_a_published_width_tells_the_heads(tmp_path: Path) -> None:
     torch.save(_encoder_weights(), tmp_path / "a.pth")
-    folder = import_ecg_jepa(tmp_path / "a.pth", tmp_path / "folder")
+    folder = import_checkpoint(tmp_path / "a.pth", tmp_path / "folder")
     assert read_json(folder / "import_report.json")["assumed"] == [
         "4 heads of attention, as in the published ECG-JEPA of this width"
     ]

@@ -15,13 +15,14 @@ from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import read_json
 from ecg_assets.models.hubert_ecg.family import HUBERT_ECG, SIZES
-from ecg_assets.models.hubert_ecg.file import import_hubert_ecg, load_hubert_ecg
+from ecg_assets.models.hubert_ecg.file import build_hubert_ecg
 from ecg_assets.models.hubert_ecg.model import (
     HubertEcg,
     HubertEcgConfig,
     HubertEcgForClassification,
     hubert_ecg_config,
 )
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import imported_folder, load_checkpoint
 from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets_tests.models.golden_published import (
@@ -104,7 +105,7 @@ def test_what_pre_training_alone_uses_is_kept_and_gives_the_authors_similarities
 ) -> None:
     from safetensors.torch import load_file
 
-    folder = import_hubert_ecg(golden / "pretrained_tiny.pt", tmp_path / "folder")
+    folder = import_checkpoint(golden / "pretrained_tiny.pt", tmp_path / "folder")
     kept = load_file(folder / "fairseq_pretraining.safetensors")
     assert len(kept) == 7 and "masked_spec_embed" in kept
     model = load_checkpoint(folder)
@@ -153,7 +154,7 @@ def test_published_size_has_the_authors_features(size: str, golden: Path) -> Non
     shapes = read_golden_json(golden / "state_dict_shapes.json")[size]["state_dict"]
     config = hubert_ecg_config(size, n_channels=1, n_labels=1).to_dict()
     content = {"model_state_dict": filled_weights(shapes, recipe), "model_config": config}
-    model = load_hubert_ecg(content, Path("filled"))
+    model = build_hubert_ecg(content, Path("filled")).model
     pooled = model(stated_input(recipe)[:, None]).pooled
     assert_same(pooled, golden / f"published_size_{size}_pooled.npy", tolerance=1e-4)
 
@@ -188,7 +189,7 @@ def test_three_steps_of_training_are_the_authors(golden: Path) -> None:
 @torch.inference_mode()
 def test_a_fine_tuned_file_becomes_a_checkpoint(golden: Path, tmp_path: Path) -> None:
     path = golden / "finetuned_tiny.pt"
-    folder = import_hubert_ecg(path, tmp_path / "folder", vocabulary=FIVE)
+    folder = import_checkpoint(path, tmp_path / "folder", vocabulary=FIVE)
     trained = load_trained(folder)
     assert trained.spec == HUBERT_ECG.signal_spec(trained.spec.leads)
     assert len(trained.spec.leads) == 12 and trained.spec.n_channels == 1

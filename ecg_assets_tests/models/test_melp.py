@@ -22,7 +22,7 @@ from ecg_assets.errors import CheckpointError
 from ecg_assets.models.checkpoint_folder import PRETRAINING_WEIGHTS, read_json
 from ecg_assets.models.load import imported_folder, load_checkpoint
 from ecg_assets.models.melp.family import MELP
-from ecg_assets.models.melp.file import load_melp, melp_names
+from ecg_assets.models.melp.file import build_melp, melp_names
 from ecg_assets.models.melp.model import Melp, MelpForClassification, melp_config
 from ecg_assets.preprocess.model_input import prepare
 from ecg_assets_tests.models.golden_published import (
@@ -53,7 +53,8 @@ def _assert_near(found: Tensor, expected: list[float], tolerance: float = 1e-5) 
 
 def _tiny() -> Melp:
     content = {"state_dict": _weights(TINY), "config": TINY["config"]}
-    return load_melp(content, Path("filled"))
+    model: Melp = build_melp(content, Path("filled")).model
+    return model
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_tokens_and_features_are_the_authors() -> None:
 @torch.inference_mode()
 def test_published_size_has_the_authors_features_names_and_parameters() -> None:
     case = GOLDEN["published"]
-    model = load_melp({"state_dict": _weights(case)}, Path("filled"))
+    model = build_melp({"state_dict": _weights(case)}, Path("filled")).model
     assert model.config.to_dict() == melp_config("small", n_channels=12, n_labels=2).to_dict()
     output = model(_signal(case))
     assert list(output.last_hidden_state.shape) == case["encoder_shape"]
@@ -142,7 +143,7 @@ def test_a_folder_of_the_hub_becomes_an_encoder(published: Path, tmp_path: Path)
     assert isinstance(model, Melp)
     rounded = {name: value.bfloat16().float() for name, value in _weights(TINY).items()}
     content = {"state_dict": rounded, "config": TINY["config"]}
-    expected = load_melp(content, Path("filled"))(_signal(TINY)).pooled
+    expected = build_melp(content, Path("filled")).model(_signal(TINY)).pooled
     assert model(_signal(TINY)).pooled.equal(expected)
     assert load_checkpoint(published)(_signal(TINY)).pooled.equal(expected)
     report = read_json(folder / "import_report.json")
@@ -169,7 +170,7 @@ def test_the_file_of_a_whole_training_is_read(tmp_path: Path) -> None:
     torch.save({"state_dict": {**texts, **_weights(TINY)}}, tmp_path / "a.ckpt")
     with pytest.raises(CheckpointError, match="8 heads do not divide the pool") as error:
         weights = {**_weights(TINY), f"{ATTENTION[:-5]}query": torch.ones(5, 36)}
-        load_melp({"state_dict": weights}, tmp_path / "a.ckpt")
+        build_melp({"state_dict": weights}, tmp_path / "a.ckpt")
     assert "a.ckpt" in str(error.value)
     folder = imported_folder(tmp_path / "a.ckpt", tmp_path / "cache")
     report = read_json(folder / "import_report.json")
@@ -193,7 +194,7 @@ def test_a_weight_too_few_or_too_many_is_named(
 ) -> None:
     state = {k: value for k, value in {**_weights(TINY), **edit}.items() if value is not None}
     with pytest.raises(CheckpointError, match=message):
-        load_melp({"state_dict": state, "config": TINY["config"]}, Path("a.ckpt"))
+        build_melp({"state_dict": state, "config": TINY["config"]}, Path("a.ckpt"))
 
 
 @torch.inference_mode()

@@ -12,9 +12,10 @@ from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import read_json
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import imported_folder, load_checkpoint
 from ecg_assets.models.merl_resnet18.family import LEADS, MERL_RESNET18
-from ecg_assets.models.merl_resnet18.file import import_resnet18, load_resnet18
+from ecg_assets.models.merl_resnet18.file import build_resnet18
 from ecg_assets.models.merl_resnet18.model import (
     Resnet18,
     Resnet18Classifier,
@@ -77,7 +78,7 @@ def test_an_encoder_file_has_the_features_and_not_its_untrained_outputs(
     card = (folder / "README.md").read_text()
     assert "MIT" in card and "MIMIC-IV-ECG" in card
     # Ten outputs that somebody did train are theirs who give the labels.
-    trained = import_resnet18(golden / ENCODER, tmp_path / "trained", vocabulary=TEN)
+    trained = import_checkpoint(golden / ENCODER, tmp_path / "trained", vocabulary=TEN)
     assert load_trained(trained).vocabulary == TEN
 
 
@@ -98,7 +99,7 @@ def test_published_size_has_the_authors_names(kind: str, golden: Path) -> None:
 def test_published_size_has_the_authors_features_and_logits(golden: Path) -> None:
     recipe = read_golden_json(golden / "published_size_recipe.json")
     shapes = read_golden_json(golden / "state_dict_shapes.json")[recipe["shapes"]]["state_dict"]
-    model = load_resnet18(filled_weights(shapes, recipe), Path("filled"))
+    model = build_resnet18(filled_weights(shapes, recipe), Path("filled")).model
     assert isinstance(model, Resnet18Classifier)
     signal = stated_input(recipe)
     for output, name in ((model.embed(signal), "pooled"), (model(signal).logits, "logits")):
@@ -127,13 +128,13 @@ def test_signals_are_prepared_as_the_authors_do(golden: Path) -> None:
 def test_a_classifiers_file_becomes_a_checkpoint(golden: Path, tmp_path: Path) -> None:
     for name in (ENCODER, CLASSIFIER):
         assert families_that_recognize(golden / name) == ["merl-resnet18"]
-    folder = import_resnet18(golden / CLASSIFIER, tmp_path / "folder", vocabulary=FIVE)
+    folder = import_checkpoint(golden / CLASSIFIER, tmp_path / "folder", vocabulary=FIVE)
     trained = load_trained(folder)
     assert trained.spec == MERL_RESNET18.signal_spec(STANDARD_LEADS)
     signal = golden_tensor(golden / "tiny_input.npy")
     assert trained.model(signal).logits.equal(load_checkpoint(golden / CLASSIFIER)(signal).logits)
     with pytest.raises(CheckpointError, match="10 labels"):
-        import_resnet18(golden / CLASSIFIER, tmp_path / "other", vocabulary=TEN)
+        import_checkpoint(golden / CLASSIFIER, tmp_path / "other", vocabulary=TEN)
 
 
 def _state() -> dict[str, torch.Tensor]:

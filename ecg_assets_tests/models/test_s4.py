@@ -19,9 +19,10 @@ from ecg_assets.errors import CheckpointError, SettingsError, UnsafeCheckpoint
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import read_json
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import imported_folder, load_checkpoint
 from ecg_assets.models.s4.family import ECG_CPC, S4
-from ecg_assets.models.s4.file import import_ecg_cpc, import_s4, load_ecg_cpc, load_s4
+from ecg_assets.models.s4.file import build_ecg_cpc, build_s4
 from ecg_assets.models.s4.layers import Kernel, hippo_transition, unit_circle
 from ecg_assets.models.s4.model import (
     EcgCpc,
@@ -171,7 +172,7 @@ def test_published_size_of_s4_has_the_authors_names_and_outputs(of_s4: Path) -> 
     published = read_golden_json(of_s4 / "state_dict_shapes.json")
     shapes = published["state_dict"]
     state = filled_weights(shapes, recipe) | _constants(shapes, of_s4, 250)
-    model = load_s4({"state_dict": state}, Path("filled"))
+    model = build_s4({"state_dict": state}, Path("filled")).model
     named = S4Classifier(s4_config("base", n_channels=12, n_labels=71))
     found = {name: list(value.shape) for name, value in named.state_dict().items()}
     assert set(found) == set(shapes) and all(found[name] == shapes[name] for name in shapes)
@@ -196,7 +197,7 @@ def test_a_file_of_s4_becomes_a_checkpoint(of_s4: Path, tmp_path: Path) -> None:
     path = of_s4 / "tiny.ckpt"
     assert families_that_recognize(path) == ["s4"]
     assert families_that_recognize(of_s4 / "tiny_C_after_400.pth") == []
-    folder = import_s4(path, tmp_path / "folder", vocabulary=FIVE)
+    folder = import_checkpoint(path, tmp_path / "folder", vocabulary=FIVE)
     trained = load_trained(folder)
     assert trained.spec == S4.signal_spec(STANDARD_LEADS) and trained.spec.segment_samples == 250
     signal = golden_tensor(of_s4 / "tiny_input.npy")
@@ -345,7 +346,7 @@ def test_published_size_of_ecg_cpc_has_the_authors_names_and_features(
     published = read_golden_json(of_cpc / "state_dict_shapes.json")
     shapes = published["state_dict"]
     state = filled_weights(shapes, recipe) | _constants(shapes, of_s4, 300)
-    model = load_ecg_cpc({"state_dict": state}, Path("filled"))
+    model = build_ecg_cpc({"state_dict": state}, Path("filled")).model
     assert_same(
         model(stated_input(recipe)).pooled, of_cpc / "published_size_pooled.npy", tolerance=1e-4
     )
@@ -389,7 +390,7 @@ def test_the_loss_reads_the_tokens_that_the_kept_projection_gives(
 ) -> None:
     from safetensors.torch import load_file
 
-    folder = import_ecg_cpc(of_cpc / "pretrained_tiny.ckpt", tmp_path / "folder")
+    folder = import_checkpoint(of_cpc / "pretrained_tiny.ckpt", tmp_path / "folder")
     (weight,) = load_file(folder / "fairseq_pretraining.safetensors").values()
     tokens = _cpc(of_cpc)(golden_tensor(of_cpc / "tiny_input.npy")).last_hidden_state
     assert_same(tokens[:1] @ weight.T, of_cpc / "tiny_head_ssl_tokens.npy")

@@ -15,9 +15,10 @@ from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import read_json
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import load_checkpoint
 from ecg_assets.models.st_mem.family import ST_MEM
-from ecg_assets.models.st_mem.file import import_st_mem, load_st_mem
+from ecg_assets.models.st_mem.file import build_st_mem
 from ecg_assets.models.st_mem.model import StMem, StMemForClassification, st_mem_config
 from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets_tests.models.golden_published import (
@@ -43,7 +44,8 @@ def golden(reference_data: Path) -> Path:
 def encoder(golden: Path, tmp_path: Path) -> StMem:
     """The authors' tiny encoder, imported and read back."""
     n_heads = read_golden_json(golden / "tiny_config.json")["heads"]
-    folder = import_st_mem(golden / "pretrained_tiny_encoder.pth", tmp_path / "a", n_heads=n_heads)
+    path = golden / "pretrained_tiny_encoder.pth"
+    folder = import_checkpoint(path, tmp_path / "a", n_heads=n_heads)
     model = load_checkpoint(folder)
     assert isinstance(model, StMem)
     return model
@@ -53,7 +55,7 @@ def encoder(golden: Path, tmp_path: Path) -> StMem:
 def classifier(golden: Path, tmp_path: Path) -> StMemForClassification:
     """The authors' tiny classifier, imported and read back; its recordings are short."""
     spec = ST_MEM.signal_spec(STANDARD_LEADS, segment_s=1.8)
-    folder = import_st_mem(
+    folder = import_checkpoint(
         golden / "finetuned_tiny.pth", tmp_path / "b", n_heads=3, vocabulary=FIVE, spec=spec
     )
     trained = load_trained(folder)
@@ -117,7 +119,7 @@ def test_published_size_has_the_authors_names_and_features(golden: Path) -> None
     assert found == expected
     assert sum(value.numel() for value in sized.parameters()) == published["params"]
     weights = filled_weights(published["state_dict"], recipe)
-    model = load_st_mem({"model": weights}, Path("filled"))
+    model = build_st_mem({"model": weights}, Path("filled")).model
     stated = published["config"]
     assert model.config.num_attention_heads == stated["heads"]
     assert model.config.head_size == stated["dim_head"]
@@ -141,7 +143,7 @@ def test_the_file_of_the_whole_pre_training_gives_the_encoder(
     stored = torch.load(golden / "pretrained_tiny_encoder.pth", weights_only=True)["model"]
     whole = {f"encoder.{name}": value for name, value in stored.items()}
     torch.save({"model": {**whole, "decoder.head.weight": torch.ones(2)}}, tmp_path / "whole.pth")
-    folder = import_st_mem(tmp_path / "whole.pth", tmp_path / "folder", n_heads=3)
+    folder = import_checkpoint(tmp_path / "whole.pth", tmp_path / "folder", n_heads=3)
     assert set(load_file(folder / "fairseq_pretraining.safetensors")) == {"decoder.head.weight"}
     signal = golden_tensor(golden / "tiny_input.npy")
     assert load_checkpoint(folder)(signal).pooled.equal(encoder(signal).pooled)
@@ -150,9 +152,9 @@ def test_the_file_of_the_whole_pre_training_gives_the_encoder(
 @pytest.mark.reference
 def test_the_import_says_what_it_assumed(golden: Path, tmp_path: Path) -> None:
     path = golden / "pretrained_tiny_encoder.pth"
-    with pytest.raises(CheckpointError, match=r"48 wide.*import_st_mem with n_heads"):
+    with pytest.raises(CheckpointError, match=r"48 wide.*import_checkpoint\(path, folder, n_heads"):
         load_checkpoint(path)
-    folder = import_st_mem(path, tmp_path / "a", n_heads=3)
+    folder = import_checkpoint(path, tmp_path / "a", n_heads=3)
     assert not read_json(folder / "import_report.json")["assumed"]
     card = (folder / "README.md").read_text()
     assert "CC BY-NC 4.0: no commercial use" in card and "CODE-15" in card
@@ -173,7 +175,7 @@ def _weights(**changes: Tensor) -> dict[str, Any]:
 
 def test_a_published_width_tells_the_heads(tmp_path: Path) -> None:
     torch.save(_weights(), tmp_path / "a.pth")
-    folder = import_st_mem(tmp_path / "a.pth", tmp_path / "folder")
+    folder = import_checkpoint(tmp_path / "a.pth", tmp_path / "folder")
     assert read_json(folder / "import_report.json")["assumed"] == [
         "4 heads of attention, as in the published ST-MEM of this width"
     ]

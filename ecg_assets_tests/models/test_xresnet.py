@@ -14,9 +14,10 @@ import torch
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
+from ecg_assets.models.imported import import_checkpoint
 from ecg_assets.models.load import imported_folder, load_checkpoint
 from ecg_assets.models.xresnet.family import XRESNET1D101
-from ecg_assets.models.xresnet.file import import_xresnet, load_xresnet
+from ecg_assets.models.xresnet.file import build_xresnet
 from ecg_assets.models.xresnet.model import Xresnet, xresnet_config
 from ecg_assets.preprocess import STANDARD_LEADS, segment
 from ecg_assets.preprocess.model_input import prepare
@@ -72,7 +73,7 @@ def test_published_size_has_the_authors_names_and_logits(golden: Path) -> None:
         if ".convs." in name:
             state[name] = state[name.replace(".convs.", ".convpath.0.")]
     assert len(state) == 1226
-    model = load_xresnet({"model": state, "opt": {}}, Path("filled"))
+    model = build_xresnet({"model": state, "opt": {}}, Path("filled")).model
     logits = model(stated_input(recipe)).logits
     assert_same(logits, golden / "published_size_logits.npy", tolerance=1e-4)
     named = Xresnet(xresnet_config("base", n_channels=12, n_labels=71))
@@ -120,7 +121,7 @@ def test_a_file_becomes_a_checkpoint_where_its_scale_is_given(golden: Path, tmp_
     assert families_that_recognize(path) == ["xresnet1d101"]
     of_data = Normalization(kind="z-score", scope="dataset", mean=(0.0,), deviation=(0.2,))
     spec = replace(XRESNET1D101.signal_spec(STANDARD_LEADS), normalization=of_data)
-    folder = import_xresnet(path, tmp_path / "folder", spec=spec, vocabulary=FIVE)
+    folder = import_checkpoint(path, tmp_path / "folder", spec=spec, vocabulary=FIVE)
     trained = load_trained(folder)
     assert trained.spec == spec and trained.spec.aggregation == "max"
     signal = golden_tensor(golden / "tiny_input.npy")

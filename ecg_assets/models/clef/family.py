@@ -75,10 +75,9 @@ CLEF = ModelFamily(
     pretrained_sources=("mimic-iv-ecg",),
     licence="code Clear BSD (no patent rights are granted); weights as Zenodo 17572734 says",
     files=PublishedFiles(
-        content="'state_dict' with CLEF's 'backbone.'",
+        content="'state_dict' with CLEF's 'backbone.' (clef_small.ckpt, clef_medium.ckpt, "
+        "clef_largel.ckpt), or with 'model.' and 'projection.' as a file fine-tuned from one",
         recognizes="ecg_assets.models.clef.file:is_clef",
-        loads="ecg_assets.models.clef.file:load_clef",
-        imports="ecg_assets.models.clef.file:import_clef",
-        fits="ecg_assets.models.clef.file:fit_meaning",
+        builds="ecg_assets.models.clef.file:build_clef",
     ),
 )

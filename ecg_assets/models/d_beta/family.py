@@ -70,8 +70,6 @@ D_BETA = ModelFamily(
     files=PublishedFiles(
         content="'model' with 'ecg_encoder.' and 'class_embedding' as D-BETA has it",
         recognizes="ecg_assets.models.d_beta.file:is_d_beta",
-        loads="ecg_assets.models.d_beta.file:load_d_beta",
-        imports="ecg_assets.models.d_beta.file:import_d_beta",
-        fits="ecg_assets.models.d_beta.file:fit_meaning",
+        builds="ecg_assets.models.d_beta.file:build_d_beta",
     ),
 )

@@ -16,6 +16,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2PreTrainedMod
 from ecg_assets.models.d_beta.family import SIZES
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, config_like_ecg_fm
 from ecg_assets.models.ecg_fm.model import EcgFmEncoder
+from ecg_assets.models.signals import require_one_length
 from ecg_assets.models.token_models import TokenClassifier, TokenModel, TokenOutput
 
 
@@ -78,10 +79,7 @@ class DBetaEncoder(EcgFmEncoder):
 
     def encode(self, input_values: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Check and encode signals; `lengths` are refused, as D-BETA does."""
-        if lengths is not None:
-            raise ValueError(
-                "D-BETA cannot leave out padding: give signals of one length, without lengths."
-            )
+        require_one_length(lengths, "D-BETA")
         return super().encode(input_values, None)
 
     def pool(self, hidden: Tensor) -> Tensor:

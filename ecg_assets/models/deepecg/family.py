@@ -38,8 +38,6 @@ DEEPECG_SSL = ModelFamily(
     files=PublishedFiles(
         content="'cfg' and 'model' as fairseq-signals writes them, with DeepECG-SSL's 77 outputs",
         recognizes="ecg_assets.models.deepecg.file:is_deepecg",
-        loads="ecg_assets.models.deepecg.file:load_deepecg",
-        imports="ecg_assets.models.deepecg.file:import_deepecg",
-        fits="ecg_assets.models.deepecg.file:fit_meaning",
+        builds="ecg_assets.models.deepecg.file:build_deepecg",
     ),
 )

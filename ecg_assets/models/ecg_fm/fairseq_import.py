@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,13 +21,11 @@ from ecg_assets.models.ecg_fm.fairseq_file import (
     read_fairseq,
 )
 from ecg_assets.models.ecg_fm.family import ECG_FM
-from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
 from ecg_assets.models.family import ModelFamily
 from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
+from ecg_assets.models.torch_file import read_torch_file
 from ecg_assets.models.weights import load_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec
-
-_log = logging.getLogger(__name__)
 
 
 def import_fairseq(
@@ -76,43 +73,27 @@ def import_fairseq(
     """
     path, folder = Path(path), Path(folder)
     require_replaceable(folder)
-    start = None if pretrained is None else Path(pretrained)
-    imported = _build(read_fairseq(path), start)
-    return write_imported(imported, folder, spec, vocabulary, known=ECG_FM_LABELS)
+    imported = build_ecg_fm(read_torch_file(path), path, pretrained=pretrained)
+    return write_imported(imported, folder, spec, vocabulary)
 
 
-def load_fairseq(
-    content: object, path: Path, pretrained: Path | None = None
-) -> EcgFmForClassification | EcgFm:
-    """Build the model of a .pt file's content; see `load_checkpoint`."""
-    imported = _build(fairseq_file(content, path), pretrained)
-    for assumption in imported.report["assumed"]:
-        _log.warning("%s: assumed %s", path, assumption)
-    model: EcgFmForClassification | EcgFm = imported.model
-    return model
-
-
-def fit_meaning(
-    content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
-) -> tuple[SignalSpec | None, None]:
-    """Take a deployment's spec where its channels fit; the labels are never guessed.
-
-    The file does not say, e.g., whether twelve channels are twelve leads or Lead I twelve times.
-    """
-    n_channels = read_architecture(fairseq_file(content, path)).config.n_channels
-    return (spec if spec and spec.can_give(n_channels) else None), None
-
-
-def _build(file: FairseqFile, pretrained: Path | None) -> ImportedModel:
-    return build_fairseq(file, pretrained, family=ECG_FM, config_of=ecg_fm_config_of)
+def build_ecg_fm(
+    content: object, path: Path, *, pretrained: str | Path | None = None
+) -> ImportedModel:
+    """Build the model of a .pt file's content; `pretrained` is as `load_checkpoint` takes it."""
+    file = fairseq_file(content, path)
+    return build_fairseq(
+        file, pretrained, family=ECG_FM, config_of=ecg_fm_config_of, known=ECG_FM_LABELS
+    )
 
 
 def build_fairseq(
     file: FairseqFile,
-    pretrained: Path | None,
+    pretrained: str | Path | None,
     *,
     family: ModelFamily,
     config_of: Callable[..., EcgFmConfig],
+    known: LabelVocabulary,
 ) -> ImportedModel:
     """Build the model of a file of a family that has ECG-FM's architecture.
 
@@ -124,9 +105,11 @@ def build_fairseq(
         See `load_checkpoint`.
     family, config_of
         The family, and what builds its configuration of any shape.
+    known
+        Labels of its public weights.
     """
     where, finetuned = str(file.path), file.is_finetuned
-    start = None if pretrained is None else read_fairseq(pretrained)
+    start = None if pretrained is None else read_fairseq(Path(pretrained))
     architecture = read_architecture(file, start, config_of=config_of)
     config = architecture.config
     mapped = map_weights(file.model, config, finetuned=finetuned, where=where)
@@ -141,6 +124,8 @@ def build_fairseq(
         report=mapped.report("fairseq-signals", architecture.assumed, is_finetuned=finetuned),
         pretraining=mapped.dropped,
         others={FAIRSEQ: _history(file)},
+        known=known,
+        warnings=tuple(architecture.assumed),
     )
 
 

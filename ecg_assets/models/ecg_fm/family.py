@@ -79,8 +79,6 @@ ECG_FM = ModelFamily(
     files=PublishedFiles(
         content="'cfg' and 'model' as fairseq-signals writes them",
         recognizes="ecg_assets.models.ecg_fm.fairseq_file:is_ecg_fm",
-        loads="ecg_assets.models.ecg_fm.fairseq_import:load_fairseq",
-        imports="ecg_assets.models.ecg_fm.fairseq_import:import_fairseq",
-        fits="ecg_assets.models.ecg_fm.fairseq_import:fit_meaning",
+        builds="ecg_assets.models.ecg_fm.fairseq_import:build_ecg_fm",
     ),
 )

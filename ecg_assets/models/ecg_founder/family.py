@@ -46,8 +46,7 @@ ECG_FOUNDER = ModelFamily(
     files=PublishedFiles(
         content="'state_dict' as ECGFounder has it",
         recognizes="ecg_assets.models.ecg_founder.file:is_ecg_founder",
-        loads="ecg_assets.models.ecg_founder.file:load_ecg_founder",
-        imports="ecg_assets.models.ecg_founder.file:import_ecg_founder",
+        builds="ecg_assets.models.ecg_founder.file:build_ecg_founder",
         fits="ecg_assets.models.ecg_founder.file:fit_meaning",
     ),
 )

@@ -16,10 +16,14 @@ from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
-from ecg_assets.models.checkpoint_folder import UNREADABLE_VALUES
 from ecg_assets.models.ecg_founder.family import ECG_FOUNDER
 from ecg_assets.models.ecg_founder.net1d import EcgFounder, Net1DConfig, net1d_config_of
-from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
+from ecg_assets.models.imported import (
+    ImportedModel,
+    require_replaceable,
+    shapes_of,
+    write_imported,
+)
 from ecg_assets.models.torch_file import read_torch_file
 from ecg_assets.models.weights import load_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec
@@ -59,24 +63,11 @@ def is_ecg_founder(content: object) -> bool:
     return _find_weights(content) is not None
 
 
-def read_ecg_founder(path: Path) -> EcgFounderFile:
-    """Read ``12_lead_ECGFounder.pth``, ``1_lead_ECGFounder.pth`` or a model fine-tuned from one.
-
-    No code in it is run. The weights stand under ``state_dict``, under ``model_state_dict``, or
-    are all that the file holds.
-
-    Raises
-    ------
-    UnsafeCheckpoint
-        When the file would run code; the message names it.
-    CheckpointError
-        When the file is missing, damaged, or no Net1D.
-    """
-    return ecg_founder_file(read_torch_file(path), path)
-
-
 def ecg_founder_file(content: object, path: Path) -> EcgFounderFile:
-    """Take weights and architecture from the content of the file at `path`."""
+    """Take weights and architecture from the content of the file at `path`.
+
+    The weights stand under ``state_dict``, under ``model_state_dict``, or are all that it holds.
+    """
     weights = _find_weights(content)
     if weights is None:
         found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content)
@@ -91,13 +82,8 @@ def ecg_founder_file(content: object, path: Path) -> EcgFounderFile:
             f"{path} lacks {', '.join(lacking)}, the last layer of ECGFounder. Give the file as "
             "the training wrote it; fine-tuning replaces the last layer by itself."
         )
-    try:
+    with shapes_of(path, ECG_FOUNDER.title, other="not in the shapes of a Net1D"):
         config = _read_config(weights)
-    except (*UNREADABLE_VALUES, ZeroDivisionError) as error:
-        raise CheckpointError(
-            f"{path} has weights like ECGFounder's, but not in the shapes of a Net1D "
-            f"({type(error).__name__}: {error}). Get the original file."
-        ) from error
     floats = {
         name: value.float() if value.is_floating_point() else value
         for name, value in weights.items()
@@ -262,17 +248,8 @@ def import_ecg_founder(
     """
     path, folder = Path(path), Path(folder)
     require_replaceable(folder)
-    file, outputs = _choose_outputs(read_ecg_founder(path), vocabulary)
-    imported = _build(file, outputs)
-    if spec is not None:
-        _require_leads(file, spec)
-    return write_imported(imported, folder, spec, vocabulary, known=ecg_founder_labels())
-
-
-def load_ecg_founder(content: object, path: Path, pretrained: Path | None = None) -> EcgFounder:
-    """Build the model of a .pth file's content, which needs no other file."""
-    model: EcgFounder = _build(ecg_founder_file(content, path), {}).model
-    return model
+    imported = build_ecg_founder(read_torch_file(path), path, spec=spec, vocabulary=vocabulary)
+    return write_imported(imported, folder, spec, vocabulary)
 
 
 def fit_meaning(
@@ -314,7 +291,17 @@ def _require_leads(file: EcgFounderFile, spec: SignalSpec) -> None:
         )
 
 
-def _build(file: EcgFounderFile, outputs: dict[str, str]) -> ImportedModel:
+def build_ecg_founder(
+    content: object,
+    path: Path,
+    *,
+    spec: SignalSpec | None = None,
+    vocabulary: LabelVocabulary | None = None,
+) -> ImportedModel:
+    """Build the model of a .pth file's content, with the outputs that stand for a vocabulary."""
+    file, outputs = _choose_outputs(ecg_founder_file(content, path), vocabulary)
+    if spec is not None:
+        _require_leads(file, spec)
     config = file.config
     model = load_weights(partial(EcgFounder, config), file.weights, where=str(file.path))
     architecture = (
@@ -333,4 +320,5 @@ def _build(file: EcgFounderFile, outputs: dict[str, str]) -> ImportedModel:
         "outputs": outputs,
         "dropped": [],
     }
-    return ImportedModel(ECG_FOUNDER, file.path, model, architecture, report)
+    known = ecg_founder_labels()
+    return ImportedModel(ECG_FOUNDER, path, model, architecture, report, known=known)

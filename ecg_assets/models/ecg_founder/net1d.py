@@ -19,6 +19,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_founder.family import SIZES
+from ecg_assets.models.signals import require_channels, require_one_length
 
 # Sizes and settings of ECGFounder's Net1D as a transformers configuration.
 
@@ -231,15 +232,8 @@ class Net1D(PreTrainedModel):  # type: ignore[misc]
 
         `lengths` is refused: squeeze-and-excitation averages over all samples.
         """
-        if input_values.ndim != 3 or input_values.shape[1] != self.config.n_channels:
-            raise ValueError(
-                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
-        if lengths is not None:
-            raise ValueError(
-                "A Net1D cannot leave out padding: give signals of one length, without lengths."
-            )
+        require_channels(input_values, self.config.n_channels)
+        require_one_length(lengths, "A Net1D")
         hidden = functional.silu(self.first_conv(input_values))
         for stage in self.stage_list:
             hidden = stage(hidden)

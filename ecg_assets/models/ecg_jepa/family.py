@@ -51,8 +51,6 @@ ECG_JEPA = ModelFamily(
     files=PublishedFiles(
         content="'encoder' with the blocks of ECG-JEPA",
         recognizes="ecg_assets.models.ecg_jepa.file:is_ecg_jepa",
-        loads="ecg_assets.models.ecg_jepa.file:load_ecg_jepa",
-        imports="ecg_assets.models.ecg_jepa.file:import_ecg_jepa",
-        fits="ecg_assets.models.ecg_jepa.file:fit_meaning",
+        builds="ecg_assets.models.ecg_jepa.file:build_ecg_jepa",
     ),
 )

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ecg_assets.models.attention_pool import Tokens
-from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.ecg_jepa.family import SIZES
-from ecg_assets.models.token_models import TokenOutput
+from ecg_assets.models.ecg_jepa.family import ECG_JEPA, SIZES
+from ecg_assets.models.signals import require_channels
+from ecg_assets.models.token_patches import PatchClassifier, PatchEncoder, PatchModel
 
 # Sizes and settings as a transformers configuration.
 
@@ -198,9 +196,10 @@ def position_table(n_leads: int, n_patches: int, width: int) -> Tensor:
     return torch.cat([part for half in halves for part in (half.sin(), half.cos())], dim=1).float()
 
 
-class EcgJepaEncoder(nn.Module):
+class EcgJepaEncoder(PatchEncoder):
     """Patches to tokens to features."""
 
+    title = ECG_JEPA.title
     pos_embed: Tensor
 
     def __init__(self, config: EcgJepaConfig) -> None:
@@ -241,11 +240,7 @@ class EcgJepaEncoder(nn.Module):
                 f"Expected signals [batch, lead, sample] of 1 to {longest} patches of {size} "
                 f"samples, found {list(input_values.shape)}."
             )
-        if input_values.shape[1] != len(leads):
-            raise ValueError(
-                f"Expected signals [batch, {len(leads)} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
+        require_channels(input_values, len(leads))
         kept = torch.tensor(
             range(n_samples // size) if patches is None else patches, device=input_values.device
         )
@@ -259,39 +254,15 @@ class EcgJepaEncoder(nn.Module):
         return features
 
 
-class _EcgJepaBase(PreTrainedModel):  # type: ignore[misc]
-    config_class = EcgJepaConfig
-    base_model_prefix = "encoder"
-    main_input_name = "input_values"
-    supports_gradient_checkpointing = True
-
-    def _init_weights(self, module: Any) -> None:
-        """Keep the values that the layers gave themselves."""
-
-    def _encode(self, input_values: Tensor, lengths: Tensor | None) -> Tensor:
-        if lengths is not None:
-            raise ValueError(
-                "ECG-JEPA cannot leave out padding: give signals of one length, without lengths."
-            )
-        tokens: Tensor = self.encoder(input_values)
-        return tokens
-
-
-class EcgJepa(_EcgJepaBase):
+class EcgJepa(PatchModel):
     """The encoder alone; its weights are those of the classifier without the head."""
 
-    def __init__(self, config: EcgJepaConfig) -> None:
-        super().__init__(config)
-        self.encoder = EcgJepaEncoder(config)
-        self.post_init()
-
-    def forward(self, input_values: Tensor, lengths: Tensor | None = None) -> TokenOutput:
-        """Compute features of mV ``[batch, lead, sample]``; `lengths` is refused."""
-        hidden = self._encode(input_values, lengths)
-        return TokenOutput(last_hidden_state=hidden, pooled=hidden.mean(dim=1))
+    config_class = EcgJepaConfig
+    encoder_class = EcgJepaEncoder
+    encoder: EcgJepaEncoder
 
 
-class EcgJepaForClassification(EcgClassifier, _EcgJepaBase):
+class EcgJepaForClassification(PatchClassifier):
     """Encoder, mean over all tokens, linear head.
 
     Parameters
@@ -300,24 +271,9 @@ class EcgJepaForClassification(EcgClassifier, _EcgJepaBase):
         `num_labels` is the width of the head.
     """
 
-    def __init__(self, config: EcgJepaConfig) -> None:
-        super().__init__(config)
-        self.encoder = EcgJepaEncoder(config)
-        self.head = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
-
-    def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
-        """Give the normalized features of each patch of each lead."""
-        return Tokens(self._encode(input_values, lengths))
-
-    def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Average the tokens, ``[batch, feature]``."""
-        return self.tokens(input_values, lengths).hidden.mean(dim=1)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Compute logits ``[batch, label]`` of features ``[batch, feature]``."""
-        logits: Tensor = self.head(features)
-        return logits
+    config_class = EcgJepaConfig
+    encoder_class = EcgJepaEncoder
+    encoder: EcgJepaEncoder
 
     def encoder_layers(self) -> Sequence[tuple[str, ...]]:
         """Name the patches' projection, then each block; the last norm is the last block's."""
@@ -328,8 +284,3 @@ class EcgJepaForClassification(EcgClassifier, _EcgJepaBase):
             *blocks,
             (f"encoder.encoder_blocks.blocks.{last}", "encoder.norm"),
         ]
-
-    @property
-    def n_early_layers(self) -> int:
-        """What stands before the transformer."""
-        return 1

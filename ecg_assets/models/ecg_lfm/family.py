@@ -66,8 +66,6 @@ ECG_LFM = ModelFamily(
     files=PublishedFiles(
         content="'model' with the conformer layers of ECG-LFM",
         recognizes="ecg_assets.models.ecg_lfm.file:is_ecg_lfm",
-        loads="ecg_assets.models.ecg_lfm.file:load_ecg_lfm",
-        imports="ecg_assets.models.ecg_lfm.file:import_ecg_lfm",
-        fits="ecg_assets.models.ecg_lfm.file:fit_meaning",
+        builds="ecg_assets.models.ecg_lfm.file:build_ecg_lfm",
     ),
 )

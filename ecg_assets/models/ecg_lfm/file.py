@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,13 +26,16 @@ from ecg_assets.models.fairseq_weights import (
     sort_weights,
     weight_and_bias,
 )
-from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
+from ecg_assets.models.imported import (
+    ImportedModel,
+    require_replaceable,
+    shapes_of,
+    write_imported,
+)
 from ecg_assets.models.token_config import parse_conv_layers
 from ecg_assets.models.torch_file import read_torch_file
 from ecg_assets.models.weights import load_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec
-
-_log = logging.getLogger(__name__)
 
 # Attention with a bias for its relative positions, which no other conformer of fairseq has.
 _CONFORMER = re.compile(r"(?:encoder\.)?encoder\.layers\.0\.self_attn\.pos_bias_u")
@@ -49,34 +50,6 @@ _STATED = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class EcgLfmFile:
-    """What is read of a file; its optimizer, schedule and meters are left alone.
-
-    Attributes
-    ----------
-    path
-        Where it was read.
-    config
-        Its architecture.
-    weights
-        By ECG-LFM's names.
-    assumed
-        What no weight tells and the file does not state, and what was taken instead; one
-        sentence each.
-    """
-
-    path: Path
-    config: EcgLfmConfig
-    weights: dict[str, Tensor]
-    assumed: tuple[str, ...] = ()
-
-    @property
-    def is_finetuned(self) -> bool:
-        """Whether it is a classifier; otherwise it is a pre-training model."""
-        return is_classifier(self.weights)
-
-
 def is_ecg_lfm(content: object) -> bool:
     """Tell whether the content of a file of torch.save is an ECG-LFM."""
     weights = content.get("model") if isinstance(content, Mapping) else None
@@ -85,21 +58,8 @@ def is_ecg_lfm(content: object) -> bool:
     )
 
 
-def read_ecg_lfm(path: Path) -> EcgLfmFile:
-    """Read a .pt file of ECG-LFM, pre-trained or fine-tuned; no code in it is run.
-
-    Raises
-    ------
-    UnsafeCheckpoint
-        When the file would run code; the message names it.
-    CheckpointError
-        When the file is missing, damaged, or no ECG-LFM.
-    """
-    return ecg_lfm_file(read_torch_file(path), path)
-
-
-def ecg_lfm_file(content: Any, path: Path) -> EcgLfmFile:
-    """Take weights and architecture from the content of the file at `path`.
+def build_ecg_lfm(content: Any, path: Path) -> ImportedModel:
+    """Build the model of a .pt file of ECG-LFM, pre-trained or fine-tuned.
 
     The shapes decide. A configuration, which a file may lack, gives the strides; that of a
     pre-trained file must agree with the weights, that of a fine-tuned one often holds defaults.
@@ -111,22 +71,31 @@ def ecg_lfm_file(content: Any, path: Path) -> EcgLfmFile:
             f"conformer layers, found {found}. Give the file as its training wrote it."
         )
     weights = dict(content["model"])
-    prefix = "encoder." if is_classifier(weights) else ""
+    finetuned = is_classifier(weights)
+    prefix = "encoder." if finetuned else ""
     encoder = {name.removeprefix(prefix): value for name, value in weights.items()}
     stated = _settings(content)
-    try:
+    with shapes_of(path, ECG_LFM.title):
         shape, assumed = _read_shape(encoder, stated)
-        n_labels = len(weights["proj.weight"]) if prefix else None
+        n_labels = len(weights["proj.weight"]) if finetuned else None
         n_channels = encoder[_CONVOLUTION.format(0)].shape[1]
         config = ecg_lfm_config_of(shape, n_channels=n_channels, n_labels=n_labels)
-    except (KeyError, ValueError, IndexError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} has weights like ECG-LFM's, but lacks one or has it in another shape "
-            f"({type(error).__name__}: {error}). Get the original file."
-        ) from error
-    if not prefix:
+    if not finetuned:
         _require_agreement(config, stated, path)
-    return EcgLfmFile(path, config, weights, assumed)
+    mapped = map_ecg_lfm_weights(weights, config, finetuned=finetuned, where=str(path))
+    model_class = EcgLfmForClassification if finetuned else EcgLfm
+    return ImportedModel(
+        family=ECG_LFM,
+        path=path,
+        model=load_weights(partial(model_class, config), mapped.weights, where=str(path)),
+        architecture=f"{config.num_hidden_layers} conformer layers of width {config.hidden_size}, "
+        f"{config.num_attention_heads} heads, {config.n_channels} input channels,\n"
+        "  {n_parameters:,} parameters",
+        report=mapped.report(ECG_LFM.title, assumed, is_finetuned=finetuned),
+        pretraining=mapped.dropped,
+        known=load_label_set(MYOCARDIAL_INFARCTION).vocabulary,
+        warnings=assumed,
+    )
 
 
 def _settings(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -306,40 +275,4 @@ def import_ecg_lfm(
     """
     path, folder = Path(path), Path(folder)
     require_replaceable(folder)
-    known = load_label_set(MYOCARDIAL_INFARCTION).vocabulary
-    return write_imported(_build(read_ecg_lfm(path)), folder, spec, vocabulary, known=known)
-
-
-def load_ecg_lfm(
-    content: object, path: Path, pretrained: Path | None = None
-) -> EcgLfmForClassification | EcgLfm:
-    """Build the model of a .pt file's content, which needs no other file."""
-    imported = _build(ecg_lfm_file(content, path))
-    for assumption in imported.report["assumed"]:
-        _log.warning("%s: assumed %s", path, assumption)
-    model: EcgLfmForClassification | EcgLfm = imported.model
-    return model
-
-
-def fit_meaning(
-    content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
-) -> tuple[SignalSpec | None, None]:
-    """Take a deployment's spec where its channels fit; the labels are never guessed."""
-    n_channels = ecg_lfm_file(content, path).config.n_channels
-    return (spec if spec and spec.can_give(n_channels) else None), None
-
-
-def _build(file: EcgLfmFile) -> ImportedModel:
-    where, finetuned, config = str(file.path), file.is_finetuned, file.config
-    mapped = map_ecg_lfm_weights(file.weights, config, finetuned=finetuned, where=where)
-    model_class = EcgLfmForClassification if finetuned else EcgLfm
-    return ImportedModel(
-        family=ECG_LFM,
-        path=file.path,
-        model=load_weights(partial(model_class, config), mapped.weights, where=where),
-        architecture=f"{config.num_hidden_layers} conformer layers of width {config.hidden_size}, "
-        f"{config.num_attention_heads} heads, {config.n_channels} input channels,\n"
-        "  {n_parameters:,} parameters",
-        report=mapped.report(ECG_LFM.title, file.assumed, is_finetuned=finetuned),
-        pretraining=mapped.dropped,
-    )
+    return write_imported(build_ecg_lfm(read_torch_file(path), path), folder, spec, vocabulary)

@@ -103,9 +103,7 @@ HUBERT_ECG = ModelFamily(
         content="'model_state_dict' with 'model_config' as HuBERT-ECG's training writes them, or "
         "model.safetensors beside config.json",
         recognizes="ecg_assets.models.hubert_ecg.file:is_hubert_ecg",
-        loads="ecg_assets.models.hubert_ecg.file:load_hubert_ecg",
-        imports="ecg_assets.models.hubert_ecg.file:import_hubert_ecg",
-        fits="ecg_assets.models.hubert_ecg.file:fit_meaning",
+        builds="ecg_assets.models.hubert_ecg.file:build_hubert_ecg",
         classes=("hubert_ecg.HuBERTECGConfig",),
     ),
 )

@@ -1,10 +1,9 @@
-"""A checkpoint file of HuBERT-ECG: its weights, the architecture that it states, its import."""
+"""A checkpoint file of HuBERT-ECG: its weights, the architecture that it states, its model."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,16 @@ from typing import Any
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint_folder import UNREADABLE_VALUES
 from ecg_assets.models.hubert_ecg.family import HUBERT_ECG
 from ecg_assets.models.hubert_ecg.model import (
     HubertEcg,
-    HubertEcgConfig,
     HubertEcgForClassification,
     hubert_ecg_config_of,
 )
-from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
-from ecg_assets.models.published_file import read_published_file
+from ecg_assets.models.imported import ImportedModel
 from ecg_assets.models.renamed_weights import rename_weights
 from ecg_assets.models.weights import load_weights
-from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _PREFIX = "hubert_ecg."
 """Of the encoder in a fine-tuned file."""
@@ -51,64 +46,18 @@ _DETAILS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class HubertEcgFile:
-    """What is read of a file; its optimizer, counters and scores are left alone.
-
-    Attributes
-    ----------
-    path
-        Where it was read.
-    config
-        Its architecture.
-    weights
-        By the names of the file.
-    """
-
-    path: Path
-    config: HubertEcgConfig
-    weights: dict[str, Tensor]
-
-    @property
-    def is_finetuned(self) -> bool:
-        """Whether it is a classifier; otherwise it is a pre-training model."""
-        return any(name.startswith(_HEAD) for name in self.weights)
-
-
 def is_hubert_ecg(content: object) -> bool:
     """Tell whether the content of a published file is a HuBERT-ECG."""
-    return _find_weights(content) is not None
+    return bool(_find_weights(content))
 
 
-def read_hubert_ecg(path: Path) -> HubertEcgFile:
-    """Read a .pt file of HuBERT-ECG's training, or model.safetensors beside config.json.
+def build_hubert_ecg(content: Any, path: Path) -> ImportedModel:
+    """Build the model of a .pt file of HuBERT-ECG's training, or of model.safetensors.
 
-    No code in it is run: of the configuration that a .pt file holds as an object, the attributes
-    are read.
-
-    Raises
-    ------
-    UnsafeCheckpoint
-        When the file would run code; the message names it.
-    CheckpointError
-        When the file is missing, damaged, or no HuBERT-ECG.
-    """
-    return hubert_ecg_file(read_published_file(path), path)
-
-
-def hubert_ecg_file(content: Any, path: Path) -> HubertEcgFile:
-    """Take weights and architecture from the content of the file at `path`.
-
-    The configuration decides, since no weight tells the number of heads; loading the weights then
-    checks every shape.
+    Of the configuration that a .pt file holds as an object, the attributes are read. It decides,
+    since no weight tells the number of heads; loading the weights then checks every shape.
     """
     weights = _find_weights(content)
-    if weights is None:
-        found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content)
-        raise CheckpointError(
-            f"{path} is no checkpoint of HuBERT-ECG: expected 'model_state_dict' with the weights "
-            f"of a HuBERT, found {found}. Give the file as its training wrote it."
-        )
     stated = content.get("model_config") or content.get("config")
     lacking = [name for name in _SHAPE if not isinstance(stated, Mapping) or name not in stated]
     if lacking:
@@ -126,19 +75,31 @@ def hubert_ecg_file(content: Any, path: Path) -> HubertEcgFile:
             f"{path}: its configuration is that of no HuBERT ({type(error).__name__}: {error}). "
             "Get the original file."
         ) from error
-    return HubertEcgFile(path, config, weights)
+    mapped = rename_weights(weights, _rename, dropped=_PRETRAINING)
+    is_finetuned = any(name.startswith(_HEAD) for name in weights)
+    model_class = HubertEcgForClassification if is_finetuned else HubertEcg
+    return ImportedModel(
+        family=HUBERT_ECG,
+        path=path,
+        model=load_weights(partial(model_class, config), mapped.weights, where=str(path)),
+        architecture=f"{config.num_hidden_layers} transformer layers of width "
+        f"{config.hidden_size}, {config.num_attention_heads} heads,\n"
+        "  {n_parameters:,} parameters",
+        report=mapped.report(HUBERT_ECG.title, (), is_finetuned=is_finetuned),
+        pretraining=mapped.dropped,
+    )
 
 
-def _find_weights(content: object) -> dict[str, Tensor] | None:
+def _find_weights(content: object) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
-        return None
+        return {}
     for place in (content.get("model_state_dict"), content.get("state_dict")):
         if isinstance(place, Mapping) and any(
             all(f"{prefix}{name}" in place for name in _FIRST) for prefix in ("", _PREFIX)
         ):
             is_whole = all(isinstance(value, Tensor) for value in place.values())
-            return dict(place) if is_whole else None
-    return None
+            return dict(place) if is_whole else {}
+    return {}
 
 
 def _rename(name: str) -> str:
@@ -149,80 +110,3 @@ def _rename(name: str) -> str:
         if name.endswith(old):
             name = name.removesuffix(old) + new
     return f"encoder.{name.removeprefix(_PREFIX)}"
-
-
-# The model of a file, and the checkpoint folder that is made of it.
-
-
-def import_hubert_ecg(
-    path: str | Path,
-    folder: str | Path,
-    *,
-    spec: SignalSpec | None = None,
-    vocabulary: LabelVocabulary | None = None,
-) -> Path:
-    """Import a file of HuBERT-ECG as a checkpoint folder; no code in it is run.
-
-    A fine-tuned file becomes a classifier. A pre-trained one becomes an encoder to start
-    fine-tuning from; what only pre-training uses is kept beside it. The folder appears complete
-    or not at all.
-
-    Parameters
-    ----------
-    path
-        The .pt file, or model.safetensors with config.json beside it.
-    folder
-        Where to write; an earlier import there is replaced, anything else is refused.
-    spec
-        What the model reads. By default what HuBERT-ECG's training reads: 5 s of twelve leads
-        laid end to end, 100 samples a second each.
-    vocabulary
-        What its outputs mean; a file does not tell. A folder without it is not evaluated.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    UnsafeCheckpoint
-        When the file would run code.
-    CheckpointError
-        When the file is no HuBERT-ECG, a weight is missing or one too many, `vocabulary` has
-        another number of labels, or the folder holds something else.
-    """
-    path, folder = Path(path), Path(folder)
-    require_replaceable(folder)
-    return write_imported(_build(read_hubert_ecg(path)), folder, spec, vocabulary)
-
-
-def load_hubert_ecg(
-    content: object, path: Path, pretrained: Path | None = None
-) -> HubertEcgForClassification | HubertEcg:
-    """Build the model of a file's content, which needs no other file."""
-    model: HubertEcgForClassification | HubertEcg = _build(hubert_ecg_file(content, path)).model
-    return model
-
-
-def fit_meaning(
-    content: object, path: Path, spec: SignalSpec | None, vocabulary: LabelVocabulary | None
-) -> tuple[SignalSpec | None, None]:
-    """Take a deployment's spec: any leads laid end to end fit. Labels are never guessed."""
-    return spec, None
-
-
-def _build(file: HubertEcgFile) -> ImportedModel:
-    where, config = str(file.path), file.config
-    mapped = rename_weights(file.weights, _rename, dropped=_PRETRAINING)
-    model_class = HubertEcgForClassification if file.is_finetuned else HubertEcg
-    return ImportedModel(
-        family=HUBERT_ECG,
-        path=file.path,
-        model=load_weights(partial(model_class, config), mapped.weights, where=where),
-        architecture=f"{config.num_hidden_layers} transformer layers of width "
-        f"{config.hidden_size}, {config.num_attention_heads} heads,\n"
-        "  {n_parameters:,} parameters",
-        report=mapped.report(HUBERT_ECG.title, (), is_finetuned=file.is_finetuned),
-        pretraining=mapped.dropped,
-    )

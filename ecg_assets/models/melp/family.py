@@ -79,8 +79,6 @@ MELP = ModelFamily(
         content="'state_dict' with 'ecg_encoder.attn_pool_contrast.' as MELP has it, or "
         "model.safetensors beside config.json",
         recognizes="ecg_assets.models.melp.file:is_melp",
-        loads="ecg_assets.models.melp.file:load_melp",
-        imports="ecg_assets.models.melp.file:import_melp",
-        fits="ecg_assets.models.melp.file:fit_meaning",
+        builds="ecg_assets.models.melp.file:build_melp",
     ),
 )

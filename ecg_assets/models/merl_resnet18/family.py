@@ -45,8 +45,7 @@ MERL_RESNET18 = ModelFamily(
     files=PublishedFiles(
         content="the weights of MERL's ResNet-18, res18_best_encoder.pth",
         recognizes="ecg_assets.models.merl_resnet18.file:is_resnet18",
-        loads="ecg_assets.models.merl_resnet18.file:load_resnet18",
-        imports="ecg_assets.models.merl_resnet18.file:import_resnet18",
+        builds="ecg_assets.models.merl_resnet18.file:build_resnet18",
         fits="ecg_assets.models.merl_resnet18.file:fit_meaning",
     ),
 )

@@ -1,4 +1,4 @@
-"""A file of MERL's ResNet-18: its weights, the architecture that they tell, its import."""
+"""A file of MERL's ResNet-18: its weights, the architecture that they tell, its model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
-from ecg_assets.models.checkpoint_folder import UNREADABLE_VALUES
 from ecg_assets.models.fairseq_weights import count_modules
-from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
+from ecg_assets.models.imported import ImportedModel, shapes_of
 from ecg_assets.models.merl_resnet18.family import MERL_RESNET18
 from ecg_assets.models.merl_resnet18.model import (
     N_STAGES,
@@ -22,7 +20,6 @@ from ecg_assets.models.merl_resnet18.model import (
     Resnet18Config,
     resnet18_config_of,
 )
-from ecg_assets.models.published_file import read_published_file
 from ecg_assets.models.renamed_weights import NEVER, rename_weights
 from ecg_assets.models.weights import load_weights
 from ecg_assets.preprocess.signal_spec import SignalSpec
@@ -37,53 +34,6 @@ N_UNTRAINED = 10
 def is_resnet18(content: object) -> bool:
     """Tell whether the content of a published file is MERL's ResNet-18."""
     return bool(_find_weights(content))
-
-
-def load_resnet18(
-    content: object, path: Path, pretrained: Path | None = None
-) -> Resnet18 | Resnet18Classifier:
-    """Build the model of a file's content: of an encoder file without its untrained last layer."""
-    model: Resnet18 | Resnet18Classifier = _build(content, path, None).model
-    return model
-
-
-def import_resnet18(
-    path: str | Path,
-    folder: str | Path,
-    *,
-    spec: SignalSpec | None = None,
-    vocabulary: LabelVocabulary | None = None,
-) -> Path:
-    """Import a file of MERL as a checkpoint folder; no code in it is run.
-
-    ``res18_best_encoder.pth`` becomes an encoder to start fine-tuning from: its last layer, of ten
-    outputs, was never trained and is left out. A file with another number of outputs becomes a
-    classifier; so does one of ten where their labels are given.
-
-    Parameters
-    ----------
-    path
-        The .pth file.
-    folder
-        Where to write; an earlier import there is replaced, anything else is refused.
-    spec
-        What the model reads; by default 10 s of twelve leads at 500 Hz, from 0 to 1 over the whole
-        recording.
-    vocabulary
-        What its outputs mean; a file does not tell. A folder without it is not evaluated.
-
-    Raises
-    ------
-    UnsafeCheckpoint
-        When the file would run code.
-    CheckpointError
-        When the file is no ResNet-18 of MERL, a weight is missing or one too many, `vocabulary` has
-        another number of labels, or the folder holds something else.
-    """
-    path, folder = Path(path), Path(folder)
-    require_replaceable(folder)
-    imported = _build(read_published_file(path), path, vocabulary)
-    return write_imported(imported, folder, spec, vocabulary)
 
 
 def fit_meaning(
@@ -105,16 +55,19 @@ def _find_weights(content: object) -> dict[str, Tensor]:
     return {}
 
 
-def _build(content: object, path: Path, vocabulary: LabelVocabulary | None) -> ImportedModel:
+def build_resnet18(
+    content: object, path: Path, *, vocabulary: LabelVocabulary | None = None
+) -> ImportedModel:
+    """Build the model of a file.
+
+    ``res18_best_encoder.pth`` becomes an encoder: its last layer, of ten outputs, was never trained
+    and is left out. A file with another number of outputs becomes a classifier; so does one of ten
+    where their labels are given.
+    """
     weights = _find_weights(content)
-    try:
+    with shapes_of(path, "MERL", other="not in the shapes of a ResNet-18"):
         has_head = vocabulary is not None or len(weights[_HEAD]) != N_UNTRAINED
         config = _read_config(weights, has_head=has_head)
-    except UNREADABLE_VALUES as error:
-        raise CheckpointError(
-            f"{path} has weights like MERL's, but not in the shapes of a ResNet-18 "
-            f"({type(error).__name__}: {error}). Get the original file."
-        ) from error
     mapped = rename_weights(weights, str, unused=NEVER if has_head else _UNTRAINED)
     model_class = Resnet18Classifier if has_head else Resnet18
     return ImportedModel(

@@ -17,6 +17,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.merl_resnet18.family import SIZES
+from ecg_assets.models.signals import require_channels, require_one_length
 from ecg_assets.models.token_config import token_config
 from ecg_assets.models.token_models import TokenModel, TokenOutput
 
@@ -139,15 +140,8 @@ class _Resnet18Base(PreTrainedModel):  # type: ignore[misc]
 
         `lengths` is refused: a batch norm would count the padding.
         """
-        if input_values.ndim != 3 or input_values.shape[1] != self.config.n_channels:
-            raise ValueError(
-                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
-        if lengths is not None:
-            raise ValueError(
-                "A ResNet cannot leave out padding: give signals of one length, without lengths."
-            )
+        require_channels(input_values, self.config.n_channels)
+        require_one_length(lengths, "A ResNet")
         hidden = self.bn1(self.conv1(input_values)).relu()
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             hidden = stage(hidden)

@@ -82,8 +82,7 @@ S4 = ModelFamily(
     files=PublishedFiles(
         content="'state_dict' of the benchmark's S4",
         recognizes="ecg_assets.models.s4.file:is_s4",
-        loads="ecg_assets.models.s4.file:load_s4",
-        imports="ecg_assets.models.s4.file:import_s4",
+        builds="ecg_assets.models.s4.file:build_s4",
     ),
 )
 
@@ -107,8 +106,7 @@ ECG_CPC = ModelFamily(
     files=PublishedFiles(
         content="'state_dict' with ts_encoder as ECG-CPC's pre-training writes it",
         recognizes="ecg_assets.models.s4.file:is_ecg_cpc",
-        loads="ecg_assets.models.s4.file:load_ecg_cpc",
-        imports="ecg_assets.models.s4.file:import_ecg_cpc",
+        builds="ecg_assets.models.s4.file:build_ecg_cpc",
         classes=_SETTINGS,
     ),
 )

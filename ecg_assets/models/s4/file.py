@@ -1,4 +1,4 @@
-"""Checkpoint files of S4 and ECG-CPC: their weights, the architecture that these tell, import."""
+"""Checkpoint files of S4 and ECG-CPC: their weights, the architecture that these tell, models."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
-from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint_folder import UNREADABLE_VALUES
 from ecg_assets.models.fairseq_weights import count_modules
 from ecg_assets.models.family import ModelFamily
-from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
-from ecg_assets.models.published_file import read_published_file
+from ecg_assets.models.imported import ImportedModel
 from ecg_assets.models.renamed_weights import rename_weights
 from ecg_assets.models.s4.family import ECG_CPC, S4
 from ecg_assets.models.s4.model import (
@@ -29,7 +27,6 @@ from ecg_assets.models.s4.model import (
     s4_config_of,
 )
 from ecg_assets.models.weights import load_weights
-from ecg_assets.preprocess.signal_spec import SignalSpec
 
 _PREFIX = "ts_encoder."
 _PREDICTOR = "predictor.predictor."
@@ -48,67 +45,6 @@ def is_ecg_cpc(content: object) -> bool:
     return any(name.endswith("encoder.layers.0.0.weight") for name in weights)
 
 
-def load_s4(content: object, path: Path, pretrained: Path | None = None) -> S4Classifier:
-    """Build the model of a file's content, which needs no other file."""
-    model: S4Classifier = _build_s4(content, path).model
-    return model
-
-
-def load_ecg_cpc(content: object, path: Path, pretrained: Path | None = None) -> EcgCpc:
-    """Build the encoder of a file's content, which needs no other file."""
-    model: EcgCpc = _build_ecg_cpc(content, path).model
-    return model
-
-
-def import_s4(
-    path: str | Path,
-    folder: str | Path,
-    *,
-    spec: SignalSpec | None = None,
-    vocabulary: LabelVocabulary | None = None,
-) -> Path:
-    """Import an S4 that the benchmark trained as a checkpoint folder; no code in it is run.
-
-    Parameters
-    ----------
-    path
-        The .ckpt file.
-    folder
-        Where to write; an earlier import there is replaced, anything else is refused.
-    spec
-        What the model reads; by default 2.5 s of twelve leads in mV at 100 Hz.
-    vocabulary
-        What its outputs mean; a file does not tell. A folder without it is not evaluated.
-
-    Raises
-    ------
-    UnsafeCheckpoint
-        When the file would run code.
-    CheckpointError
-        When the file is no S4, a weight is missing or one too many, `vocabulary` has another
-        number of labels, or the folder holds something else.
-    """
-    path, folder = Path(path), Path(folder)
-    require_replaceable(folder)
-    return write_imported(_build_s4(read_published_file(path), path), folder, spec, vocabulary)
-
-
-def import_ecg_cpc(
-    path: str | Path,
-    folder: str | Path,
-    *,
-    spec: SignalSpec | None = None,
-    vocabulary: LabelVocabulary | None = None,
-) -> Path:
-    """Import a pre-trained ECG-CPC as an encoder to start fine-tuning from; as `import_s4`.
-
-    What the contrastive loss alone reads is kept beside it.
-    """
-    path, folder = Path(path), Path(folder)
-    require_replaceable(folder)
-    return write_imported(_build_ecg_cpc(read_published_file(path), path), folder, spec, vocabulary)
-
-
 def _find_weights(content: object, start: str) -> dict[str, Tensor]:
     """Find weights in a content, of which one is the first S4 layer's; {} where there are none.
 
@@ -124,7 +60,8 @@ def _find_weights(content: object, start: str) -> dict[str, Tensor]:
     return {}
 
 
-def _build_s4(content: object, path: Path) -> ImportedModel:
+def build_s4(content: object, path: Path) -> ImportedModel:
+    """Build an S4 that the benchmark trained."""
     weights = _find_weights(content, "")
     config = _read(partial(_read_s4, weights), S4, path)
     mapped = rename_weights(weights, str)
@@ -138,7 +75,8 @@ def _build_s4(content: object, path: Path) -> ImportedModel:
     )
 
 
-def _build_ecg_cpc(content: object, path: Path) -> ImportedModel:
+def build_ecg_cpc(content: object, path: Path) -> ImportedModel:
+    """Build a pre-trained ECG-CPC as an encoder; what the contrastive loss alone reads is kept."""
     # encoder.layers.0.0.weight → ts_encoder.encoder.layers.0.0.weight, where a file leaves it out
     weights = {
         name if name.startswith(_PREFIX) else f"{_PREFIX}{name}": value

@@ -18,6 +18,7 @@ from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.s4.family import ECG_CPC_SIZES, S4_SIZES
 from ecg_assets.models.s4.layers import S4Layer, S4Stack, run_layers
+from ecg_assets.models.signals import require_channels, require_one_length
 from ecg_assets.models.token_config import token_config
 from ecg_assets.models.token_models import TokenModel, TokenOutput
 
@@ -135,15 +136,8 @@ def ecg_cpc_config_of(
 
 
 def _require_signals(input_values: Tensor, lengths: Tensor | None, config: Any) -> None:
-    if input_values.ndim != 3 or input_values.shape[1] != config.n_channels:
-        raise ValueError(
-            f"Expected signals [batch, {config.n_channels} channels, sample], "
-            f"found {list(input_values.shape)}."
-        )
-    if lengths is not None:
-        raise ValueError(
-            "S4 layers cannot leave out padding: give signals of one length, without lengths."
-        )
+    require_channels(input_values, config.n_channels)
+    require_one_length(lengths, "S4 layers")
 
 
 # The models.

@@ -68,8 +68,6 @@ ST_MEM = ModelFamily(
     files=PublishedFiles(
         content="'model' with the blocks of ST-MEM",
         recognizes="ecg_assets.models.st_mem.file:is_st_mem",
-        loads="ecg_assets.models.st_mem.file:load_st_mem",
-        imports="ecg_assets.models.st_mem.file:import_st_mem",
-        fits="ecg_assets.models.st_mem.file:fit_meaning",
+        builds="ecg_assets.models.st_mem.file:build_st_mem",
     ),
 )

@@ -7,18 +7,16 @@ names the weights have.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ecg_assets.models.attention_pool import Tokens
-from ecg_assets.models.classifier import EcgClassifier
-from ecg_assets.models.st_mem.family import SIZES
-from ecg_assets.models.token_models import TokenOutput
+from ecg_assets.models.signals import require_channels
+from ecg_assets.models.st_mem.family import SIZES, ST_MEM
+from ecg_assets.models.token_patches import PatchClassifier, PatchEncoder, PatchModel
 
 # Sizes and settings as a transformers configuration.
 
@@ -141,11 +139,13 @@ class Block(GradientCheckpointingLayer):  # type: ignore[misc]
         return mapped
 
 
-class StMemEncoder(nn.Module):
+class StMemEncoder(PatchEncoder):
     """Patches to tokens to features; `norm` is for their mean.
 
     Positions, separators and leads start at random with a deviation of 0.02.
     """
+
+    title = ST_MEM.title
 
     def __init__(self, config: StMemConfig) -> None:
         super().__init__()
@@ -180,11 +180,7 @@ class StMemEncoder(nn.Module):
                 f"samples, found {list(input_values.shape)}."
             )
         # A single lead would stand in for all in silence, and separators be taken for patches.
-        if input_values.shape[1] != self.config.n_channels:
-            raise ValueError(
-                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
+        require_channels(input_values, self.config.n_channels)
         hidden = input_values.reshape(*input_values.shape[:2], -1, size)
         for layer in self.to_patch_embedding.values():
             hidden = layer(hidden)
@@ -218,39 +214,15 @@ class StMemEncoder(nn.Module):
         return pooled
 
 
-class _StMemBase(PreTrainedModel):  # type: ignore[misc]
-    config_class = StMemConfig
-    base_model_prefix = "encoder"
-    main_input_name = "input_values"
-    supports_gradient_checkpointing = True
-
-    def _init_weights(self, module: Any) -> None:
-        """Keep the values that the layers gave themselves."""
-
-    def _encode(self, input_values: Tensor, lengths: Tensor | None) -> Tensor:
-        if lengths is not None:
-            raise ValueError(
-                "ST-MEM cannot leave out padding: give signals of one length, without lengths."
-            )
-        tokens: Tensor = self.encoder(input_values)
-        return tokens
-
-
-class StMem(_StMemBase):
+class StMem(PatchModel):
     """The encoder alone; its weights are those of the classifier without the head."""
 
-    def __init__(self, config: StMemConfig) -> None:
-        super().__init__(config)
-        self.encoder = StMemEncoder(config)
-        self.post_init()
-
-    def forward(self, input_values: Tensor, lengths: Tensor | None = None) -> TokenOutput:
-        """Compute features of signals ``[batch, lead, sample]``; `lengths` is refused."""
-        hidden = self._encode(input_values, lengths)
-        return TokenOutput(last_hidden_state=hidden, pooled=self.encoder.pool(hidden))
+    config_class = StMemConfig
+    encoder_class = StMemEncoder
+    encoder: StMemEncoder
 
 
-class StMemForClassification(EcgClassifier, _StMemBase):
+class StMemForClassification(PatchClassifier):
     """Encoder, mean over all patches, layer norm, linear head.
 
     Parameters
@@ -259,33 +231,12 @@ class StMemForClassification(EcgClassifier, _StMemBase):
         `num_labels` is the width of the head.
     """
 
-    def __init__(self, config: StMemConfig) -> None:
-        super().__init__(config)
-        self.encoder = StMemEncoder(config)
-        self.head = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
-
-    def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
-        """Give the features of each patch of each lead; their mean alone is ever normalized."""
-        return Tokens(self._encode(input_values, lengths))
-
-    def embed(self, input_values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Average the tokens and normalize the mean, ``[batch, feature]``."""
-        pooled: Tensor = self.encoder.pool(self.tokens(input_values, lengths).hidden)
-        return pooled
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Compute logits ``[batch, label]`` of features ``[batch, feature]``."""
-        logits: Tensor = self.head(features)
-        return logits
+    config_class = StMemConfig
+    encoder_class = StMemEncoder
+    encoder: StMemEncoder
 
     def encoder_layers(self) -> Sequence[tuple[str, ...]]:
         """Name what makes tokens as one layer, then each block; the norm is the last block's."""
         last = self.config.num_hidden_layers - 1
         blocks = [(f"encoder.block{i}",) for i in range(last)]
         return [("encoder",), *blocks, (f"encoder.block{last}", "encoder.norm")]
-
-    @property
-    def n_early_layers(self) -> int:
-        """What stands before the transformer."""
-        return 1

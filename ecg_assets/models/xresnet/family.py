@@ -50,8 +50,7 @@ XRESNET1D101 = ModelFamily(
     files=PublishedFiles(
         content="'model' of fastai's xresnet1d101",
         recognizes="ecg_assets.models.xresnet.file:is_xresnet",
-        loads="ecg_assets.models.xresnet.file:load_xresnet",
-        imports="ecg_assets.models.xresnet.file:import_xresnet",
+        builds="ecg_assets.models.xresnet.file:build_xresnet",
         fits="ecg_assets.models.xresnet.file:fit_meaning",
     ),
 )

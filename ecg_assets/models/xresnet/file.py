@@ -1,4 +1,4 @@
-"""A file of xresnet1d101 as fastai 1 writes it: weights by position, and their import."""
+"""A file of xresnet1d101 as fastai 1 writes it: weights by position, and its model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch import Tensor
 
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
-from ecg_assets.models.checkpoint_folder import UNREADABLE_VALUES
 from ecg_assets.models.fairseq_weights import count_modules
-from ecg_assets.models.imported import ImportedModel, require_replaceable, write_imported
-from ecg_assets.models.published_file import read_published_file
+from ecg_assets.models.imported import ImportedModel, shapes_of
 from ecg_assets.models.renamed_weights import rename_weights
 from ecg_assets.models.weights import load_weights
 from ecg_assets.models.xresnet.family import XRESNET1D101
@@ -31,46 +29,6 @@ _HEAD = {"2": "pooled_norm", "4": "hidden", "6": "hidden_norm", "8": "head"}
 def is_xresnet(content: object) -> bool:
     """Tell whether the content of a published file is an xresnet1d101."""
     return bool(_find_weights(content))
-
-
-def load_xresnet(content: object, path: Path, pretrained: Path | None = None) -> Xresnet:
-    """Build the model of a file's content, which needs no other file."""
-    model: Xresnet = _build(content, path).model
-    return model
-
-
-def import_xresnet(
-    path: str | Path,
-    folder: str | Path,
-    *,
-    spec: SignalSpec | None = None,
-    vocabulary: LabelVocabulary | None = None,
-) -> Path:
-    """Import a trained xresnet1d101 as a checkpoint folder; no code in it is run.
-
-    Parameters
-    ----------
-    path
-        The .pth file of fastai 1.
-    folder
-        Where to write; an earlier import there is replaced, anything else is refused.
-    spec
-        What the model reads: the family's signals, with the mean and deviation that its training
-        put into ``standard_scaler.pkl`` as normalization. A file does not tell them.
-    vocabulary
-        What its outputs mean; a file does not tell. A folder without either is not evaluated.
-
-    Raises
-    ------
-    UnsafeCheckpoint
-        When the file would run code.
-    CheckpointError
-        When the file is no xresnet1d101, a weight is missing or one too many, `vocabulary` has
-        another number of labels, or the folder holds something else.
-    """
-    path, folder = Path(path), Path(folder)
-    require_replaceable(folder)
-    return write_imported(_build(read_published_file(path), path), folder, spec, vocabulary)
 
 
 def fit_meaning(
@@ -101,17 +59,18 @@ def _rename(name: str) -> str:
     return f"{_HEAD[layer]}.{rest}"
 
 
-def _build(content: object, path: Path) -> ImportedModel:
+def build_xresnet(content: object, path: Path) -> ImportedModel:
+    """Build the model of a .pth file of fastai 1.
+
+    Its input had the mean and deviation that its training put into ``standard_scaler.pkl``, which
+    the file does not tell.
+    """
     weights = _find_weights(content)
-    try:
+    other = "not under its names and in its shapes"
+    with shapes_of(path, XRESNET1D101.title, other=other):
         _require_twice(weights, path)
         mapped = rename_weights(weights, _rename, unused=_TWICE)
         config = _read_config(weights)
-    except (*UNREADABLE_VALUES, KeyError) as error:
-        raise CheckpointError(
-            f"{path} has weights like xresnet1d101's, but not under its names and in its shapes "
-            f"({type(error).__name__}: {error}). Get the original file."
-        ) from error
     return ImportedModel(
         family=XRESNET1D101,
         path=path,

@@ -18,6 +18,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
+from ecg_assets.models.signals import require_channels, require_one_length
 from ecg_assets.models.token_config import token_config
 from ecg_assets.models.xresnet.family import SIZES
 
@@ -196,16 +197,8 @@ class Xresnet(EcgClassifier, PreTrainedModel):  # type: ignore[misc]
 
     def tokens(self, input_values: Tensor, lengths: Tensor | None = None) -> Tokens:
         """Give the last block's features at each position in time; `lengths` is refused."""
-        if input_values.ndim != 3 or input_values.shape[1] != self.config.n_channels:
-            raise ValueError(
-                f"Expected signals [batch, {self.config.n_channels} channels, sample], "
-                f"found {list(input_values.shape)}."
-            )
-        if lengths is not None:
-            raise ValueError(
-                "xresnet1d101 cannot leave out padding: give signals of one length, without "
-                "lengths."
-            )
+        require_channels(input_values, self.config.n_channels)
+        require_one_length(lengths, "xresnet1d101")
         hidden = input_values
         for layer in self.stem:
             hidden = layer(hidden).relu()
