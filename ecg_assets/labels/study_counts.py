@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ecg_assets.known import is_positive
 from ecg_assets.labels.codings import is_code
 from ecg_assets.labels.label_set import LabelSet, find_study, load_label_set
 from ecg_assets.labels.label_tables import label_matrix
@@ -57,8 +58,8 @@ def compare_with_study(
     rows = []
     for label, counts in {RECORDS: published.records, **published.positives}.items():
         # A label that the table lacks has no positives: all its rows may have been left out.
-        counted = values[:, names.index(label)] if label in names else np.zeros(len(values))
-        counted = np.ones(len(values)) if label == RECORDS else counted
+        positive = is_positive(values[:, names.index(label)]) if label in names else False
+        counted = np.broadcast_to(label == RECORDS or positive, len(values))
         for name, expected in counts.items():
             if name == ALL or split_of is not None:
                 found = int(counted[(split == name) | (name == ALL)].sum())

@@ -12,12 +12,13 @@ from ecg_assets.evaluation.external.crosswalk import crosswalk
 from ecg_assets.evaluation.external.labels import label_external
 from ecg_assets.labels import label_matrix, label_records, load_label_set
 from ecg_assets.labels.label_set import fingerprint_label_set, label_facts, label_set_of
-from ecg_assets.labels.study import shipped_studies
+from ecg_assets.labels.study import Published, shipped_studies
+from ecg_assets.labels.study_counts import compare_with_study
 from ecg_assets.made_with import LABEL_STUDY, known_facts
 from ecg_assets.sources.code_15 import LABEL_COLUMNS
 from ecg_assets.sources.physionet2021 import SNOMED_CT
 from ecg_assets.sources.ptb_xl import SCP_ECG
-from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS
+from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS, measured_line
 from ecg_assets_tests.labels.reports import make_reports
 
 REPORTS = {
@@ -208,3 +209,14 @@ def test_coding_without_concepts_serves_studies(tmp_path: Path) -> None:
     assert coding.read("I21").mentions[0].concept == "code:icd-10:I21"
     assert coding.read("I48").mentions[0].concept == "Atrial fibrillation"
     assert coding.read_code("I48").mentions[0].concept == "code:icd-10:I48"
+
+
+def test_label_that_nobody_looked_for_is_no_positive_of_a_study(tmp_path: Path) -> None:
+    path = _write(tmp_path, "coding: own-labels\nunlabelled: keep\nlabels: {AF: , LBBB: }\n")
+    lines = {"a": ["AF"], "b": [NO_LABEL], "c": ["LBBB", measured_line("AF", None)]}
+    reports = make_reports(lines, coding=OWN_LABELS)
+    label_set = load_label_set(path, own_labels=("AF", "LBBB"))
+    counts = {"source": "folder", "dataset_records": 3, "reference": "a table"}
+    published = Published(**counts, records={"all": 3}, positives={"AF": {"all": 1}})
+    table = compare_with_study(label_records(reports, label_set=label_set).labels, published)
+    assert table["found"].tolist() == [3, 1]
