@@ -24,7 +24,7 @@ from ecg_assets.labels.label_tables import (
     UNMATCHED,
     LabelTables,
 )
-from ecg_assets.labels.measured import find_unknown, measure_targets
+from ecg_assets.labels.measured import find_undecided, find_unknown, measure_targets
 from ecg_assets.labels.reading import LineReading
 from ecg_assets.labels.report_lines import DistinctLine, Ints, ReportLines, flatten_reports
 from ecg_assets.labels.study import Study
@@ -266,7 +266,7 @@ def label_records(
     which likelihoods count, and whether a recording without any of the labels has rows.
 
     A label that is not known of a recording, as `find_unknown` says, and that nothing makes 1, has
-    the value -1 there. Of a label set of numbers the rows are those of `measure_targets`, without
+    the value -1 there; so has one that would be 1, where nobody looked for what excludes it. Of a label set of numbers the rows are those of `measure_targets`, without
     evidence.
 
     Parameters
@@ -296,6 +296,7 @@ def label_records(
     if label_set.vocabulary.is_continuous:
         return _of_numbers(measure_targets(reports, label_set, records), facts)
     unknown = find_unknown(reports, label_set, records)
+    undecided = find_undecided(reports, label_set)
     lines = flatten_reports(reports)
     _require_own_labels(lines, label_set)
     readings = [_read(line, label_set.study) for line in lines.distinct]
@@ -314,10 +315,11 @@ def label_records(
     if label_set.study and label_set.study.unlabelled == "drop":
         is_read &= is_positive(scores, threshold).any(axis=1)
     found = _labels_frame(reports, is_read, scores, label_set.vocabulary, threshold)
-    if unknown is not None:
-        value = found["value"].to_numpy(copy=True)
-        value[unknown[is_read].ravel() & (value == 0)] = UNKNOWN_VALUE
-        found["value"] = value
+    for is_open, stated in ((unknown, 0), (undecided, 1)):
+        if is_open is not None:
+            value = found["value"].to_numpy(copy=True)
+            value[is_open[is_read].ravel() & (value == stated)] = UNKNOWN_VALUE
+            found["value"] = value
     return LabelTables(
         labels=with_facts(found, facts),
         evidence=with_facts(

@@ -147,6 +147,26 @@ def find_unknown(
     return unknown if unknown.any() else None
 
 
+def find_undecided(
+    reports: pd.DataFrame, label_set: LabelSet
+) -> npt.NDArray[np.bool_] | None:
+    """Say which labels nobody looked for what excludes them, bool ``(report, label)``.
+
+    What else makes such a label 1 leaves open whether it is. None where there are none.
+
+    Parameters
+    ----------
+    reports, label_set
+        As `find_unknown` takes them.
+    """
+    not_looked_for = OwnCells.read(reports).not_looked_for
+    undecided = np.zeros((len(reports), len(label_set.vocabulary)), np.bool_)
+    for place, rule in enumerate(label_set.rules):
+        for concept in filter(is_own, rule.excludes):
+            undecided[:, place] |= not_looked_for.get(concept.removeprefix(OWN), False)
+    return undecided if undecided.any() else None
+
+
 def measure_targets(
     reports: pd.DataFrame, label_set: LabelSet, records: pd.DataFrame | None = None
 ) -> pd.DataFrame:

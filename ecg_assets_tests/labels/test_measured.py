@@ -59,6 +59,19 @@ def test_label_is_unknown_where_what_it_is_measured_by_is_empty_or_0(tmp_path: P
     assert label_set_of(label_facts(label_set, 0.5)) == label_set
 
 
+def test_label_is_open_where_nobody_looked_for_what_excludes_it(tmp_path: Path) -> None:
+    text = "labels: {AF alone: {includes: ['own:AF'], excludes: ['own:TR']}}"
+    lines = {
+        "both": ["AF", "TR"],
+        "alone": ["AF"],
+        "open": ["AF", measured_line("TR", None)],
+        "none": [NO_LABEL, measured_line("TR", None)],
+    }
+    reports = make_reports(lines, coding=OWN_LABELS)
+    found = _values(reports, _load(tmp_path, text, ("TR", "AF")))
+    assert found == {"both": [0], "alone": [1], "open": [NOT_MEASURED], "none": [0]}
+
+
 def test_share_is_of_the_recordings_of_which_a_label_is_known() -> None:
     label_set = LabelSet.of_own_labels(("TR", "AF"))
     table = label_prevalence(label_records(OWN, label_set=label_set).labels)
