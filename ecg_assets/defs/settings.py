@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -153,7 +153,7 @@ def _find_signal_kind(kind: str) -> Callable[..., SignalSpec]:
         fields = read_yaml(Path(kind).expanduser())
         if not isinstance(fields, dict):
             raise ValueError("expected fields of SignalSpec and their values.")
-        signal_spec_of_kind(fields, leads=fields.pop("leads", STANDARD_LEADS))
+        signal_spec_of_kind(fields, leads=STANDARD_LEADS)
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f"{kind} gives no signal spec: {error}") from error
     return partial(signal_spec_of_kind, fields)
@@ -523,20 +523,25 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def signal_spec(self) -> SignalSpec:
         """What model input is made of."""
-        missing = [lead for lead in self.leads if lead not in self.stored_leads]
-        if missing:
-            raise SettingsError(
-                f"ECG_LEADS asks for {missing}, but ECG_STORED_LEADS keeps {self.stored_leads}."
-            )
+        self._require_stored(self.leads, "ECG_LEADS")
         family = family_of_preset(self.preset)
         is_of_family = self.signal_kind == family.signal_kind
         build = family.signal_spec if is_of_family else _find_signal_kind(self.signal_kind)
-        return build(
+        spec = build(
             leads=self.leads,
             segment_s=self.segment_s or None,
             resampling=self.resampling,
             part=read_record_part(self.record_part),
         )
+        self._require_stored(spec.leads, "ECG_SIGNAL_KIND")
+        return spec
+
+    def _require_stored(self, leads: Sequence[str], variable: str) -> None:
+        missing = [lead for lead in leads if lead not in self.stored_leads]
+        if missing:
+            raise SettingsError(
+                f"{variable} asks for {missing}, but ECG_STORED_LEADS keeps {self.stored_leads}."
+            )
 
     @property
     def other_part(self) -> dict[str, str]:

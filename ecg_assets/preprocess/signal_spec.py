@@ -478,13 +478,15 @@ def signal_spec_of_kind(
     """
     if isinstance(kind, str) and kind not in SIGNAL_KINDS:
         raise ValueError(f"The kind of signal is {kind!r}; allowed: {SIGNAL_KINDS}.")
+    fields_of_kind = _FIELDS_OF_KIND[kind] if isinstance(kind, str) else kind
+    leads = fields_of_kind.get("leads", leads)
     values: dict[str, Any] = {
-        "leads": tuple(leads),
+        "leads": leads,
         "resampling": resampling,
         "sample_rate_hz": sample_rate_hz,
         "n_channels": 12 if kind == "ecg-fm" and len(leads) == 1 else len(leads),
         **part._asdict(),
-        **(_FIELDS_OF_KIND[kind] if isinstance(kind, str) else kind),
+        **fields_of_kind,
     }
     if values.get("layout") == "end-to-end":
         values["n_channels"] = 1

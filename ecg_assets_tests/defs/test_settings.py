@@ -243,6 +243,11 @@ def test_a_signal_kind_may_be_a_file_of_a_spec_s_fields(
     path.write_text("sample_rate_hz: 250\nstride_s: 1.0\nnormalization: none\n")
     spec = Settings(leads=["I"], stored_leads=["I"]).signal_spec
     assert (spec.sample_rate_hz, spec.stride_s, spec.normalization) == (250, 1.0, "none")
+    path.write_text("leads: [II, I]\nnormalization: none\n")
+    spec = Settings(leads=["I"], stored_leads=["I", "II"]).signal_spec
+    assert (spec.leads, spec.n_channels) == (("II", "I"), 2)  # a file's go before ECG_LEADS
+    with pytest.raises(SettingsError, match=r"ECG_SIGNAL_KIND asks for \['II'\]"):
+        _ = Settings(leads=["I"], stored_leads=["I"]).signal_spec
     monkeypatch.setenv("ECG_SIGNAL_KIND", "mine")
     with pytest.raises(SettingsError, match=r"Allowed: ecg-fm, .* or a .yaml file"):
         Settings()
