@@ -54,7 +54,8 @@ def require_readable(
 
     The signals must be of the kind that the checkpoint's own spec says, or else the family's:
     filter, normalization, unit and sample rate; and give the model's channels
-    (`SignalSpec.can_give`). Lengths may differ: weights of 5 s segments can be trained on.
+    (`SignalSpec.can_give`), of a checkpoint of several leads just these in their order. Lengths may
+    differ: weights of 5 s segments can be trained on.
 
     Parameters
     ----------
@@ -81,7 +82,11 @@ def require_readable(
     expected = model.spec or model.family.signal_spec(data.leads)
     differing = find_differing_fields(expected, data)
     if not exactly:
-        differing = [name for name in differing if name in KIND_FIELDS]
+        differing = [
+            name
+            for name in differing
+            if name in KIND_FIELDS or (name == "leads" and _has_other_leads(model.spec, data))
+        ]
     has_channels = data.can_give(model.n_channels)
     if not differing and has_channels:
         return
@@ -92,6 +97,14 @@ def require_readable(
         f"Signal spec of {where} differs from the model's.\n{_describe(model, data)}\n"
         f"They differ in {name_fields(differing)}. {_advise(model, expected, data, exactly)}"
     )
+
+
+def _has_other_leads(own: SignalSpec | None, data: SignalSpec) -> bool:
+    """Tell whether channels that a checkpoint has for one lead each would get other leads.
+
+    A single lead may be another one: its channel is then trained on that.
+    """
+    return own is not None and min(len(own.leads), len(data.leads)) > 1
 
 
 def _require_own_channels(model: ModelInput) -> None:
@@ -117,6 +130,11 @@ def _describe(model: ModelInput, data: SignalSpec) -> str:
 def _advise(model: ModelInput, expected: SignalSpec, data: SignalSpec, exactly: bool) -> str:
     if exactly:
         return "Build manifests with the model's spec, or choose a model of this spec."
+    if expected.has_kind_of(data) and data.can_give(model.n_channels):
+        return (
+            f"Build manifests with the checkpoint's leads in its order, {','.join(expected.leads)}, "
+            "or choose weights of these."
+        )
     if expected.has_kind_of(data):
         return (
             f"Build manifests with leads that give {model.n_channels} channels, or choose weights "
