@@ -35,6 +35,7 @@ from ecg_assets.evaluation.matrix.stored import (
     write_embeddings,
 )
 from ecg_assets.labels import LabelSet, load_label_set
+from ecg_assets.labels.label_set import fingerprint_label_set
 from ecg_assets.lineage import fingerprint_file, fingerprint_json
 from ecg_assets.models.checkpoint_folder import WEIGHTS, read_validation_predictions
 from ecg_assets.models.hub import is_hub_name, local_checkpoint
@@ -128,14 +129,13 @@ class DeployedMatrix:
     def identify(self, cell: Cell, n_resamples: int) -> str:
         """Fingerprint all that design, settings and run ask of a cell; it needs no data."""
         settings, model = self.settings, self.design.find_model(cell.model)
-        labels = Path(self.design.label_sets[cell.label_set])
         asked: dict[str, Any] = {
             "cell": asdict(cell.former),
             "start": self._identify_start(model),
             "leads": list(settings.leads),
             "resampling": settings.resampling,
             **settings.other_part,
-            "labels": fingerprint_file(labels) if labels.is_file() else str(labels),
+            "labels": fingerprint_label_set(self.design.label_sets[cell.label_set]),
             "label_threshold": settings.label_threshold,
             "flawed_records": settings.flawed_records,
             "max_per_condition": settings.max_per_condition,

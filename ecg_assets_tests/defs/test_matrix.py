@@ -310,3 +310,17 @@ def test_a_cell_asks_for_what_it_asked_for_in_earlier_versions() -> None:
     former = "82c433b6f82e8f41941351e38e6e2f1e53317d642d8f535900d80ed823966bf2"
     assert matrix.identify(cell, 1000) == former
     assert matrix.identify(cell, 50) != former
+
+
+def test_a_cell_depends_on_the_file_that_its_label_set_is_like(tmp_path: Path) -> None:
+    base = "coding: scp-ecg\nunlabelled: drop\nlabels: {NORM: %s}\n"
+    (tmp_path / "base.yaml").write_text(base % "NORM", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("like: base.yaml\nlikelihood: 50\n", encoding="utf-8")
+    design = "models: {a: {preset: tiny}}\nsources: [ptb-xl]\nlabel_sets: [mine.yaml]\n"
+    (tmp_path / "matrix.yaml").write_text(design, encoding="utf-8")
+    settings = Settings(matrix=str(tmp_path / "matrix.yaml"))
+    matrix = DeployedMatrix(settings, design_of(settings))
+    cell = Cell("a", "logistic-regression", "ptb-xl", "mine")
+    before = matrix.identify(cell, 50)
+    (tmp_path / "base.yaml").write_text(base % "SR", encoding="utf-8")
+    assert matrix.identify(cell, 50) != before
