@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from ecg_assets.errors import SpecMismatch
 from ecg_assets.preprocess.resample import fill_gaps
 from ecg_assets.preprocess.signal_steps import (
     NAMED_FILTERS,
@@ -17,6 +18,7 @@ from ecg_assets.preprocess.signal_steps import (
     Fir,
     MedianBaseline,
     Notch,
+    highest_frequency,
 )
 
 
@@ -42,11 +44,18 @@ def apply_filters(
 
     Raises
     ------
-    ValueError
+    SpecMismatch
         When a frequency is not below half of the sample rate.
     """
     if not signal.size or not steps:
         return signal
+    highest = highest_frequency(steps)
+    if sample_rate_hz <= 2 * highest:
+        raise SpecMismatch(
+            f"A recording has {sample_rate_hz:g} Hz, and the filter knows {highest:g} Hz, so that "
+            f"it must have more than {2 * highest:g}. The signal spec filters before it resamples; "
+            "leave out recordings of so low a sample rate."
+        )
     filtered = fill_gaps(signal)
     linear = takewhile(lambda step: not isinstance(step, MedianBaseline), steps)
     if any(_blocks_level(step) for step in linear):

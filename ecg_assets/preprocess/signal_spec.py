@@ -157,6 +157,9 @@ class SignalSpec:
     aggregation: str = "by-label"
 
     def __post_init__(self) -> None:
+        for name in ("leads", "order"):
+            if not isinstance(getattr(self, name), list | tuple | str):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected a list of names.")
         # One value has one form: named ones their name, lists of JSON tuples.
         object.__setattr__(self, "leads", tuple(self.leads))
         object.__setattr__(self, "order", tuple(self.order))
@@ -181,7 +184,8 @@ class SignalSpec:
         if self.order.index("resample") > self.order.index("segment"):
             raise ValueError(f"order is {self.order}; resample must come before segment.")
         highest = highest_frequency(self.filter_steps)
-        if highest and self.sample_rate_hz <= 2 * highest:
+        is_resampled = self.order.index("resample") < self.order.index("filter")
+        if is_resampled and highest and self.sample_rate_hz <= 2 * highest:
             raise ValueError(
                 f"sample_rate_hz is {self.sample_rate_hz}; the filter {self.filter!r} knows "
                 f"{highest:g} Hz, so it must be above {2 * highest:g}."
@@ -215,6 +219,8 @@ class SignalSpec:
             value = getattr(self, name)
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise ValueError(f"{name} is {value!r}; expected a number.")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is {value}; it must be finite.")
         longest = math.inf if self.record_s is None else self.record_s
         if not 0 < self.segment_s <= longest or math.isinf(self.segment_s):
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -159,6 +159,8 @@ def read_filter(value: Any) -> str | tuple[Any, ...]:
 def read_normalization(value: Any) -> str | Normalization:
     """Read a spec's normalization: a name, or its fields; fields that have a name become it.
 
+    Fields that its kind does not read stay at their defaults, so that what is the same is equal.
+
     Raises
     ------
     ValueError
@@ -171,7 +173,15 @@ def read_normalization(value: Any) -> str | Normalization:
                 f"fields {tuple(Normalization.model_fields)}."
             )
         return value
+    if not isinstance(value, Normalization | Mapping):
+        raise ValueError(
+            f"normalization is {value!r}; expected a name or {tuple(Normalization.model_fields)}."
+        )
     found = value if isinstance(value, Normalization) else Normalization(**value)
+    if found.kind == "none":
+        found = NAMED_NORMALIZATIONS["none"]
+    elif found.kind == "z-score":
+        found = found.changed(low=0.0, high=1.0)
     return next((name for name, one in NAMED_NORMALIZATIONS.items() if one == found), found)
 
 
@@ -240,6 +250,6 @@ def _validate(name: str, value: Any) -> tuple[Any, ...]:
         return _FILTERS.validate_python(value)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        at = ".".join(map(str, fault["loc"]))
+        at = ".".join(map(str, (name, *fault["loc"])))
         said = fault["msg"].removeprefix("Value error, ").rstrip(".")
-        raise ValueError(f"{name}.{at}: {said}; found {fault['input']!r}.") from None
+        raise ValueError(f"{at}: {said}; found {fault['input']!r}.") from None

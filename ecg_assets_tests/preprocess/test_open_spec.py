@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal as scipy_signal
 
+from ecg_assets.errors import SpecMismatch
 from ecg_assets.preprocess import (
     STANDARD_LEADS,
     SignalSpec,
@@ -311,6 +312,29 @@ def test_values_with_a_name_become_it_and_specs_read_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ({"kind": "none", "scope": "recording", "epsilon": 1e-8}, "none"),
+        ({"kind": "z-score", "low": -1}, "z-score-per-lead"),
+    ],
+)
+def test_what_a_normalization_does_not_read_makes_no_other_one(
+    value: dict[str, Any], name: str
+) -> None:
+    assert SignalSpec(normalization=value).normalization == name  # type: ignore[arg-type]
+
+
+def test_a_filter_before_resampling_is_held_against_the_recording_s_sample_rate() -> None:
+    notch = ({"kind": "notch", "frequency_hz": 50, "quality": 30},)
+    order = ("part", "filter", "resample", "normalize", "segment")
+    spec = SignalSpec(filter=notch, order=order, sample_rate_hz=100)
+    signal_mv = np.random.default_rng(0).standard_normal((1, 1, 5000))
+    assert prepare(signal_mv, 500, spec).shape == (1, 1, 1000)
+    with pytest.raises(SpecMismatch, match="has 100 Hz, and the filter knows 50 Hz"):
+        prepare(signal_mv[..., :1000], 100, spec)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"filter": "butter"}, "filter is 'butter'; allowed"),
@@ -326,6 +350,12 @@ def test_values_with_a_name_become_it_and_specs_read_back() -> None:
         ({"layout": "end-to-end"}, "n_channels is 12; leads laid end to end are 1 channel"),
         ({"decimation": 5}, "decimation is 5; it is for leads laid end to end"),
         ({"padding": "ones"}, "padding is 'ones'"),
+        ({"record_s": float("inf")}, "record_s is inf; it must be finite"),
+        ({"stride_s": float("inf")}, "stride_s is inf; it must be finite"),
+        ({"normalization": None}, "normalization is None; expected a name"),
+        ({"filter": None}, "filter: .*; found None"),
+        ({"order": None}, "order is None; expected a list"),
+        ({"leads": None}, "leads is None; expected a list"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_name(changes: dict[str, Any], message: str) -> None:
