@@ -78,7 +78,7 @@ def _judge(stage: TrainingStage, n_seen: int | None, source: str) -> StageOverla
         return StageOverlap(stage, n_seen, n_seen > 0, found)
     if stage.kind == UNKNOWN or not stage.source:
         known = "".join(
-            f" {family.pretrained_on}, its test patients included."
+            f" {family.pretrained_on}, {family.pretrained_part}."
             for family in FAMILIES.values()
             if source in family.pretrained_sources and stage.family in ("", family.name)
         )

@@ -108,7 +108,9 @@ class ModelFamily:
     pretrained_on
         What its public weights saw, in a sentence for the cards; empty where there are none.
     pretrained_sources
-        Datasets of this package among them, of which the public weights saw all patients.
+        Datasets of this package among them, of which the public weights saw patients.
+    pretrained_part
+        Which patients of these, as it stands behind `pretrained_on`.
     licence
         Of its authors' code and weights, and what it forbids; empty where nothing is known.
     files
@@ -153,6 +155,7 @@ class ModelFamily:
     signal: Mapping[str, Any] = field(default_factory=dict)
     pretrained_on: str = ""
     pretrained_sources: tuple[str, ...] = ()
+    pretrained_part: str = "its test patients included"
     licence: str = ""
     files: PublishedFiles | None = None
     sample_rate_hz: int | None = None

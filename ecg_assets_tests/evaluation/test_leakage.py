@@ -142,6 +142,23 @@ def test_all_patients_of_mimic_take_a_few_megabytes(tmp_path: Path) -> None:
     assert n_seen == 7
 
 
+@pytest.mark.parametrize(
+    ("family", "source", "said"),
+    [
+        ("xresnet1d101", "ptb-xl", "trained on PTB-XL with its labels, folds 1 to 8"),
+        ("xresnet1d101", "physionet-2021", "trained on PTB-XL with its labels, folds 1 to 8"),
+        ("hubert-ecg", "ptb-xl", "it is not known who was in the pre-training"),
+    ],
+)
+def test_weights_are_not_said_to_have_seen_test_patients_where_that_is_not_known(
+    tmp_path: Path, family: str, source: str, said: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    (found,) = _overlaps(tmp_path, source)
+    assert said in found.statement
+    assert "test patients included" not in found.statement
+
+
 def test_imported_weights_are_unknown_and_mimic_is_named(tmp_path: Path) -> None:
     imported = tmp_path / "cache" / "imported" / "abc"
     imported.mkdir(parents=True)

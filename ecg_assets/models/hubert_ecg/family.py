@@ -98,6 +98,7 @@ HUBERT_ECG = ModelFamily(
     "countries, of which no list is public; its model card names PTB, PTB-XL, CPSC, CPSC-Extra, "
     "Georgia, Chapman, Ningbo, SPH, CODE, SaMi-Trop and Hefei for what was fine-tuned from them",
     pretrained_sources=("ptb-xl", "physionet-2021", "code-15"),
+    pretrained_part="of which it is not known who was in the pre-training",
     licence="code and weights CC BY-NC 4.0: no commercial use",
     files=PublishedFiles(
         content="'model_state_dict' with 'model_config' as HuBERT-ECG's training writes them, or "

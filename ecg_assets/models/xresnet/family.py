@@ -43,8 +43,10 @@ XRESNET1D101 = ModelFamily(
     builds="ecg_assets.models.xresnet.model:xresnet_config",
     fine_tuning="ecg_assets.models.xresnet.model:FINE_TUNING",
     has_tokens=True,
-    pretrained_on="the published models were trained on PTB-XL with its labels",
-    pretrained_sources=("ptb-xl",),
+    pretrained_on="xresnet1d101's published models were trained on PTB-XL with its labels",
+    # PhysioNet 2021 has PTB-XL's recordings under other names.
+    pretrained_sources=("ptb-xl", "physionet-2021"),
+    pretrained_part="folds 1 to 8 of it, while fold 9 was looked at: its tenth fold alone is new",
     licence="the authors' code GPL 3, of which nothing is here; their trained models are on "
     "Fraunhofer's cloud, without a licence of their own",
     files=PublishedFiles(
