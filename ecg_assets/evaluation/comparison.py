@@ -21,6 +21,7 @@ from ecg_assets.metrics.intervals import (
     undefined_if_constant,
 )
 from ecg_assets.metrics.metrics import MACRO, Place, places_of, shown_in, tabulate
+from ecg_assets.metrics.sums import RECORDS
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.tables import Column, TableSchema
 
@@ -107,6 +108,9 @@ def compare_predictions(
     found = _with_macro(point, defined)[0]
     ends = find_percentiles(np.concatenate([np.empty((0, *found.shape)), *draws]))
     low, high = undefined_if_constant(*ends[:2])
+    n_known = (statistics.sums[:, : len(names), RECORDS] > 0).sum(axis=0)
+    is_few = np.flatnonzero(n_known < least_patients)
+    low[is_few], high[is_few] = np.nan, np.nan
     # Of equal scores it is known that nothing differs.
     is_same = np.append(equal := (score == other_score).all(axis=0), equal.all())
     low[is_same], high[is_same] = ends[0][is_same], ends[1][is_same]

@@ -93,7 +93,7 @@ def describe_with_intervals(
     labels = pd.DataFrame({"label": list(names)})
     labels["n"] = is_known(target).sum(axis=0, dtype=np.int64)
     labels["n_pos"] = is_positive(target).sum(axis=0, dtype=np.int64)
-    labels["prevalence"] = labels["n_pos"] / np.maximum(labels["n"], 1)
+    labels["prevalence"] = labels["n_pos"] / labels["n"].where(labels["n"] > 0)
     labels["threshold"] = thresholds
     if not is_known(target).all():
         labels["n_patients"] = count_known_patients(target, subject_ids)

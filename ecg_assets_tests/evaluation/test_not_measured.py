@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.evaluation import evaluate
 from ecg_assets.evaluation.comparison import compare_predictions
-from ecg_assets.evaluation.evaluate import evaluate_checkpoint
+from ecg_assets.evaluation.evaluate import describe_with_intervals, evaluate_checkpoint
 from ecg_assets.evaluation.reference_metrics import write_reference_metrics
 from ecg_assets.evaluation.report.curves import bootstrap_curves
 from ecg_assets.evaluation.sets import EvaluationSet, Part
@@ -18,6 +18,7 @@ from ecg_assets.evaluation.thresholds import Thresholds
 from ecg_assets.known import NOT_MEASURED
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.metrics.calibration import reliability_table
+from ecg_assets.metrics.intervals import LEAST_PATIENTS
 from ecg_assets.metrics.metrics import METRICS
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 
@@ -147,6 +148,37 @@ def test_differences_are_of_the_known_rows() -> None:
         "part": int(KNOWN.sum()),
         "whole": N,
     }
+
+
+def test_difference_of_a_label_that_is_known_of_few_patients_has_no_interval() -> None:
+    p = _predictions()
+    target = p.target.copy()
+    target[LEAST_PATIENTS - 1 :, 1] = NOT_MEASURED
+    one, other = (
+        Predictions(p.record_ids, p.record_ids, TWO, target, score)
+        for score in (p.score, p.score[::-1].copy())
+    )
+    table = compare_predictions(one, other, n_resamples=50, seed=0).query("metric == 'auroc'")
+    found = table.set_index("label")
+    assert np.isfinite(found["difference"]).all()
+    assert found["low"].isna().to_dict() == {"whole": False, "part": True, "macro": False}
+    reliability = reliability_table(TWO.names, one.target, one.score)
+    curves = bootstrap_curves(one, reliability, n_resamples=50).to_table()
+    has_band = curves.query("curve == 'roc'").groupby("label")["low"].count() > 0
+    assert has_band.to_dict() == {"whole": True, "part": False}
+
+
+def test_prevalence_of_what_nobody_looked_for_is_undefined() -> None:
+    p = _predictions()
+    target = p.target.copy()
+    target[:, 1] = NOT_MEASURED
+    found = describe_with_intervals(
+        *(target, p.score, TWO.names, np.full(2, 0.5), p.subject_ids),
+        left_out={},
+        n_resamples=0,
+        seed=0,
+    )
+    assert found.labels["prevalence"].isna().tolist() == [False, True]
 
 
 def test_stored_predictions_keep_what_is_unknown() -> None:

@@ -196,15 +196,21 @@ def bootstrap_curves(
     reliability
         As `reliability_table` gives it; labels that are not in it have no curves.
     least_patients
-        Of fewer there are curves, but no bands.
+        Of fewer there are curves, but no bands; nor of a label that is known of fewer.
     """
     labels = _prepare_labels(predictions, reliability)
     if len(np.unique(predictions.subject_ids)) < least_patients:
         n_resamples = 0
+    is_few = {
+        name: len(np.unique(predictions.subject_ids[label.rows])) < least_patients
+        for name, label in labels.items()
+    }
     draws: dict[str, list[tuple[NDArray[np.float64], ...]]] = {name: [] for name in labels}
     for weight in _draw_weights(predictions.subject_ids, n_resamples, seed):
         for name, label in labels.items():
-            draws[name].append(label.values(weight))
+            # The first weighs the data themselves.
+            if not draws[name] or not is_few[name]:
+                draws[name].append(label.values(weight))
     bands = {
         kind: {
             name: _band(label.points[column], [curves[column] for curves in draws[name]])
