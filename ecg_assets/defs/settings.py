@@ -155,7 +155,8 @@ def _find_signal_kind(kind: str) -> Callable[..., SignalSpec]:
             raise ValueError("expected fields of SignalSpec and their values.")
         signal_spec_of_kind(fields, leads=STANDARD_LEADS)
     except (OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{kind} gives no signal spec: {error}") from error
+        said = str(error).removesuffix(".")
+        raise ValueError(f"{kind} gives no signal spec: {said}") from error
     return partial(signal_spec_of_kind, fields)
 
 

@@ -266,8 +266,8 @@ def label_records(
     which likelihoods count, and whether a recording without any of the labels has rows.
 
     A label that is not known of a recording, as `find_unknown` says, and that nothing makes 1, has
-    the value -1 there; so has one that would be 1, where nobody looked for what excludes it. Of a label set of numbers the rows are those of `measure_targets`, without
-    evidence.
+    the value -1 there; so has one that would be 1, where nobody looked for what excludes it. Of a
+    label set of numbers the rows are those of `measure_targets`, without evidence.
 
     Parameters
     ----------

@@ -147,9 +147,7 @@ def find_unknown(
     return unknown if unknown.any() else None
 
 
-def find_undecided(
-    reports: pd.DataFrame, label_set: LabelSet
-) -> npt.NDArray[np.bool_] | None:
+def find_undecided(reports: pd.DataFrame, label_set: LabelSet) -> npt.NDArray[np.bool_] | None:
     """Say which labels nobody looked for what excludes them, bool ``(report, label)``.
 
     What else makes such a label 1 leaves open whether it is. None where there are none.

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.known import is_positive
 from ecg_assets.labels.codings import is_code
 from ecg_assets.labels.label_set import LabelSet, find_study, load_label_set
@@ -135,23 +136,34 @@ def _codes_of(label_set: LabelSet) -> dict[str, set[str]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print every comparison; give 1 when a number differs."""
+    """Print every comparison; give 1 when a number differs.
+
+    What cannot be read ends the program with a sentence.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m ecg_assets.labels.study_counts", description=__doc__
     )
     parser.add_argument("source", help="dataset, as in ECG_SOURCE")
     parser.add_argument("root", type=Path, help="its folder, as in ECG_RAW_ROOT")
     asked = parser.parse_args(arguments)
-    dataset, source = find_dataset(asked.source), open_source(asked.source, asked.root)
+    try:
+        return _compare_all(asked.source, asked.root)
+    except EcgAssetsError as error:
+        parser.error(str(error))
+
+
+def _compare_all(name_of_source: str, root: Path) -> int:
+    dataset, source = find_dataset(name_of_source), open_source(name_of_source, root)
     records = source.read_records().table
     reports = source.read_reports(records).table
     split_of = dataset.folds.name_splits(source) if dataset.folds else None
-    n_wrong = 0
+    n_wrong = n_studies = 0
     for name in shipped_studies():
         study = find_study(name)
         published = study.published if study else None
-        if published is None or published.source != asked.source:
+        if published is None or published.source != name_of_source:
             continue
+        n_studies += 1
         labels = label_records(reports, label_set=load_label_set(name)).labels
         table = compare_with_study(labels, published, split_of)
         wrong = table[~table["is_equal"]]
@@ -165,6 +177,8 @@ def main(arguments: Sequence[str]) -> int:
         differing = find_differing_statements(sets, source.read_statements())
         n_wrong += sum(map(len, differing.values()))
         sys.stdout.write(f"labels other than in its table of statements: {differing}\n")
+    if not n_studies:
+        raise SettingsError(f"No study here published counts of {name_of_source}.")
     return 1 if n_wrong else 0
 
 

@@ -132,8 +132,8 @@ def _advise(model: ModelInput, expected: SignalSpec, data: SignalSpec, exactly: 
         return "Build manifests with the model's spec, or choose a model of this spec."
     if expected.has_kind_of(data) and data.can_give(model.n_channels):
         return (
-            f"Build manifests with the checkpoint's leads in its order, {','.join(expected.leads)}, "
-            "or choose weights of these."
+            "Build manifests with the checkpoint's leads in its order, "
+            f"{','.join(expected.leads)}, or choose weights of these."
         )
     if expected.has_kind_of(data):
         return (

@@ -177,6 +177,14 @@ class SignalSpec:
         for field, allowed in _ALLOWED.items():
             if getattr(self, field) not in allowed:
                 raise ValueError(f"{field} is {getattr(self, field)!r}; allowed: {allowed}.")
+        self._require_order()
+        if len(self.how_normalized.mean) not in (0, 1, len(self.leads)):
+            raise ValueError(
+                f"normalization has {len(self.how_normalized.mean)} means for {len(self.leads)} "
+                "leads; give one, or one for each."
+            )
+
+    def _require_order(self) -> None:
         if sorted(self.order) != sorted(STEPS):
             raise ValueError(f"order is {self.order}; expected each of {STEPS} once.")
         if self.order.index("part") > self.order.index("segment"):
@@ -189,11 +197,6 @@ class SignalSpec:
             raise ValueError(
                 f"sample_rate_hz is {self.sample_rate_hz}; the filter {self.filter!r} knows "
                 f"{highest:g} Hz, so it must be above {2 * highest:g}."
-            )
-        if len(self.how_normalized.mean) not in (0, 1, len(self.leads)):
-            raise ValueError(
-                f"normalization has {len(self.how_normalized.mean)} means for {len(self.leads)} "
-                "leads; give one, or one for each."
             )
 
     def _require_channels(self) -> None:

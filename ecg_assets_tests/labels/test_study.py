@@ -13,7 +13,7 @@ from ecg_assets.evaluation.external.labels import label_external
 from ecg_assets.labels import label_matrix, label_records, load_label_set
 from ecg_assets.labels.label_set import fingerprint_label_set, label_facts, label_set_of
 from ecg_assets.labels.study import Published, shipped_studies
-from ecg_assets.labels.study_counts import compare_with_study
+from ecg_assets.labels.study_counts import compare_with_study, main
 from ecg_assets.made_with import LABEL_STUDY, known_facts
 from ecg_assets.sources.code_15 import LABEL_COLUMNS
 from ecg_assets.sources.physionet2021 import SNOMED_CT
@@ -220,3 +220,20 @@ def test_label_that_nobody_looked_for_is_no_positive_of_a_study(tmp_path: Path) 
     published = Published(**counts, records={"all": 3}, positives={"AF": {"all": 1}})
     table = compare_with_study(label_records(reports, label_set=label_set).labels, published)
     assert table["found"].tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nosuch", "{}"], "set it to one of"),
+        (["ptb-xl", "{}/nowhere"], "does not exist"),
+        (["synthetic", "{}"], "No study here published counts of synthetic"),
+    ],
+)
+def test_what_cannot_be_counted_is_said_in_a_sentence(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([argument.format(tmp_path) for argument in arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

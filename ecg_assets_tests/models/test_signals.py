@@ -129,7 +129,9 @@ def test_channels_are_those_that_the_spec_can_give(
 @pytest.mark.parametrize("leads", [STANDARD_LEADS[::-1], (*STANDARD_LEADS[:10], "V6", "V5")])
 def test_leads_in_another_order_are_not_a_checkpoint_s(leads: tuple[str, ...]) -> None:
     model = ModelInput(FAMILIES["ecg_fm"], 12, TWELVE)
-    with pytest.raises(SpecMismatch, match=r"differ in leads \(ECG_LEADS\)\. .* in its order, I,II,"):
+    with pytest.raises(
+        SpecMismatch, match=r"differ in leads \(ECG_LEADS\)\. .* in its order, I,II,"
+    ):
         require_readable(model, replace(TWELVE, leads=leads))
     require_readable(replace(model, spec=None), replace(TWELVE, leads=leads))  # random weights
     require_readable(model, SignalSpec(leads=("II",)))  # one lead on all channels
