@@ -117,9 +117,16 @@ def test_own_numbers_have_their_unit_in_the_columns_name(tmp_path: Path) -> None
     assert _values(reports, LabelSet.of_own_labels(("AF",))) == {"a": [1], "c": [0]}
 
 
-def test_words_in_a_column_of_numbers_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("file,LVEF [%]\na,normal\n", encoding="utf-8")
+@pytest.mark.parametrize("cell", ["normal", "1e39", "-inf", "nan"])
+def test_what_is_no_number_in_a_column_of_numbers_is_refused(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"file,LVEF [%]\na,{cell}\n", encoding="utf-8")
     with pytest.raises(SchemaError, match="neither a number nor empty"):
+        read_folder_labels(tmp_path)
+
+
+def test_name_of_a_column_that_would_be_read_as_a_measured_cell_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text('file,"AF\t1"\na,1\n', encoding="utf-8")
+    with pytest.raises(SchemaError, match="have a tab in their name"):
         read_folder_labels(tmp_path)
 
 

@@ -114,6 +114,8 @@ def read_folder_labels(root: Path) -> FolderLabels:
     measured_names = tuple(name for name in own if unit_of(name) is not None)
     if NO_LABEL in names:
         raise SchemaError(f"{path}: a label cannot be named {NO_LABEL}; rename that column.")
+    if with_tab := [name for name in own if "\t" in name]:
+        raise SchemaError(f"{path}: columns {with_tab} have a tab in their name; rename them.")
     patients = [column_of["patient"]] if "patient" in column_of else []
     raw, n_spellings = unify_identifiers(raw, patients, path, whole=False)
     table = raw.to_pandas()
@@ -198,7 +200,8 @@ def _read_measured(
     values = np.full((len(table), len(names)), np.nan)
     for i, name in enumerate(names):
         numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
-        wrong = table[name].notna() & ~np.isfinite(numbers)
+        # They are stored as float32.
+        wrong = table[name].notna() & ~(np.abs(numbers) <= np.finfo(np.float32).max)
         refuse_cells(wrong, path, name, "is neither a number nor empty, as its unit says")
         values[:, i] = numbers
     return values
