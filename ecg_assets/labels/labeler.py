@@ -315,10 +315,10 @@ def label_records(
     if label_set.study and label_set.study.unlabelled == "drop":
         is_read &= is_positive(scores, threshold).any(axis=1)
     found = _labels_frame(reports, is_read, scores, label_set.vocabulary, threshold)
-    for is_open, stated in ((unknown, 0), (undecided, 1)):
+    for is_open, made in ((unknown, 0), (undecided, 1)):
         if is_open is not None:
             value = found["value"].to_numpy(copy=True)
-            value[is_open[is_read].ravel() & (value == stated)] = UNKNOWN_VALUE
+            value[is_open[is_read].ravel() & (value == made)] = UNKNOWN_VALUE
             found["value"] = value
     return LabelTables(
         labels=with_facts(found, facts),

@@ -216,8 +216,13 @@ def test_label_that_nobody_looked_for_is_no_positive_of_a_study(tmp_path: Path) 
     lines = {"a": ["AF"], "b": [NO_LABEL], "c": ["LBBB", measured_line("AF", None)]}
     reports = make_reports(lines, coding=OWN_LABELS)
     label_set = load_label_set(path, own_labels=("AF", "LBBB"))
-    counts = {"source": "folder", "dataset_records": 3, "reference": "a table"}
-    published = Published(**counts, records={"all": 3}, positives={"AF": {"all": 1}})
+    published = Published(
+        source="folder",
+        dataset_records=3,
+        reference="a table",
+        records={"all": 3},
+        positives={"AF": {"all": 1}},
+    )
     table = compare_with_study(label_records(reports, label_set=label_set).labels, published)
     assert table["found"].tolist() == [3, 1]
 
