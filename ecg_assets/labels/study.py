@@ -181,8 +181,14 @@ def _find_base(name: str, path: Path) -> Path:
     )
 
 
+_COUNTED_BY = ("coding", "likelihood", "unlabelled", "labels")
+"""With another one of these, counts are others than were published."""
+
+
 def read_study_file(path: Path) -> StudyFile:
     """Read a file; what it does not say is as in the one that its ``like`` names.
+
+    Published counts are its own where its rules or labels are others.
 
     Raises
     ------
@@ -196,6 +202,8 @@ def read_study_file(path: Path) -> StudyFile:
         own = {name: value for name, value in read_yaml(one).items() if name != "like"}
         if isinstance(own.get("published"), Mapping):
             own["published"] = {**table.get("published", {}), **own["published"]}
+        elif any(name in own and own[name] != table.get(name) for name in _COUNTED_BY):
+            table.pop("published", None)
         table |= own
     return StudyFile(**table)
 

@@ -11,7 +11,12 @@ from ecg_assets.errors import SettingsError, SpecMismatch
 from ecg_assets.evaluation.external.crosswalk import crosswalk
 from ecg_assets.evaluation.external.labels import label_external
 from ecg_assets.labels import label_matrix, label_records, load_label_set
-from ecg_assets.labels.label_set import fingerprint_label_set, label_facts, label_set_of
+from ecg_assets.labels.label_set import (
+    find_study,
+    fingerprint_label_set,
+    label_facts,
+    label_set_of,
+)
 from ecg_assets.labels.study import Published, shipped_studies
 from ecg_assets.labels.study_counts import compare_with_study, main
 from ecg_assets.made_with import LABEL_STUDY, known_facts
@@ -242,3 +247,15 @@ def test_what_cannot_be_counted_is_said_in_a_sentence(
         main([argument.format(tmp_path) for argument in arguments])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change", ["likelihood: 50", "unlabelled: keep", "labels: {NORM: , MI: [IMI, AMI]}"]
+)
+def test_counts_of_other_rules_or_labels_are_not_those_that_were_published(
+    change: str, tmp_path: Path
+) -> None:
+    changed = find_study(_write(tmp_path, f"like: ptb-xl-super-drop\n{change}\n"))
+    same = find_study(_write(tmp_path, "like: ptb-xl-super-drop\naggregation: max\n", "same.yaml"))
+    assert changed and changed.published is None
+    assert same and same.published
