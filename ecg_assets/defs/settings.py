@@ -528,12 +528,18 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
         family = family_of_preset(self.preset)
         is_of_family = self.signal_kind == family.signal_kind
         build = family.signal_spec if is_of_family else _find_signal_kind(self.signal_kind)
-        spec = build(
-            leads=self.leads,
-            segment_s=self.segment_s or None,
-            resampling=self.resampling,
-            part=read_record_part(self.record_part),
-        )
+        try:
+            spec = build(
+                leads=self.leads,
+                segment_s=self.segment_s or None,
+                resampling=self.resampling,
+                part=read_record_part(self.record_part),
+            )
+        except ValueError as error:
+            raise SettingsError(
+                "ECG_SIGNAL_KIND, ECG_LEADS, ECG_SEGMENT_S and ECG_RECORD_PART do not fit one "
+                f"another: {error}"
+            ) from error
         self._require_stored(spec.leads, "ECG_SIGNAL_KIND")
         return spec
 

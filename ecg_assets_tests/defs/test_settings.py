@@ -68,7 +68,7 @@ def test_length_of_a_segment_can_be_chosen_for_every_kind(monkeypatch: pytest.Mo
     found = [Settings(signal_kind=kind).signal_spec for kind in ("ecg-fm", "ecg-founder")]
     assert [spec.segment_s for spec in found] == [2.5, 2.5]
     monkeypatch.setenv("ECG_SEGMENT_S", "-1")
-    with pytest.raises(ValueError, match="segment_s is -1"):
+    with pytest.raises(SettingsError, match="segment_s is -1"):
         _ = Settings().signal_spec
 
 
@@ -85,7 +85,7 @@ def test_part_of_a_recording_is_the_first_10_s_or_what_is_said(
         assert (spec.start_s, spec.record_s) == (start_s, record_s)
     monkeypatch.setenv("ECG_SEGMENT_S", "12")
     if record_s == 10.0:
-        with pytest.raises(ValueError, match="at most record_s = 10"):
+        with pytest.raises(SettingsError, match="at most record_s = 10"):
             _ = Settings().signal_spec
     else:
         assert Settings().signal_spec.segment_s == 12
@@ -251,6 +251,16 @@ def test_a_signal_kind_may_be_a_file_of_a_spec_s_fields(
     monkeypatch.setenv("ECG_SIGNAL_KIND", "mine")
     with pytest.raises(SettingsError, match=r"Allowed: ecg-fm, .* or a .yaml file"):
         Settings()
+
+
+def test_settings_of_signals_that_do_not_fit_one_another_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("n_channels: 12\n")
+    two = Settings(leads=["I", "II"], stored_leads=["I", "II"], signal_kind=str(path))
+    long = Settings(leads=["I"], stored_leads=["I"], segment_s=20.0)
+    for settings, message in ((two, "n_channels is 12 for 2 leads"), (long, "segment_s is 20")):
+        with pytest.raises(SettingsError, match=f"ECG_SIGNAL_KIND, ECG_LEADS, .*: {message}"):
+            _ = settings.signal_spec
 
 
 def test_manifests_are_asked_for_with_the_aggregation_that_the_spec_says(
