@@ -1,4 +1,4 @@
-"""The configuration of a model that turns signals into tokens."""
+"""The configuration of a model, of a size or any shape."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from typing import Any, TypeAlias, TypeVar
 from ecg_assets.errors import CheckpointError
 
 Config = TypeVar("Config")
+
+
+def find_size(sizes: Mapping[str, Mapping[str, Any]], size: str) -> Mapping[str, Any]:
+    """Find the architecture of a size; raise `ValueError` with the sizes that there are.
+
+    >>> find_size({"tiny": {"hidden_size": 8}}, "tiny")["hidden_size"]
+    8
+    """
+    if size not in sizes:
+        raise ValueError(f"size is {size!r}; allowed: {tuple(sizes)}.")
+    return sizes[size]
 
 
 def token_config(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ecg_assets.models.clef.family import SIZES
 from ecg_assets.models.ecg_founder.net1d import EcgFounder, Net1D, Net1DConfig, net1d_config_of
+from ecg_assets.models.token_config import find_size
 from ecg_assets.models.token_models import TokenOutput
 
 
@@ -38,9 +39,7 @@ def clef_config(size: str, *, n_channels: int, n_labels: int) -> ClefConfig:
     >>> clef_config("large", n_channels=1, n_labels=5).hidden_size
     2048
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return clef_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return clef_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def clef_config_of(

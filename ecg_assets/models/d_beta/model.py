@@ -17,6 +17,7 @@ from ecg_assets.models.d_beta.family import SIZES
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, config_like_ecg_fm
 from ecg_assets.models.ecg_fm.model import EcgFmEncoder
 from ecg_assets.models.signals import require_one_length
+from ecg_assets.models.token_config import find_size
 from ecg_assets.models.token_models import TokenClassifier, TokenModel, TokenOutput
 
 
@@ -41,9 +42,7 @@ def d_beta_config(size: str, *, n_channels: int, n_labels: int) -> DBetaConfig:
     >>> d_beta_config("base", n_channels=12, n_labels=5).num_hidden_layers
     8
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return d_beta_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return d_beta_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def d_beta_config_of(

@@ -8,6 +8,7 @@ from typing import Any
 from ecg_assets.models.deepecg.family import SIZES
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, config_like_ecg_fm
 from ecg_assets.models.ecg_fm.model import EcgFm, EcgFmForClassification
+from ecg_assets.models.token_config import find_size
 
 
 class DeepEcgConfig(EcgFmConfig):
@@ -31,9 +32,7 @@ def deepecg_config(size: str, *, n_channels: int, n_labels: int) -> DeepEcgConfi
     >>> deepecg_config("base", n_channels=12, n_labels=77).num_labels
     77
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return deepecg_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return deepecg_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def deepecg_config_of(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from transformers import Wav2Vec2Config
 
 from ecg_assets.models.ecg_fm.family import SIZES
-from ecg_assets.models.token_config import token_config
+from ecg_assets.models.token_config import find_size, token_config
 
 _ARCHITECTURE: dict[str, Any] = {
     "conv_bias": False,
@@ -67,9 +67,7 @@ def ecg_fm_config(size: str, *, n_channels: int, n_labels: int) -> EcgFmConfig:
     >>> ecg_fm_config("base", n_channels=12, n_labels=17).hidden_size
     768
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return ecg_fm_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return ecg_fm_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def ecg_fm_config_of(

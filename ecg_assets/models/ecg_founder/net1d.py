@@ -20,6 +20,7 @@ from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.ecg_founder.family import SIZES
 from ecg_assets.models.signals import require_channels, require_one_length
+from ecg_assets.models.token_config import find_size, token_config
 
 # Sizes and settings of ECGFounder's Net1D as a transformers configuration.
 
@@ -78,9 +79,7 @@ def net1d_config(size: str, *, n_channels: int, n_labels: int) -> Net1DConfig:
     >>> net1d_config("base", n_channels=12, n_labels=150).hidden_size
     1024
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return net1d_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return net1d_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def net1d_config_of(shape: Mapping[str, Any], *, n_channels: int, n_labels: int) -> Net1DConfig:
@@ -93,17 +92,13 @@ def net1d_config_of(shape: Mapping[str, Any], *, n_channels: int, n_labels: int)
     n_channels, n_labels
         As `net1d_config` takes them.
     """
-    if n_channels < 1 or n_labels < 1:
-        raise ValueError(
-            f"n_channels is {n_channels} and n_labels is {n_labels}; both must be 1 or more."
-        )
     if len(shape["filter_list"]) != len(shape["m_blocks_list"]):
         raise ValueError(
             f"filter_list {shape['filter_list']} and m_blocks_list {shape['m_blocks_list']} must "
             "have an entry for each stage."
         )
     values = {"ratio": 1.0, "kernel_size": 16, "stride": 2, "groups_width": 16, **shape}
-    return Net1DConfig(**values, n_channels=n_channels, num_labels=n_labels)
+    return token_config(Net1DConfig, values, n_channels=n_channels, n_labels=n_labels)
 
 
 class SameConv(nn.Module):

@@ -17,6 +17,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ecg_assets.models.ecg_jepa.family import ECG_JEPA, SIZES
 from ecg_assets.models.signals import require_channels
+from ecg_assets.models.token_config import find_size, token_config
 from ecg_assets.models.token_patches import PatchClassifier, PatchEncoder, PatchModel
 
 # Sizes and settings as a transformers configuration.
@@ -65,13 +66,8 @@ def ecg_jepa_config(size: str, *, n_channels: int, n_labels: int) -> EcgJepaConf
     >>> ecg_jepa_config("base", n_channels=8, n_labels=5).num_attention_heads
     16
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    if n_channels < 1 or n_labels < 1:
-        raise ValueError(
-            f"n_channels is {n_channels} and n_labels is {n_labels}; both must be 1 or more."
-        )
-    return EcgJepaConfig(**SIZES[size], n_channels=n_channels, num_labels=n_labels)
+    shape = find_size(SIZES, size)
+    return token_config(EcgJepaConfig, shape, n_channels=n_channels, n_labels=n_labels)
 
 
 # The layers. Where two parts have the names `attn` and `mlp`, they are those of the weights.

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import Wav2Vec2ConformerConfig
 
 from ecg_assets.models.ecg_lfm.family import SIZES
-from ecg_assets.models.token_config import token_config
+from ecg_assets.models.token_config import find_size, token_config
 
 _ARCHITECTURE: dict[str, Any] = {
     "conv_bias": True,
@@ -70,9 +70,7 @@ def ecg_lfm_config(size: str, *, n_channels: int, n_labels: int) -> EcgLfmConfig
     >>> ecg_lfm_config("base", n_channels=12, n_labels=1).num_hidden_layers
     24
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return ecg_lfm_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return ecg_lfm_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def ecg_lfm_config_of(

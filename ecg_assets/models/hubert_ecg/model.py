@@ -16,7 +16,7 @@ from transformers.models.hubert.modeling_hubert import HubertPreTrainedModel
 
 from ecg_assets.models.ecg_fm.positions import PositionalConvolution
 from ecg_assets.models.hubert_ecg.family import SIZES
-from ecg_assets.models.token_config import token_config
+from ecg_assets.models.token_config import find_size, token_config
 from ecg_assets.models.token_models import (
     LeadConvolutions,
     TokenClassifier,
@@ -84,9 +84,7 @@ def hubert_ecg_config(size: str, *, n_channels: int, n_labels: int) -> HubertEcg
     >>> hubert_ecg_config("large", n_channels=1, n_labels=5).num_attention_heads
     12
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return hubert_ecg_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return hubert_ecg_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def hubert_ecg_config_of(

@@ -17,6 +17,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2PreTrainedMod
 from ecg_assets.models.ecg_fm.config import EcgFmConfig, config_like_ecg_fm
 from ecg_assets.models.ecg_fm.model import EcgFmEncoder
 from ecg_assets.models.melp.family import SIZES
+from ecg_assets.models.token_config import find_size
 from ecg_assets.models.token_models import TokenClassifier, TokenModel, TokenOutput
 
 
@@ -52,9 +53,7 @@ def melp_config(size: str, *, n_channels: int, n_labels: int) -> MelpConfig:
     >>> melp_config("small", n_channels=12, n_labels=5).hidden_size
     256
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return melp_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return melp_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def melp_config_of(

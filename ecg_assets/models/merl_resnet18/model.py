@@ -18,7 +18,7 @@ from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.merl_resnet18.family import SIZES
 from ecg_assets.models.signals import require_channels, require_one_length
-from ecg_assets.models.token_config import token_config
+from ecg_assets.models.token_config import find_size, token_config
 from ecg_assets.models.token_models import TokenModel, TokenOutput
 
 # Sizes and settings as a transformers configuration.
@@ -62,9 +62,7 @@ def resnet18_config(size: str, *, n_channels: int, n_labels: int) -> Resnet18Con
     >>> resnet18_config("base", n_channels=12, n_labels=5).hidden_size
     512
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return resnet18_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return resnet18_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def resnet18_config_of(

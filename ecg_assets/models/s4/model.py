@@ -19,7 +19,7 @@ from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.s4.family import ECG_CPC_SIZES, S4_SIZES
 from ecg_assets.models.s4.layers import S4Layer, S4Stack, run_layers
 from ecg_assets.models.signals import require_channels, require_one_length
-from ecg_assets.models.token_config import token_config
+from ecg_assets.models.token_config import find_size, token_config
 from ecg_assets.models.token_models import TokenModel, TokenOutput
 
 # Sizes and settings as transformers configurations.
@@ -100,9 +100,7 @@ def s4_config(size: str, *, n_channels: int, n_labels: int) -> S4Config:
     >>> s4_config("base", n_channels=12, n_labels=71).hidden_size
     512
     """
-    if size not in S4_SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(S4_SIZES)}.")
-    return s4_config_of(S4_SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return s4_config_of(find_size(S4_SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def s4_config_of(shape: Mapping[str, Any], *, n_channels: int, n_labels: int) -> S4Config:
@@ -116,9 +114,9 @@ def ecg_cpc_config(size: str, *, n_channels: int, n_labels: int) -> EcgCpcConfig
     >>> ecg_cpc_config("base", n_channels=12, n_labels=71).hidden_size
     512
     """
-    if size not in ECG_CPC_SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(ECG_CPC_SIZES)}.")
-    return ecg_cpc_config_of(ECG_CPC_SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return ecg_cpc_config_of(
+        find_size(ECG_CPC_SIZES, size), n_channels=n_channels, n_labels=n_labels
+    )
 
 
 def ecg_cpc_config_of(

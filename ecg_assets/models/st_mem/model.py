@@ -16,6 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ecg_assets.models.signals import require_channels
 from ecg_assets.models.st_mem.family import SIZES, ST_MEM
+from ecg_assets.models.token_config import find_size, token_config
 from ecg_assets.models.token_patches import PatchClassifier, PatchEncoder, PatchModel
 
 # Sizes and settings as a transformers configuration.
@@ -65,13 +66,8 @@ def st_mem_config(size: str, *, n_channels: int, n_labels: int) -> StMemConfig:
     >>> st_mem_config("base", n_channels=12, n_labels=5).n_patches
     30
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    if n_channels < 1 or n_labels < 1:
-        raise ValueError(
-            f"n_channels is {n_channels} and n_labels is {n_labels}; both must be 1 or more."
-        )
-    return StMemConfig(**SIZES[size], n_channels=n_channels, num_labels=n_labels)
+    shape = find_size(SIZES, size)
+    return token_config(StMemConfig, shape, n_channels=n_channels, n_labels=n_labels)
 
 
 # The layers; `fn`, `net` and `to_out` are named after the weights.

@@ -19,7 +19,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from ecg_assets.models.attention_pool import Tokens
 from ecg_assets.models.classifier import EcgClassifier
 from ecg_assets.models.signals import require_channels, require_one_length
-from ecg_assets.models.token_config import token_config
+from ecg_assets.models.token_config import find_size, token_config
 from ecg_assets.models.xresnet.family import SIZES
 
 # Sizes and settings as a transformers configuration.
@@ -81,9 +81,7 @@ def xresnet_config(size: str, *, n_channels: int, n_labels: int) -> XresnetConfi
     >>> xresnet_config("base", n_channels=12, n_labels=71).hidden_size
     128
     """
-    if size not in SIZES:
-        raise ValueError(f"size is {size!r}; allowed: {tuple(SIZES)}.")
-    return xresnet_config_of(SIZES[size], n_channels=n_channels, n_labels=n_labels)
+    return xresnet_config_of(find_size(SIZES, size), n_channels=n_channels, n_labels=n_labels)
 
 
 def xresnet_config_of(shape: Mapping[str, Any], *, n_channels: int, n_labels: int) -> XresnetConfig:
