@@ -127,7 +127,7 @@ def _render_page(
     environment.filters["threshold"] = lambda value: (
         "undefined: the validation split has one class only" if value is None else f"{value:.6g}"
     )
-    # As `filter_ecg_founder` takes it: 0.4 s, made odd.
+    # As the filter ecg-founder takes it: 0.4 s, made odd.
     window = int(0.4 * card.spec.sample_rate_hz) + 1
     return environment.get_template("production.md").render(
         checkpoint=card.folder.name,

@@ -13,7 +13,6 @@ from scipy.ndimage import median_filter
 from ecg_assets.errors import SpecMismatch
 from ecg_assets.preprocess.resample import fill_gaps
 from ecg_assets.preprocess.signal_steps import (
-    NAMED_FILTERS,
     Butterworth,
     Fir,
     MedianBaseline,
@@ -64,24 +63,6 @@ def apply_filters(
     for step in steps:
         filtered = _apply(step, filtered, sample_rate_hz)
     return np.where(np.isnan(signal), np.nan, filtered)
-
-
-def filter_ecg_founder(signal: NDArray[np.float64], sample_rate_hz: float) -> NDArray[np.float64]:
-    """Filter each lead as ECGFounder's ``filter_bandpass`` does.
-
-    A notch of 50 Hz and quality 30, then a Butterworth band-pass of order 4 from 0.67 to
-    40 Hz, both forwards and backwards (no phase shift); then minus the median over 0.4 s,
-    taken with zeros beyond the ends. ECGFounder's one quotient of polynomials of order 8 loses
-    digits with each Hz of the sample rate (1e-6 mV at 500, 1e-4 at 1000); a chain of quotients
-    of order 2 does not.
-
-    Parameters are those of `apply_filters`.
-
-    Notes
-    -----
-    Source: https://github.com/PKUDigitalHealth/ECGFounder
-    """
-    return apply_filters(signal, sample_rate_hz, NAMED_FILTERS["ecg-founder"])
 
 
 def _blocks_level(step: Any) -> bool:

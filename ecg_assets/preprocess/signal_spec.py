@@ -106,7 +106,7 @@ class SignalSpec:
         `resample_by_time`; ``polyphase``: see `resample_polyphase`; ``fourier``: see
         `resample_fourier`; ``kaiser-best``: see `resample_kaiser_best`.
     filter
-        ``none``, ``ecg-founder`` (see `filter_ecg_founder`), or steps of
+        ``none``, ``ecg-founder`` (see `NAMED_FILTERS`), or steps of
         `ecg_assets.preprocess.signal_steps`, as values or JSON objects.
     normalization
         ``z-score-per-lead``: minus the mean, over the population standard deviation; a

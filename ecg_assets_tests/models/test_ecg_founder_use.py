@@ -24,7 +24,8 @@ from ecg_assets.preprocess import (
     signal_spec_of_kind,
     write_shard,
 )
-from ecg_assets.preprocess.filters import filter_ecg_founder
+from ecg_assets.preprocess.filters import apply_filters
+from ecg_assets.preprocess.signal_steps import NAMED_FILTERS
 from ecg_assets_tests.models.golden_net1d import tiny_founder
 from ecg_assets_tests.models.toy_recordings import VOCABULARY, toy_manifest
 from ecg_assets_tests.preprocess.recordings import make_signal, record_list, write_record
@@ -72,7 +73,9 @@ def test_a_recording_is_filtered_before_it_is_scored(tmp_path: Path) -> None:
     trained = TrainedModel(tiny_founder(n_labels=3), SPEC, LABELS)
     found = predict_recording(trained, tmp_path / "r1")
     # Independently: wfdb reads, numpy normalizes.
-    filtered = filter_ecg_founder(wfdb.rdrecord(str(tmp_path / "r1")).p_signal.T, 500)
+    filtered = apply_filters(
+        wfdb.rdrecord(str(tmp_path / "r1")).p_signal.T, 500, NAMED_FILTERS["ecg-founder"]
+    )
     scaled = ((filtered - filtered.mean()) / filtered.std()).astype(np.float32)
     with torch.inference_mode():
         expected = torch.sigmoid(trained.model(torch.from_numpy(scaled[None])).logits)[0]

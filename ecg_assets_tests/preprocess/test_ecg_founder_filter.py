@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from scipy import signal as scipy_signal
 
 from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec, signal_spec_of_kind, standardize
-from ecg_assets.preprocess.filters import filter_ecg_founder
+from ecg_assets.preprocess.filters import apply_filters
+from ecg_assets.preprocess.signal_steps import NAMED_FILTERS
 from ecg_assets.sources import MISSING
 from ecg_assets_tests.preprocess.recordings import make_signal
 
 GAIN = 200.0
+FILTER = NAMED_FILTERS["ecg-founder"]
 TWELVE = signal_spec_of_kind("ecg-founder", leads=STANDARD_LEADS)
 LEAD_I = signal_spec_of_kind("ecg-founder")
 
@@ -57,7 +59,7 @@ def test_output_equals_ecg_founder_s_on_real_recordings(reference_data: Path) ->
 @pytest.mark.parametrize("rate", [250, 500])
 def test_filter_equals_its_steps_lead_by_lead(rate: int) -> None:
     signal_mv = make_signal(6, 4 * rate, seed=3) / GAIN
-    found = filter_ecg_founder(signal_mv.reshape(2, 3, -1), rate)
+    found = apply_filters(signal_mv.reshape(2, 3, -1), rate, FILTER)
     expected = np.array([_filter_lead(lead, rate) for lead in signal_mv])
     np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=0, atol=5e-6)
 
@@ -88,7 +90,7 @@ def test_gap_is_zero_and_does_not_reach_far() -> None:
     with_gap = block.copy()
     with_gap[0, 0, 2000:2100] = MISSING
     intact, found = (
-        filter_ecg_founder(np.where(samples == MISSING, np.nan, samples / GAIN), 500)[0]
+        apply_filters(np.where(samples == MISSING, np.nan, samples / GAIN), 500, FILTER)[0]
         for samples in (block, with_gap)
     )
     assert np.array_equal(np.isnan(found), with_gap[0] == MISSING)
