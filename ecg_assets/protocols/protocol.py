@@ -18,8 +18,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ecg_assets.entry_points import EntryPoints, find_entry_points
 from ecg_assets.errors import SettingsError
-from ecg_assets.frozen_model import FrozenModel, Number
 from ecg_assets.evaluation.matrix.design import is_name
+from ecg_assets.evaluation.matrix.linear_probe import ProbeGrid
+from ecg_assets.frozen_model import FrozenModel, Number
 from ecg_assets.yaml_file import read_yaml
 
 GROUP = "ecg_assets.protocols"
@@ -73,17 +74,6 @@ class ProtocolModel(FrozenModel):
         description="Fields of SignalSpec as the paper fed it, where they are not its own; they "
         "go before those of the protocol.",
     )
-
-
-class ProbeGrid(FrozenModel):
-    """What a logistic regression on frozen features is chosen from, on the validation split."""
-
-    scaled: tuple[bool, ...] = Field(default=(True,), description="Features standardized or not.")
-    strengths: tuple[Number, ...] = Field(
-        default=(1e-4, 1e-3, 1e-2, 1e-1, 1.0), description="Inverse strengths of the penalty."
-    )
-    class_weights: tuple[Literal["balanced", "none"], ...] = ("balanced",)
-    chosen_by: Literal["auroc", "log-loss"] = "auroc"
 
 
 class Mode(FrozenModel):

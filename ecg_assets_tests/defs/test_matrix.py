@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +17,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.execution.asset_backfill import AssetBackfillData
 
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.matrix import DeployedMatrix, collect_cells, embed_source, evaluate_cell
+from ecg_assets.defs.design_models import Embedded, embed_source
+from ecg_assets.defs.matrix import DeployedMatrix, collect_cells, evaluate_cell
 from ecg_assets.defs.matrix_partitions import design_of, recipe_of
 from ecg_assets.defs.settings import VARIABLES, Settings
 from ecg_assets.errors import SettingsError
@@ -46,6 +48,12 @@ def _matrix(job: SmallJob, folder: Path, design: str) -> DeployedMatrix:
     (folder / "matrix.yaml").write_text(design, encoding="utf-8")
     settings = job.settings_with(data_dir=str(data), matrix=str(folder / "matrix.yaml"))
     return DeployedMatrix(settings, design_of(settings))
+
+
+def _embed(matrix: DeployedMatrix, name: str, progress: Callable[[int], None]) -> Embedded:
+    model = matrix.model(matrix.design.find_model(name))
+    path = matrix.embeddings(name, "synthetic")
+    return embed_source(model, matrix.stored("synthetic"), path, progress)
 
 
 def _graph(folder: Path, job: SmallJob) -> AssetGraph:
@@ -172,7 +180,7 @@ def test_a_second_label_set_runs_no_encoder_and_leaves_the_embeddings_as_they_ar
     cell = Cell("transformer", "logistic-regression", "synthetic", "six-conditions")
     stored = evaluate_cell(matrix, cell, _stay_away, n_resamples=50)
     assert len(stored.result.labels) == 6
-    again = embed_source(matrix, matrix.design.find_model("transformer"), "synthetic", _stay_away)
+    again = _embed(matrix, "transformer", _stay_away)
     assert again.is_reused
     assert again.inputs.sha256 == before
     assert again.inputs.encoder == stored.facts.weights_sha256
@@ -190,8 +198,7 @@ sources: [synthetic]
 label_sets: [six-conditions]
 """
     matrix = _matrix(finished, tmp_path, design)
-    model = matrix.design.find_model("trained")
-    embedded = embed_source(matrix, model, "synthetic", lambda _: None)
+    embedded = _embed(matrix, "trained", lambda _: None)
     assert embedded.inputs.start["spec"] == read_json(checkpoint / "signal_spec.json")
     cell = Cell("trained", "logistic-regression", "synthetic", "six-conditions")
     stored = evaluate_cell(matrix, cell, _stay_away, n_resamples=50)

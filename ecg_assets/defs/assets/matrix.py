@@ -8,10 +8,10 @@ import pandas as pd
 from dagster import AssetExecutionContext
 
 from ecg_assets.defs.assets.evaluation import IntervalsConfig
+from ecg_assets.defs.design_models import embed_source
 from ecg_assets.defs.matrix import (
     DeployedMatrix,
     collect_cells,
-    embed_source,
     evaluate_cell,
     resamples_of,
 )
@@ -83,7 +83,10 @@ def frozen_embeddings(
     matrix = DeployedMatrix(settings, design_of(settings))
     model = matrix.design.find_model(names[MODEL])
     embedded = embed_source(
-        matrix, model, names[SOURCE], lambda done: context.log.info(f"{done} recordings")
+        matrix.model(model),
+        matrix.stored(names[SOURCE]),
+        matrix.embeddings(model.name, names[SOURCE]),
+        lambda done: context.log.info(f"{done} recordings"),
     )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(embedded.inputs.sha256),
@@ -92,7 +95,7 @@ def frozen_embeddings(
             "dagster/row_count": embedded.n_records,
             "without_segment_or_signal": embedded.n_without,
             "is_reused": embedded.is_reused,
-            "weights": matrix.describe_start(model),
+            "weights": matrix.model(model).describe(),
             "encoder": embedded.inputs.encoder,
             "start": embedded.inputs.start,
         },

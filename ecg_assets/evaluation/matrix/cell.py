@@ -16,7 +16,7 @@ from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.evaluation.evaluate import evaluate_checkpoint
 from ecg_assets.evaluation.external.labels import keep_names, label_external, widen_labels
 from ecg_assets.evaluation.matrix.design import Cell
-from ecg_assets.evaluation.matrix.linear_probe import fit_probe
+from ecg_assets.evaluation.matrix.linear_probe import ProbeGrid, fit_probe
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.evaluation.sets import EvaluationSet, Part, Relation
 from ecg_assets.known import is_known, is_positive
@@ -174,7 +174,7 @@ class CellScores:
 
 
 def probe_features(
-    manifest: Manifest, features: NDArray[np.float32]
+    manifest: Manifest, features: NDArray[np.float32], *, grid: ProbeGrid | None = None
 ) -> tuple[CellScores, pd.DataFrame]:
     """Fit a logistic regression on the train split and score valid and test.
 
@@ -184,6 +184,8 @@ def probe_features(
         The recordings; each label has positives and negatives in train.
     features
         Of each recording of the manifest, ``(record, feature)``.
+    grid
+        What the regression is chosen from; `ProbeGrid()` by default.
 
     Returns
     -------
@@ -197,6 +199,7 @@ def probe_features(
         features[valid],
         manifest.targets[valid],
         manifest.vocabulary.names,
+        grid=grid,
     )
     scores = CellScores(
         ValidationPredictions.of_rows(manifest, valid, probe.score(features[valid])),

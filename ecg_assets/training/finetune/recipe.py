@@ -68,6 +68,12 @@ class Recipe(TrainingRecipe):
         description="Leave the encoder's random weights as they are under a probe: the baseline "
         "that a pretrained encoder must beat. The result says that its encoder is random.",
     )
+    any_signals: bool = Field(
+        default=False,
+        exclude_if=_is_off,
+        description="Read signals of another kind (filter, normalization, rate) than the model's "
+        "weights were trained on, as a study did that is reproduced; otherwise they are refused.",
+    )
     attention_pool_heads: int = Field(
         default=16,
         ge=1,

@@ -5,6 +5,7 @@ Or the encoder as it is, before any training: for features that a probe is fitte
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,12 @@ def random_model(recipe: Recipe, spec: SignalSpec, vocabulary: LabelVocabulary) 
     Raises
     ------
     SpecMismatch
-        When the signals are of another kind than the family reads.
+        When the signals are of another kind than the family reads, unless the recipe takes
+        `any_signals`.
     """
     family, n_channels = FAMILIES[recipe.family], spec.n_rows
-    require_readable(ModelInput(family, n_channels, where="random weights"), spec)
+    own = spec if recipe.any_signals else None
+    require_readable(ModelInput(family, n_channels, own, "random weights"), spec)
     config = family.build_config(recipe.size, n_channels=n_channels, n_labels=len(vocabulary))
     config.update(_settings(recipe))
     return family.classifier_class(config)
@@ -104,7 +107,10 @@ def pretrained_model(
             f"trains {family.title}. Choose a preset of the checkpoint's family, or another "
             "checkpoint (ECG_PRESET, ECG_PRETRAINED)."
         )
-    known = ModelInput(family, config.n_channels, read_spec(folder), f"checkpoint {folder}")
+    own = read_spec(folder)
+    if recipe.any_signals:
+        own = replace(spec, leads=own.leads) if own and len(own.leads) > 1 else spec
+    known = ModelInput(family, config.n_channels, own, f"checkpoint {folder}")
     require_readable(known, spec)
     config.num_labels = len(vocabulary)
     pool = getattr(config, _POOL_HEADS, 0)

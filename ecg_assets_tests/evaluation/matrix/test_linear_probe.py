@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ecg_assets.evaluation.matrix.linear_probe import STRENGTHS, UNCHOSEN, LinearProbe, fit_probe
+from ecg_assets.evaluation.matrix.linear_probe import UNCHOSEN, LinearProbe, ProbeGrid, fit_probe
 
 N_TRAIN, N_VALID = 240, 90
 
@@ -52,7 +54,7 @@ def test_scores_are_those_of_scikit_learn_with_the_best_penalty_of_valid(
     scores = probe.score(features[valid])
     for column in (0, 1):
         found = {}
-        for strength in STRENGTHS:
+        for strength in ProbeGrid().strengths:
             regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
             oracle = make_pipeline(StandardScaler(), regression)
             oracle.fit(features[train], target[train, column])
@@ -91,3 +93,32 @@ def test_a_label_of_one_class_is_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match="never is 0 in all of train"):
         fit_probe(features, target[:, :1] * 0, features, target[:, :1], ("never",))
+
+
+def test_a_grid_is_chosen_by_the_log_loss_of_valid(
+    features: NDArray[np.float32], target: NDArray[np.uint8]
+) -> None:
+    """Scaled or not, five penalties, weighted or not: as scikit-learn fits each."""
+    scale = np.geomspace(1e-1, 1e1, 12) / np.geomspace(1e-3, 1e3, 12)
+    mild = np.asarray(features * scale, np.float32)
+    train, valid, y = mild[:N_TRAIN], mild[N_TRAIN:], target[:, 0]
+    grid = ProbeGrid(
+        scaled=(True, False),
+        strengths=(0.01, 0.1, 1.0, 10.0),
+        class_weights=("balanced", "none"),
+        chosen_by="log-loss",
+    )
+    probe = fit_probe(train, target[:N_TRAIN, :1], valid, target[N_TRAIN:, :1], ("one",), grid=grid)
+    losses = {}
+    for is_scaled, strength, weight in product((True, False), grid.strengths, ("balanced", None)):
+        regression = LogisticRegression(C=strength, class_weight=weight, max_iter=1000)
+        oracle = make_pipeline(*([StandardScaler()] if is_scaled else []), regression)
+        oracle.fit(train, y[:N_TRAIN])
+        score = oracle.predict_proba(valid)[:, 1]
+        losses[is_scaled, strength, weight or "none"] = (log_loss(y[N_TRAIN:], score), score)
+    choice = probe.choices.iloc[0]
+    best = min(losses, key=lambda one: losses[one][0])
+    found = (choice["is_scaled"], choice["inverse_strength"], choice["class_weight"])
+    assert found == best
+    assert choice["valid_log_loss"] == pytest.approx(losses[best][0], abs=1e-4)
+    np.testing.assert_allclose(probe.score(valid)[:, 0], losses[best][1], rtol=0, atol=2e-3)
