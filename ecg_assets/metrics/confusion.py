@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecg_assets.errors import SchemaError
 from ecg_assets.figures import draw_shares, make_figure, to_png
+from ecg_assets.known import keep_known
 from ecg_assets.metrics.sums import ratio
 
 
@@ -279,8 +280,7 @@ def challenge_score(
             f"{target.shape[1]} classes and normal_index {normal_index}; expected "
             f"{n_classes} classes as in the weights, and an index below that."
         )
-    if not (np.isin(target, (0, 1)).all() and np.isin(called, (0, 1)).all()):
-        raise ValueError("target or called holds other values than 0 and 1.")
+    _require_binary(target, called)
     inactive = np.zeros(target.shape)
     inactive[:, normal_index] = 1
     found, right, normal = (
@@ -299,6 +299,102 @@ def confuse(target: NDArray[Any], called: NDArray[Any]) -> NDArray[np.float64]:
     n_named = np.maximum((true + calls > 0).sum(axis=1, keepdims=True), 1)
     matrix: NDArray[np.float64] = true.T @ (calls / n_named)
     return matrix
+
+
+def sensitivity_within_capacity(
+    target: NDArray[np.uint8], score: NDArray[np.floating[Any]], capacity: float = 0.05
+) -> float:
+    """Sensitivity where only the recordings with the highest scores can be followed up.
+
+    The score of the PhysioNet/Computing in Cardiology Challenge 2025 (physionetchallenges/
+    evaluation-2025, ``helper_code.py``, ``compute_challenge_score``), which breaks ties at random
+    and takes the mean of 10,000 permutations. Here it is what that mean tends to: of equal scores
+    at the border each is as likely as the others to be among those that fit in.
+
+    Parameters
+    ----------
+    target, score
+        0 or 1 or `NOT_MEASURED`, and any numbers without NaN, ``(record,)``.
+    capacity
+        Share of the recordings, 0 to 1; their number is rounded down.
+
+    Returns
+    -------
+    float
+        NaN without a positive.
+
+    Raises
+    ------
+    ValueError
+        When the capacity is no share or a score is NaN.
+
+    Examples
+    --------
+    >>> found = np.array([1, 0, 1, 0], np.uint8), np.array([0.9, 0.8, 0.8, 0.1])
+    >>> sensitivity_within_capacity(*found, capacity=0.5)
+    0.75
+    """
+    if not 0 <= capacity <= 1 or np.isnan(score).any():
+        raise ValueError(
+            f"capacity is {capacity} and score holds {int(np.isnan(score).sum())} NaN; "
+            "expected a share from 0 to 1, and numbers."
+        )
+    known, (scored,) = keep_known(target, score)
+    if not (known == 1).any():
+        return np.nan
+    n_places = int(capacity * len(scored))
+    levels, block = np.unique(-scored, return_inverse=True)
+    sizes = np.bincount(block, minlength=len(levels))
+    share = np.clip((n_places - (np.cumsum(sizes) - sizes)) / sizes, 0, 1)
+    return float(share[block][known == 1].mean())
+
+
+def macro_beta_scores(
+    target: NDArray[Any], called: NDArray[Any], beta: float = 2.0
+) -> tuple[float, float]:
+    """Macro F-beta and G-beta, in which a recording with n labels counts 1/n.
+
+    TP, FP and FN of a label are sums over recordings of 1/n (1 where n is 0). F is
+    (1 + β²) TP / ((1 + β²) TP + FP + β² FN), G is TP / (TP + FP + β FN). With β = 2 those that the
+    PTB-XL benchmark has of ICBEB2018 (doi:10.1109/JBHI.2020.3022989; helme/ecg_ptbxl_benchmarking,
+    ``code/utils/utils.py``, ``challenge_metrics``).
+
+    Parameters
+    ----------
+    target, called
+        0 or 1, ``(record, label)``: what is right, and what was called.
+
+    Returns
+    -------
+    tuple of float
+        F and G, means over the labels that a recording has or is called; NaN where there is none.
+
+    Raises
+    ------
+    ValueError
+        When a value is not 0 or 1.
+
+    >>> right, called = np.array([[1, 0], [1, 1], [0, 1]]), np.array([[1, 0], [0, 1], [0, 0]])
+    >>> macro_beta_scores(right, called)  # G of the labels: 1 / 2 and 0.5 / 2.5
+    (0.5494505494505495, 0.35)
+    """
+    _require_binary(target, called)
+    right, calls = target == 1, called == 1
+    weight = 1 / np.maximum(right.sum(axis=1), 1)
+    hit, false, missed = (
+        weight @ cases for cases in (right & calls, ~right & calls, right & ~calls)
+    )
+    f = ratio((1 + beta**2) * hit, (1 + beta**2) * hit + false + beta**2 * missed)
+    g = ratio(hit, hit + false + beta * missed)
+    is_named = np.isfinite(g)
+    if not is_named.any():
+        return np.nan, np.nan
+    return float(f[is_named].mean()), float(g[is_named].mean())
+
+
+def _require_binary(target: NDArray[Any], called: NDArray[Any]) -> None:
+    if not (np.isin(target, (0, 1)).all() and np.isin(called, (0, 1)).all()):
+        raise ValueError("target or called holds other values than 0 and 1.")
 
 
 def _codes(name: str) -> tuple[str, ...]:

@@ -339,9 +339,9 @@ def draw_patients(
 
 
 def find_percentiles(
-    draws: NDArray[np.float64],
+    draws: NDArray[np.float64], percent: float = 95.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """95 % percentile interval over the first axis, and how many draws were undefined.
+    """Percentile interval over the first axis, and how many draws were undefined.
 
     NaN where less than `MIN_VALID_SHARE` of the draws are defined.
     """
@@ -349,7 +349,8 @@ def find_percentiles(
     enough = (undefined <= (1 - MIN_VALID_SHARE) * len(draws)) & (undefined < len(draws))
     borders = np.full((2, *enough.shape), np.nan)
     if enough.any():
-        borders[:, enough] = np.nanpercentile(draws[:, enough], [2.5, 97.5], axis=0)
+        ends = [50 - percent / 2, 50 + percent / 2]
+        borders[:, enough] = np.nanpercentile(draws[:, enough], ends, axis=0)
     return borders[0], borders[1], undefined
 
 
