@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecg_assets.errors import SchemaError
 from ecg_assets.figures import draw_shares, make_figure, to_png
 from ecg_assets.known import keep_known
+from ecg_assets.metrics.ranks import TieBlocks
 from ecg_assets.metrics.sums import ratio
 
 
@@ -340,13 +341,8 @@ def sensitivity_within_capacity(
             "expected a share from 0 to 1, and numbers."
         )
     known, (scored,) = keep_known(target, score)
-    if not (known == 1).any():
-        return np.nan
-    n_places = int(capacity * len(scored))
-    levels, block = np.unique(-scored, return_inverse=True)
-    sizes = np.bincount(block, minlength=len(levels))
-    share = np.clip((n_places - (np.cumsum(sizes) - sizes)) / sizes, 0, 1)
-    return float(share[block][known == 1].mean())
+    blocks = TieBlocks.from_scores(known, scored)
+    return float(blocks.resample_within(np.ones((1, len(known)), np.int64), capacity)[0])
 
 
 def macro_beta_scores(

@@ -25,7 +25,7 @@ from ecg_assets.metrics.published_intervals import (
     Resampling,
     Undefined,
     find_two_class_labels,
-    resample_macro_auroc,
+    resample_macro,
 )
 
 _MOST_SIGNS = 2**21
@@ -112,7 +112,7 @@ def compare_models(
         n_resamples=n_resamples if is_enough else 0,
         undefined=Undefined.REDRAW if is_redrawn else Undefined.UNDEFINED,
     )
-    values, draws = resample_macro_auroc(target, scores, subject_ids, rule, for_draws)
+    values, draws = resample_macro(target, scores, subject_ids, rule, for_draws)
     pairs = np.array(list(combinations(range(len(scores)), 2)), np.intp).reshape(-1, 2)
     own, between = find_percentiles(draws), find_percentiles(_subtract(draws, pairs))
     low, high = undefined_if_constant(*between[:2])

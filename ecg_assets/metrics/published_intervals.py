@@ -1,4 +1,4 @@
-"""Intervals of the macro AUROC as papers drew them, and as they should be: one function, one rule.
+"""Intervals of macro means as papers drew them, and as they should be: one function, a rule each.
 
 Papers differ in what they draw (recordings or patients), how often, which percentiles they print,
 and in what a label counts that has one class only in a resample.
@@ -30,13 +30,22 @@ class Undefined(StrEnum):
     """What becomes of a label that has one class only in a resample."""
 
     HALF = "half"
-    """It counts 0.5; also in the value itself, where the data have one class only."""
+    """Its AUROC counts 0.5; also in the value itself, where the data have one class only."""
 
     REDRAW = "redraw"
     """The resample is not counted, another is drawn."""
 
     UNDEFINED = "undefined"
     """The mean of this resample is undefined."""
+
+
+class Measure(StrEnum):
+    """Of a label's scores; the mean over labels is what has an interval."""
+
+    AUROC = "auroc"
+    AUPRC = "auprc"
+    SENSITIVITY_WITHIN_CAPACITY = "sensitivity_within_capacity"
+    """Within 5 % of the recordings: `ecg_assets.metrics.confusion.sensitivity_within_capacity`."""
 
 
 MOST_TRIES = 100
@@ -91,7 +100,7 @@ PTB_XL_BENCHMARK = Resampling(Unit.RECORDING, 100, 90.0, Undefined.REDRAW)
 
 @dataclass(frozen=True)
 class MacroInterval:
-    """A macro AUROC and its interval by some rule.
+    """A mean over labels and its interval by some rule.
 
     Attributes
     ----------
@@ -109,14 +118,16 @@ class MacroInterval:
     n_undefined: int
 
 
-def macro_auroc_interval(
+def macro_interval(
     target: NDArray[np.uint8],
     score: NDArray[np.floating[Any]],
     subject_ids: NDArray[Any],
     rule: Resampling,
     generator: np.random.Generator,
+    *,
+    measure: Measure = Measure.AUROC,
 ) -> MacroInterval:
-    """Macro AUROC with its interval by a rule.
+    """Find a mean over labels and its interval by a rule.
 
     Parameters
     ----------
@@ -124,25 +135,30 @@ def macro_auroc_interval(
         0 or 1 or `NOT_MEASURED`, and scores without NaN, ``(record, label)``.
     subject_ids
         Patient of each record; not looked at where recordings are drawn.
+    rule, measure
+        How resamples are drawn, and of what.
 
     Raises
     ------
     ValueError
-        When shapes do not fit or a score is NaN.
+        As `resample_macro`.
     """
-    values, draws = resample_macro_auroc(target, score[np.newaxis], subject_ids, rule, generator)
+    scores = score[np.newaxis]
+    values, draws = resample_macro(target, scores, subject_ids, rule, generator, measure=measure)
     low, high, n_undefined = find_percentiles(draws, rule.percent)
     return MacroInterval(float(values[0]), float(low[0]), float(high[0]), int(n_undefined[0]))
 
 
-def resample_macro_auroc(
+def resample_macro(
     target: NDArray[np.uint8],
     scores: NDArray[np.floating[Any]],
     subject_ids: NDArray[Any],
     rule: Resampling,
     generator: np.random.Generator,
+    *,
+    measure: Measure = Measure.AUROC,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Macro AUROC of several models, and in each resample, the same for all of them.
+    """Compute the mean over labels of several models, also in resamples, the same for all of them.
 
     The mean is over the labels that have both classes in the data; by the rule `Undefined.HALF`
     over all labels.
@@ -155,6 +171,8 @@ def resample_macro_auroc(
         Without NaN, ``(model, record, label)``.
     subject_ids
         Patient of each record.
+    rule, measure
+        How resamples are drawn, and of what.
 
     Returns
     -------
@@ -164,16 +182,18 @@ def resample_macro_auroc(
     Raises
     ------
     ValueError
-        When shapes do not fit or a score is NaN.
+        When shapes do not fit, a score is NaN, or something else than an AUROC shall be a half.
     """
     require_scores(target, scores, subject_ids)
+    is_half = rule.undefined is Undefined.HALF
+    if is_half and measure != Measure.AUROC:
+        raise ValueError(f"Only an AUROC is 0.5 by chance; {measure} needs another rule.")
     unit = np.arange(len(target))
     if rule.unit is Unit.PATIENT:
         _, unit = np.unique(subject_ids, return_inverse=True)
     n_units = int(unit.max(initial=-1)) + 1
     labels = find_two_class_labels(target)
     counts = _draw_counts(target[:, labels], unit, n_units, rule, generator)
-    is_half = rule.undefined is Undefined.HALF
     n_counted = target.shape[1] if is_half else len(labels)
     # One row more than resamples: the data itself, each unit once.
     weights = np.vstack([np.ones((1, n_units), np.uint16), counts])
@@ -181,12 +201,20 @@ def resample_macro_auroc(
     for k in labels:
         for model, score in enumerate(scores[:, :, k]):
             known, (scored, moves_with) = keep_known(target[:, k], score, unit)
-            found = TieBlocks.from_scores(known, scored, moves_with).resample(weights)[:, 0]
+            found = _measure(TieBlocks.from_scores(known, scored, moves_with), weights, measure)
             sums[:, model] += np.where(is_half & np.isnan(found), 0.5, found)
     means = np.full((1 + rule.n_resamples, len(scores)), np.nan)
     if n_counted:
         means[: len(weights)] = sums / n_counted
     return means[0], means[1:]
+
+
+def _measure(
+    blocks: TieBlocks, weights: NDArray[np.uint16], measure: Measure
+) -> NDArray[np.float64]:
+    if measure == Measure.SENSITIVITY_WITHIN_CAPACITY:
+        return blocks.resample_within(weights, capacity=0.05)
+    return blocks.resample(weights)[:, 0 if measure == Measure.AUROC else 1]
 
 
 def require_scores(

@@ -8,6 +8,7 @@ number of resamples in a block nor the order of summation changes a result.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,21 +115,57 @@ class TieBlocks:
             ``(draw, 2)``; NaN where one class has no weight.
         """
         result = np.full((len(weights), 2), np.nan)
-        step = max(1, _MOST_CELLS // max(len(self.unit), 1))
-        for start in range(0, len(weights), step):
-            chosen = slice(start, start + step)
-            result[chosen] = self._resample(weights[chosen].astype(np.int64, copy=False))
+        for chosen in self._blocks_of(weights):
+            result[chosen] = self._resample(weights[chosen])
         return result
 
-    def _resample(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        drawn = weights.take(self.unit, axis=1)
+    def resample_within(
+        self, weights: NDArray[np.integer[Any]], capacity: float
+    ) -> NDArray[np.float64]:
+        """Share of the positives among the highest scores of each resample.
+
+        Parameters
+        ----------
+        weights
+            How often each unit was drawn, whole numbers ``(draw, unit)``.
+        capacity
+            Share of what was drawn that counts as highest, rounded down to whole numbers. Of equal
+            scores at the border each is in with the same probability.
+
+        Returns
+        -------
+        NDArray
+            ``(draw,)``; NaN without a positive.
+        """
+        result = np.full(len(weights), np.nan)
+        for chosen in self._blocks_of(weights):
+            hits, _, above, down_to, n_drawn = self._tally(weights[chosen])
+            n_left = np.floor(capacity * n_drawn)[:, np.newaxis] - above
+            share = np.clip(n_left / np.maximum(down_to - above, 1), 0, 1)
+            n_positive = hits.sum(axis=1)
+            found = (hits * share).sum(axis=1)
+            np.divide(found, n_positive, out=result[chosen], where=n_positive > 0)
+        return result
+
+    def _blocks_of(self, weights: NDArray[np.integer[Any]]) -> Iterator[slice]:
+        step = max(1, _MOST_CELLS // max(len(self.unit), 1))
+        for start in range(0, len(weights), step):
+            yield slice(start, start + step)
+
+    def _tally(self, weights: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], ...]:
+        """Positives in each block and down to its end, all above it and to its end, and all."""
+        drawn = weights.astype(np.int64, copy=False).take(self.unit, axis=1)
         called = _running_sum(drawn)
         found = _running_sum(drawn.take(self.positive, axis=1)).take(self.n_found, axis=1)
         above, down_to = called.take(self.top, axis=1), called.take(self.bottom, axis=1)
         hits = found.copy()
         hits[:, 1:] -= found[:, :-1]
+        return hits, found, above, down_to, called[:, -1]
+
+    def _resample(self, weights: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        hits, found, above, down_to, n_drawn = self._tally(weights)
         n_positive = hits.sum(axis=1)
-        n_negative = called[:, -1] - n_positive
+        n_negative = n_drawn - n_positive
         # Twice the pairs in which a negative stands above a positive; a tie is half a pair.
         # Positives above positives are in the first sum too: their square, by symmetry.
         lost = (hits * (above + down_to)).sum(axis=1) - n_positive**2
