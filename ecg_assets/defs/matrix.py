@@ -18,7 +18,7 @@ from ecg_assets.defs.design_models import (
 from ecg_assets.defs.matrix_partitions import recipe_of
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import EcgAssetsError, SettingsError
-from ecg_assets.evaluation.external.labels import find_stored_labels
+from ecg_assets.evaluation.external.labels import find_stored_labels, load_stored_label_set
 from ecg_assets.evaluation.leakage import describe_overlaps, find_overlaps
 from ecg_assets.evaluation.matrix.cell import (
     build_cell_data,
@@ -31,7 +31,7 @@ from ecg_assets.evaluation.matrix.stored import (
     StoredCell,
     read_cell,
 )
-from ecg_assets.labels import LabelSet, load_label_set
+from ecg_assets.labels import LabelSet
 from ecg_assets.labels.label_set import fingerprint_label_set
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.models.seen_patients import read_seen_patients
@@ -74,8 +74,9 @@ class DeployedMatrix:
 
     def load_labels(self, cell: Cell) -> LabelSet:
         """Load a cell's label set; own labels are those of its source's recordings."""
-        own = find_stored_labels(self.stored(cell.source))
-        found = load_label_set(self.design.label_sets[cell.label_set], own_labels=own)
+        stored, name = self.stored(cell.source), self.design.label_sets[cell.label_set]
+        own = find_stored_labels(stored)
+        found = load_stored_label_set(name, stored, own_labels=own)
         if found.vocabulary.is_continuous:
             raise SettingsError(
                 f"Label set {cell.label_set} of the matrix is of numbers, and its cells measure "

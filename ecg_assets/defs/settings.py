@@ -37,8 +37,8 @@ from pydantic import (
 from ecg_assets.build.builder import QualityPolicy, TrainLimit
 from ecg_assets.defs.run_processes import end_with_run
 from ecg_assets.errors import CheckpointError, SettingsError
-from ecg_assets.evaluation.external.labels import find_stored_labels
-from ecg_assets.labels import LabelSet, LabelVocabulary, UpstreamLabeler, load_label_set
+from ecg_assets.evaluation.external.labels import find_stored_labels, load_stored_label_set
+from ecg_assets.labels import LabelSet, LabelVocabulary, UpstreamLabeler
 from ecg_assets.labels.label_set import OWN_SET, find_study, label_facts
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.made_with import (
@@ -507,8 +507,12 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             shutil.rmtree(folder, ignore_errors=True)
 
     def load_label_set(self) -> LabelSet:
-        """Load the labels; raises `SettingsError` that says what to set."""
-        return load_label_set(self.label_set, own_labels=self.own_labels(self.source))
+        """Load the labels; raises `SettingsError` that says what to set.
+
+        Those that are all codes of the data are read out of the stored reports.
+        """
+        own = self.own_labels(self.source)
+        return load_stored_label_set(self.label_set, self.stored, own_labels=own)
 
     def own_labels(self, source: str) -> tuple[str, ...]:
         """Labels that a source's recordings bring: of the current one, or of a stored one."""

@@ -22,6 +22,7 @@ from ecg_assets.labels.label_set import (
     LabelRule,
     LabelSet,
     load_label_set,
+    resolve_label_set,
     shipped_label_sets,
 )
 from ecg_assets.labels.label_tables import (
@@ -63,6 +64,7 @@ __all__ = [
     "read_line",
     "read_published_counts",
     "require_same_labels",
+    "resolve_label_set",
     "shipped_label_sets",
     "vocabulary_fingerprint",
 ]

@@ -87,6 +87,10 @@ class Coding:
         YAML file with its codes; None for report text and own labels, which have none.
     has_likelihood
         Whether a line is a code and its likelihood in per cent, as ``AFIB 80``.
+    pattern
+        What any code of it looks like, of one that has more codes than a file would list.
+    n_category
+        Characters of a category, which a longer code is a part of; 0 where codes have no parts.
     """
 
     name: str
@@ -95,6 +99,8 @@ class Coding:
     of: str = ""
     file: Path | None = None
     has_likelihood: bool = False
+    pattern: str = ""
+    n_category: int = 0
 
     @cached_property
     def table(self) -> Mapping[str, Any]:
@@ -138,14 +144,29 @@ class Coding:
         """Concepts that it has codes for, and what these imply; none of report text."""
         return frozenset(c for concept in self.codes.values() for c in implied_by(concept))
 
-    def list_codes(self, own_labels: Sequence[str] = ()) -> Mapping[str, str]:
+    def is_code(self, text: str) -> bool:
+        """Say whether a text is a code of it.
+
+        >>> find_coding("icd-10-cm").is_code("I4891"), find_coding("snomed-ct").is_code("I4891")
+        (True, False)
+        """
+        return text in self.codes or bool(self.pattern and re.fullmatch(self.pattern, text))
+
+    def list_codes(
+        self, own_labels: Sequence[str] = (), named: Sequence[str] = ()
+    ) -> Mapping[str, str]:
         """Give the concept of each code; of report text of each concept's name.
 
         Parameters
         ----------
         own_labels
             What the codes of own labels are.
+        named
+            Concepts of a label set: those that are codes count, of a coding without a list.
         """
+        if self.pattern:
+            start = code_concept(self.name, "")
+            return {c.removeprefix(start): c for c in named if c.startswith(start)}
         if self.name == OWN_LABELS:
             return {name: own_concept(name) for name in own_labels}
         if self.name == REPORT_TEXT:
@@ -182,7 +203,14 @@ class Coding:
         probability = min(statement.likelihood / 100 or 1.0, 1.0)
         return LineReading((Mention(concept, statement.code, self.rule, probability),), ())
 
-    def read_code(self, line: str, *, least_likelihood: float = 0.0) -> LineReading:
+    def read_code(
+        self,
+        line: str,
+        *,
+        least_likelihood: float = 0.0,
+        digits: int | None = None,
+        ancestors: bool = False,
+    ) -> LineReading:
         """Read a line as the code that it is, whatever that means.
 
         Parameters
@@ -190,6 +218,8 @@ class Coding:
         least_likelihood
             Per cent from which a statement counts, with probability 1; others have 0. It is
             compared with what is written: 0, which PTB-XL has for an unknown one, is least.
+        digits, ancestors
+            As `cut_code` takes them.
 
         >>> find_coding("scp-ecg").read_code("NDT 0").mentions[0][:4:3]
         ('code:scp-ecg:NDT', 1.0)
@@ -199,11 +229,41 @@ class Coding:
         if self.name == OWN_LABELS:
             return self.read(line)
         statement = self._parse(line)
-        if statement is None or statement.code not in {*self.codes, NO_LABEL}:
+        is_known = statement and (statement.code == NO_LABEL or self.is_code(statement.code))
+        if statement is None or not is_known:
             return self._leave_unread(line, statement)
         counts = not self.has_likelihood or statement.likelihood >= least_likelihood
-        concept = code_concept(self.name, statement.code)
-        return LineReading((Mention(concept, statement.code, self.rule, float(counts)),), ())
+        found = self.cut_code(statement.code, digits=digits, ancestors=ancestors)
+        return LineReading(
+            tuple(
+                Mention(code_concept(self.name, code), statement.code, self.rule, float(counts))
+                for code in found
+            ),
+            (),
+        )
+
+    def cut_code(
+        self, code: str, *, digits: int | None = None, ancestors: bool = False
+    ) -> tuple[str, ...]:
+        """Cut a code of several levels, and add those that it is a part of.
+
+        Parameters
+        ----------
+        digits
+            Characters that are kept; an X at the end, which holds a place, goes, too. None: all.
+        ancestors
+            Whether its category and all codes between count as well.
+
+        >>> find_coding("icd-10-cm").cut_code("I48911", digits=5, ancestors=True)
+        ('I48', 'I489', 'I4891')
+        >>> find_coding("icd-10-cm").cut_code("W19XXXA", digits=5)
+        ('W19',)
+        """
+        if code == NO_LABEL or (digits is None and not ancestors):
+            return (code,)
+        cut = code[:digits].rstrip("X")
+        shortest = self.n_category if ancestors else len(cut)
+        return tuple(cut[:n] for n in range(shortest, len(cut) + 1))
 
     def _parse(self, line: str) -> _Statement | None:
         """Take a line apart; None where it is no code with its likelihood."""
@@ -242,6 +302,14 @@ _BUILT_IN = (
         "folder",
         " of condition-folders",
         ROOM / "condition_folders.yaml",
+    ),
+    Coding(
+        "icd-10-cm",
+        "icd-10-cm code",
+        "ICD-10-CM code",
+        " of MIMIC-IV-ECG-Ext-ICD",
+        pattern=r"[A-Z][0-9A-Z]{2,6}",  # as MIMIC-IV writes them, without a point
+        n_category=3,
     ),
 )
 

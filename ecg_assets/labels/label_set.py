@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ecg_assets.errors import SettingsError
 from ecg_assets.labels.codings import OWN, STUDIES, code_concept, is_code, is_own, own_concept
 from ecg_assets.labels.concepts import ROOM, load_knowledge
@@ -254,7 +256,7 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
         )
     try:
         table = read_yaml(path)
-        label_set = LabelSet.of_study(read_study_file(path)) if is_study(table) else _parse(table)
+        label_set = _of_study(read_study_file(path)) if is_study(table) else _parse(table)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"Label set {name!r}: {error}") from error
     named = {c for c in label_set.concepts if is_own(c) and not label_set.vocabulary.is_continuous}
@@ -265,6 +267,58 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
             f"{[f'{OWN}{label}' for label in own_labels]}."
         )
     return label_set
+
+
+def _of_study(file: StudyFile) -> LabelSet:
+    if file.every_code:
+        raise ValueError(
+            "its labels are the codes of the data (`every_code`), so it needs their reports: "
+            "materialize machine_reports, or in Python call resolve_label_set(name, reports)."
+        )
+    return LabelSet.of_study(file)
+
+
+def resolve_label_set(
+    name: str, reports: pd.DataFrame, *, own_labels: Sequence[str] = ()
+) -> LabelSet:
+    """Load a label set as `load_label_set` does; one of all codes of the data out of its reports.
+
+    Parameters
+    ----------
+    name
+        As `load_label_set` takes it.
+    reports
+        Table of `MACHINE_REPORTS`, of all recordings that the study counted: they decide which
+        codes are labels. Nothing is read of them where the labels are listed.
+    own_labels
+        Names of the labels that the data itself brings.
+
+    Returns
+    -------
+    LabelSet
+        By value, as any other: its vocabulary travels with the labels.
+
+    Raises
+    ------
+    SettingsError
+        As `load_label_set` does; when the reports are of another coding; when no code has as many
+        recordings as the file asks for.
+    SchemaError
+        When a code that has is unknown to the coding.
+    """
+    from ecg_assets.labels.every_code import list_labels
+
+    file = find_study(name)
+    if file is None or file.every_code is None:
+        return load_label_set(name, own_labels=own_labels)
+    labels = list_labels(file, reports)
+    return LabelSet.of_study(file.changed(labels=labels, every_code=None, published=None))
+
+
+def needs_reports(name: str) -> bool:
+    """Whether a label set is known with the data alone: its labels are all codes of them."""
+    file = find_study(name)
+    return file is not None and file.every_code is not None
 
 
 def _parse_targets(entries: object) -> LabelSet:

@@ -304,7 +304,8 @@ def label_records(
     is_foreign = _is_foreign(lines, readings)
     lines = lines.of_reports(~is_foreign)
     concepts = _wanted_concepts(label_set)
-    reasons = [find_reasons(reading, concepts) for reading in readings]
+    wanted = frozenset(concepts)
+    reasons = [find_reasons(reading, wanted) for reading in readings]
     is_read = _is_read(lines, readings)
     scores = _score_reports(lines, _score_lines(reasons, concepts))
     scores, combined = combine(scores, lines, reasons, concepts, label_set.concepts)
@@ -369,10 +370,7 @@ def _require_own_labels(lines: ReportLines, label_set: LabelSet) -> None:
 
 def _read(line: DistinctLine, study: Study | None) -> LineReading:
     """Read a line by its coding: what it means, or for a study the code that it is."""
-    if study is None:
-        return read_distinct(line)
-    coding = find_coding(line.coding)
-    return coding.read_code(line.text, least_likelihood=study.least_likelihood)
+    return read_distinct(line) if study is None else study.read(line.text)
 
 
 def _wanted_concepts(label_set: LabelSet) -> list[str]:

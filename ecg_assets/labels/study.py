@@ -1,7 +1,8 @@
 """A study's task as a file: labels that are codes exactly as a dataset has them, and its own rules.
 
 What a study published (counts of its labels, numbers of a model) can be met only with the same
-labels, and concepts merge what a study tells apart. Such a file names codes, nothing between.
+labels, and concepts merge what a study tells apart. Such a file names codes, nothing between; or it
+says that its labels are the codes that the data have (`EveryCode`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,21 @@ from ecg_assets.errors import SchemaError
 from ecg_assets.frozen_model import FrozenModel, Number
 from ecg_assets.labels.codings import STUDIES, Coding, find_coding
 from ecg_assets.labels.concepts import ROOM
+from ecg_assets.labels.reading import LineReading
 from ecg_assets.sources.schema import OWN_LABELS
 from ecg_assets.yaml_file import read_yaml
 
 ANY: Final = "any"
 _SHIPPED = ROOM / STUDIES
+
+
+def _is_off(value: Any) -> bool:
+    """Leave a field at its default out of facts: those of other studies stay as they were."""
+    return not value
+
+
+Digits = Annotated[int | None, Field(ge=1, exclude_if=_is_off)]
+Ancestors = Annotated[bool, Field(exclude_if=_is_off)]
 
 
 class Study(FrozenModel):
@@ -39,6 +50,10 @@ class Study(FrozenModel):
     split: Literal["folds"] | None = Field(
         default=None, description="folds: by the dataset's own folds, where it has them."
     )
+    digits: Digits = Field(default=None, description="Characters of a code that are kept.")
+    ancestors: Ancestors = Field(
+        default=False, description="Whether the codes that a code is a part of count, too."
+    )
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -50,6 +65,15 @@ class Study(FrozenModel):
     def least_likelihood(self) -> float:
         """Per cent from which a statement counts."""
         return 0.0 if isinstance(self.likelihood, str) else self.likelihood
+
+    def read(self, line: str) -> LineReading:
+        """Read a line of a report as the codes that the study counts."""
+        return find_coding(self.coding).read_code(
+            line,
+            least_likelihood=self.least_likelihood,
+            digits=self.digits,
+            ancestors=self.ancestors,
+        )
 
 
 def _list_codes(value: Any) -> Any:
@@ -85,6 +109,15 @@ def _read_label(name: str, entry: Any) -> CodeLabel:
         raise ValueError(f"label {name!r}: {error}") from error
 
 
+class EveryCode(FrozenModel):
+    """Labels that are all codes of the data; a label's name is its code."""
+
+    least_records: int = Field(default=1, ge=1, description="Recordings that must have a code.")
+    alike: dict[str, Annotated[tuple[str, ...], BeforeValidator(_list_codes)]] = Field(
+        default_factory=dict, description="Codes that are one label, by its name."
+    )
+
+
 class Published(FrozenModel):
     """What a study published of its labels.
 
@@ -92,8 +125,10 @@ class Published(FrozenModel):
     """
 
     source: str = Field(description="Dataset, as in ECG_SOURCE.")
+    database: str = Field(default="", description="Of a collection, the database that was counted.")
     dataset_records: int = Field(description="Recordings of the release that was counted.")
     reference: str = Field(description="Where the counts stand.")
+    labels: int | None = Field(default=None, description="How many labels there are.")
     records: dict[str, int] = Field(default_factory=dict)
     positives: dict[str, dict[str, int]] = Field(default_factory=dict)
 
@@ -105,8 +140,13 @@ class StudyFile(FrozenModel):
     likelihood: Literal["any"] | Number = ANY
     unlabelled: Literal["drop", "keep"]
     split: Literal["folds"] | None = None
+    digits: Digits = None
+    ancestors: Ancestors = False
     aggregation: Literal["mean", "max"] = "mean"
-    labels: Annotated[dict[str, CodeLabel], BeforeValidator(_read_labels), Field(min_length=1)]
+    labels: Annotated[dict[str, CodeLabel], BeforeValidator(_read_labels)] = Field(
+        default_factory=dict
+    )
+    every_code: EveryCode | None = None
     published: Published | None = None
 
     @model_validator(mode="after")
@@ -115,11 +155,22 @@ class StudyFile(FrozenModel):
             coding = find_coding(self.coding)
         except SchemaError as error:
             raise ValueError(str(error).removeprefix("machine_reports: ")) from error
+        if bool(self.labels) == bool(self.every_code):
+            raise ValueError(
+                "has both `labels` and `every_code`, or neither; expected one of them."
+            )
         if coding.name != OWN_LABELS:  # its codes are the data's
-            self._require(bool(coding.codes), "coding", "one that has codes")
+            self._require(bool(coding.codes or coding.pattern), "coding", "one that has codes")
             _require_codes(coding, self.labels)
+        if self.every_code:
+            alike = {name: CodeLabel(codes=codes) for name, codes in self.every_code.alike.items()}
+            _require_codes(coding, alike)
+        if (self.digits or self.ancestors) and not coding.n_category:
+            raise ValueError(
+                f"digits and ancestors are of codes that have parts, which {coding.name} has not."
+            )
         published = self.published.positives if self.published else {}
-        if unknown := sorted(set(published) - set(self.labels)):
+        if self.labels and (unknown := sorted(set(published) - set(self.labels))):
             raise ValueError(f"published counts labels {unknown}, which are not among `labels`.")
         return self
 
@@ -131,6 +182,8 @@ class StudyFile(FrozenModel):
             likelihood=self.likelihood,
             unlabelled=self.unlabelled,
             split=self.split,
+            digits=self.digits,
+            ancestors=self.ancestors,
         )
 
 
@@ -139,7 +192,7 @@ def _require_codes(coding: Coding, labels: Mapping[str, CodeLabel]) -> None:
     lacking = {
         name: unknown
         for name, label in labels.items()
-        if (unknown := [code for code in label.codes if code not in coding.codes])
+        if (unknown := [code for code in label.codes if not coding.is_code(code)])
     }
     if lacking:
         raise ValueError(
@@ -181,7 +234,10 @@ def _find_base(name: str, path: Path) -> Path:
     )
 
 
-_COUNTED_BY = ("coding", "likelihood", "unlabelled", "labels")
+_COUNTED_BY = (
+    *("coding", "likelihood", "unlabelled", "labels"),
+    *("every_code", "digits", "ancestors"),
+)
 """With another one of these, counts are others than were published."""
 
 
@@ -204,6 +260,9 @@ def read_study_file(path: Path) -> StudyFile:
             own["published"] = {**table.get("published", {}), **own["published"]}
         elif any(name in own and own[name] != table.get(name) for name in _COUNTED_BY):
             table.pop("published", None)
+        for name, instead in (("labels", "every_code"), ("every_code", "labels")):
+            if name in own:
+                table.pop(instead, None)
         table |= own
     return StudyFile(**table)
 

@@ -1,7 +1,8 @@
 """A study's label counts beside the published ones, from the command line, too.
 
 ``python -m ecg_assets.labels.study_counts ptb-xl /data/ptb-xl`` reads a dataset's tables, no
-signals, and compares every shipped study of it; it ends with 1 when any number differs.
+signals, and compares every shipped study of it; it ends with 1 when any number differs. Of a
+collection each study counts its own database, where that is there.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ import pandas as pd
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.known import is_positive
 from ecg_assets.labels.codings import is_code
-from ecg_assets.labels.label_set import LabelSet, find_study, load_label_set
+from ecg_assets.labels.label_set import (
+    LabelSet,
+    find_study,
+    load_label_set,
+    resolve_label_set,
+)
 from ecg_assets.labels.label_tables import label_matrix
 from ecg_assets.labels.labeler import label_records
 from ecg_assets.labels.study import Published, shipped_studies
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.sources import PtbXl, open_source
-from ecg_assets.sources.datasets import find_dataset
+from ecg_assets.sources.datasets import find_dataset, name_databases
 
-RECORDS, ALL = "(recordings)", "all"
-"""Row of the recordings, and column of all splits together."""
+RECORDS, LABELS, ALL = "(recordings)", "(labels)", "all"
+"""Rows of the recordings and of how many labels there are, and column of all splits together."""
 
 COUNT_ROWS = ("label", "split", "found", "published", "is_equal")
 
@@ -48,8 +54,8 @@ def compare_with_study(
     Returns
     -------
     pandas.DataFrame
-        `COUNT_ROWS`: the recordings first, then the labels in their order; what was not
-        published has no row.
+        `COUNT_ROWS`: the recordings first, then the labels in their order, then how many they
+        are; what was not published has no row.
     """
     record_ids, label_names = (pd.factorize(labels[name])[1] for name in ("record_id", "label"))
     names = tuple(map(str, label_names))
@@ -65,6 +71,9 @@ def compare_with_study(
             if name == ALL or split_of is not None:
                 found = int(counted[(split == name) | (name == ALL)].sum())
                 rows.append((label, name, found, expected, found == expected))
+    if published.labels is not None:
+        is_equal = len(names) == published.labels
+        rows.append((LABELS, ALL, len(names), published.labels, is_equal))
     return pd.DataFrame(rows, columns=list(COUNT_ROWS))
 
 
@@ -155,7 +164,7 @@ def main(arguments: Sequence[str]) -> int:
 def _compare_all(name_of_source: str, root: Path) -> int:
     dataset, source = find_dataset(name_of_source), open_source(name_of_source, root)
     records = source.read_records().table
-    reports = source.read_reports(records).table
+    reports, databases = source.read_reports(records).table, name_databases(records)
     split_of = dataset.folds.name_splits(source) if dataset.folds else None
     n_wrong = n_studies = 0
     for name in shipped_studies():
@@ -163,8 +172,14 @@ def _compare_all(name_of_source: str, root: Path) -> int:
         published = study.published if study else None
         if published is None or published.source != name_of_source:
             continue
+        counted = reports
+        if published.database:
+            is_of_it = databases.to_numpy() == published.database
+            if not is_of_it.any():
+                continue
+            counted = reports[is_of_it].reset_index(drop=True)
         n_studies += 1
-        labels = label_records(reports, label_set=load_label_set(name)).labels
+        labels = label_records(counted, label_set=resolve_label_set(name, counted)).labels
         table = compare_with_study(labels, published, split_of)
         wrong = table[~table["is_equal"]]
         n_wrong += len(wrong)

@@ -122,6 +122,12 @@ class ShardDataset(Mapping[str, Path]):
         first = stored[0] if stored else ()
         return tuple(lead for lead in first if all(lead in names for names in stored))
 
+    def read_durations(self) -> pd.Series[float]:
+        """Read how many seconds each recording has, by record_id."""
+        stored = self.read(["record_id", "n_samples", "sample_rate_hz"])
+        seconds = stored["n_samples"].astype(float) / stored["sample_rate_hz"].astype(float)
+        return pd.Series(seconds.to_numpy(), index=pd.Index(stored["record_id"]), name="duration_s")
+
     def read(self, columns: Sequence[str]) -> pd.DataFrame:
         """Read columns other than samples, of all recordings, after ``shard`` and ``row``.
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from ecg_assets.errors import SettingsError
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.schema import MEASUREMENTS, OWN_LABELS, RECORD_LIST
 
@@ -124,6 +125,8 @@ class Dataset:
         ending of their file without its point.
     folds
         Folds that it suggests, if it does.
+    more_folds
+        Other folds that it has, by name.
     read_own_labels
         Gives the names of the labels that its recordings bring; for the coding own-labels.
     read_list_rows
@@ -154,6 +157,7 @@ class Dataset:
     remote: Remote = Remote.TABLES
     readers: Mapping[str, RecordingReader] = field(default_factory=dict)
     folds: Folds | None = None
+    more_folds: Mapping[str, Folds] = field(default_factory=dict)
     read_own_labels: Callable[[Any], tuple[str, ...]] | None = None
     read_list_rows: Callable[[Any], pd.Series[int]] | None = None
     shares_recordings: Mapping[str, str] = field(default_factory=dict)
@@ -173,6 +177,23 @@ class Dataset:
         wrong = [form for form in self.readers if not re.fullmatch(r"\w+", form)]
         if wrong:
             raise ValueError(f"readers are of {wrong}; expected endings without a point, as hdf5.")
+
+    def find_folds(self, name: str = "") -> Folds:
+        """Give its folds, those that it suggests where no name is given.
+
+        Raises
+        ------
+        SettingsError
+            When it has none, or none of that name.
+        """
+        found = self.more_folds.get(name) if name else self.folds
+        if found is None:
+            known = [*(["its own, without a name"] if self.folds else []), *self.more_folds]
+            asked = f"folds {name!r}" if name else "folds of its own"
+            raise SettingsError(
+                f"{self.title} has no {asked}; there are: {', '.join(known) or 'none'}."
+            )
+        return found
 
 
 def record_table(

@@ -7,7 +7,7 @@ A package adds one by an entry point of the group ``ecg_assets.datasets`` that n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +20,7 @@ from ecg_assets.sources.condition_folders import CONDITION_FOLDERS
 from ecg_assets.sources.dataset import Dataset, RecordingReader, Source
 from ecg_assets.sources.folder.dataset import FOLDER
 from ecg_assets.sources.mimic_iv_ecg import MIMIC_IV_ECG
+from ecg_assets.sources.mimic_iv_ecg_ext_icd import MIMIC_IV_ECG_EXT_ICD
 from ecg_assets.sources.physionet2021 import PHYSIONET_2021
 from ecg_assets.sources.ptb_xl import PTB_XL
 from ecg_assets.sources.synthetic import SYNTHETIC
@@ -32,6 +33,7 @@ _BUILT_IN = (
     PHYSIONET_2021,
     PTB_XL,
     CODE_15,
+    MIMIC_IV_ECG_EXT_ICD,
     CONDITION_FOLDERS,
     FOLDER,
     SYNTHETIC,
@@ -228,6 +230,44 @@ def name_databases(records: pd.DataFrame) -> pd.Series[str]:
         path, name = str(records.at[index, "path"]), str(records.at[index, "record_id"])
         found[index] = _find_folder(path) or _find_by_name(name)
     return found
+
+
+def keep_databases(records: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """Keep the recordings of some databases of a collection.
+
+    Parameters
+    ----------
+    records
+        Table of `RECORD_LIST`.
+    names
+        Databases, as `name_databases` names them; none keeps all.
+
+    Returns
+    -------
+    DataFrame
+        Rows in their order, numbered anew; the facts that it had stay.
+
+    Raises
+    ------
+    SettingsError
+        When a name is of no database of these recordings.
+
+    >>> records = pd.DataFrame(
+    ...     {"source": "physionet-2021", "path": ["a/E00001", "b/JS20001"]}
+    ... ).assign(record_id=["E00001", "JS20001"])
+    >>> keep_databases(records, ["ningbo"])["record_id"].tolist()
+    ['JS20001']
+    """
+    if not names:
+        return records
+    found = name_databases(records)
+    if unknown := sorted(set(names) - set(found)):
+        raise SettingsError(
+            f"No recording is of the databases {unknown}; there are "
+            f"{', '.join(sorted(set(found)))}. Name one of them, or download the others' folders "
+            "into ECG_RAW_ROOT."
+        )
+    return records[found.isin(names)].reset_index(drop=True)
 
 
 def _find_folder(path: str) -> str | None:

@@ -42,7 +42,7 @@ def find_patients_table(root: Path) -> Path | None:
     """
     download = root.parent.parent / "mimiciv"
     folders = [root, root / "hosp", root.parent / "hosp"]
-    folders += sorted((f / "hosp" for f in download.glob("*")), key=_version, reverse=True)
+    folders += [folder / "hosp" for folder in newest_first(download)]
     places = (folder / name for folder in folders for name in ("patients.csv.gz", "patients.csv"))
     return next((place for place in places if place.is_file()), None)
 
@@ -105,13 +105,18 @@ def read_demographics(
     }
 
 
-def _version(folder: Path) -> list[int]:
-    """Sort key of mimiciv/<version>/hosp.
+def newest_first(folder: Path) -> list[Path]:
+    """List the folders of a download, which are named by versions, the highest first."""
+    return sorted(folder.glob("*"), key=lambda found: _version(found.name), reverse=True)
 
-    >>> _version(Path("mimiciv/3.1/hosp")) > _version(Path("mimiciv/2.2/hosp"))
+
+def _version(name: str) -> list[int]:
+    """Sort key of a version.
+
+    >>> _version("3.10") > _version("3.2")
     True
     """
-    return [int(part) if part.isdecimal() else -1 for part in folder.parent.name.split(".")]
+    return [int(part) if part.isdecimal() else -1 for part in name.split(".")]
 
 
 # MIMIC-IV-ECG's machine_measurements.csv: report lines and the cart's measurements.

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ecg_assets.labels import ECG_FM_LABELS, label_matrix, label_records
+from ecg_assets.labels import (
+    ECG_FM_LABELS,
+    LabelSet,
+    label_matrix,
+    label_records,
+    load_label_set,
+    resolve_label_set,
+)
+from ecg_assets.labels.label_set import find_study
 from ecg_assets.sources.schema import MACHINE_REPORTS, MEASUREMENTS, REPORT_TEXT
 
 
@@ -26,6 +34,19 @@ def make_reports(
     )
     stored: pd.DataFrame = MACHINE_REPORTS.from_pandas(frame).to_pandas()
     return stored
+
+
+_CODES = {"snomed-ct": ["164889003", "426783006"], "icd-10-cm": ["I4891", "W19XXXA"]}
+
+
+def load_any(name: str) -> LabelSet:
+    """Load a shipped label set; one of all codes of the data from as many made reports."""
+    study = find_study(name)
+    if study is None or study.every_code is None:
+        return load_label_set(name)
+    lines = _CODES[study.coding]
+    reports = {str(i): lines for i in range(study.every_code.least_records)}
+    return resolve_label_set(name, make_reports(reports, study.coding))
 
 
 def probabilities(reports: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -24,7 +24,7 @@ from ecg_assets.sources.code_15 import LABEL_COLUMNS
 from ecg_assets.sources.physionet2021 import SNOMED_CT
 from ecg_assets.sources.ptb_xl import SCP_ECG
 from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS, measured_line
-from ecg_assets_tests.labels.reports import make_reports
+from ecg_assets_tests.labels.reports import load_any, make_reports
 
 REPORTS = {
     "likely": ["ISCAL 80", "SR 0"],
@@ -91,7 +91,7 @@ def test_evidence_says_what_did_not_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", shipped_studies())
 def test_a_study_travels_with_its_labels(name: str) -> None:
-    label_set = load_label_set(name)
+    label_set = load_any(name)
     assert label_set.study is not None
     reports = make_reports({}, coding=label_set.study.coding)
     facts = known_facts(label_records(reports, label_set=label_set).labels)
@@ -167,7 +167,11 @@ _HEAD = "coding: scp-ecg\nunlabelled: keep\n"
         ("coding: scp-ecg\nlabels: {NORM: }", "unlabelled is missing"),
         (f"{_HEAD}labels: {{AMI: [AMI, ASM]}}", r"scp-ecg lacks: \{'AMI': \['ASM'\]\}.*scp_ecg"),
         (f"{_HEAD}labels: {{AMI: {{code: AMI}}}}", "label 'AMI'.*no field of"),
-        (f"{_HEAD}labels: {{}}", "labels is"),
+        (f"{_HEAD}labels: {{}}", "both `labels` and `every_code`, or neither"),
+        (f"{_HEAD}labels: {{NORM: }}\nevery_code: {{}}", "both `labels` and `every_code`"),
+        (f"{_HEAD}every_code: {{least_records: 0}}", "least_records is 0"),
+        (f"{_HEAD}every_code: {{alike: {{A: [XYZ]}}}}", "codes that scp-ecg lacks"),
+        (f"{_HEAD}ancestors: true\nevery_code: {{}}", "which scp-ecg has not"),
         (f"{_HEAD}labels: {{AMI: []}}", r"label 'AMI': codes is"),
         (f"{_HEAD}likelihood: 120\nlabels: {{AMI: }}", "likelihood is 120"),
         (f"{_HEAD}labels: {{AMI: {{codes: AMI, aggregation: sum}}}}", "aggregation"),

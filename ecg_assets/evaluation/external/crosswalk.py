@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -75,16 +76,34 @@ def notes_fingerprint() -> str:
 
 
 class Codes(NamedTuple):
-    """A coding with the concept of each code."""
+    """A coding with the concept of each code, and those that a study adds to it as its whole."""
 
     coding: Coding
     concepts: Mapping[str, str]
+    wholes: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     @classmethod
-    def of_coding(cls, name: str, own_labels: Sequence[str] = ()) -> Codes:
-        """Read the codes of a coding; raises `SchemaError` when that is unknown."""
+    def of_coding(
+        cls, name: str, own_labels: Sequence[str] = (), label_set: LabelSet | None = None
+    ) -> Codes:
+        """Read the codes of a coding; raises `SchemaError` when that is unknown.
+
+        Of one that lists none they are those that a label set names.
+        """
         coding = find_coding(name)
-        return cls(coding, coding.list_codes(own_labels))
+        concepts = coding.list_codes(own_labels, label_set.concepts if label_set else ())
+        study = label_set.study if label_set else None
+        if study is None or not study.ancestors or study.coding != name:
+            return cls(coding, concepts)
+        read = {code: [m.concept for m in study.read(code).mentions] for code in concepts}
+        return cls(
+            coding,
+            concepts,
+            {
+                code: [whole for whole in found if whole != code_concept(name, code)]
+                for code, found in read.items()
+            },
+        )
 
 
 # Ways from codes to a label: one code that names or implies a finding, or two together.
@@ -136,7 +155,9 @@ class Path:
     def _sentence(self, codes: Codes) -> str:
         kind = codes.coding.kind
         if is_code(self.included):
-            return f"{kind[0].upper()}{kind[1:]} {self.code} is one of the label's own codes."
+            is_own = self.included == code_concept(codes.coding.name, self.code)
+            what = "is one of" if is_own else "is a part of"
+            return f"{kind[0].upper()}{kind[1:]} {self.code} {what} the label's own codes."
         named = codes.concepts[self.code] if len(self.codes) == 1 else None
         if named and self.concept not in implied_by(named):
             start = f"{kind} {self.code} names the concept {named}, which makes {self.concept}"
@@ -167,6 +188,11 @@ def find_single(rule: LabelRule, codes: Codes) -> list[Path]:
         for code in codes.concepts
         if (itself := code_concept(codes.coding.name, code)) in rule.includes
         if is_code(itself) and codes.concepts[code] != itself
+    ] + [
+        Path((code,), whole, whole, DEFINITE)
+        for code in codes.concepts
+        for whole in codes.wholes.get(code, ())
+        if whole in rule.includes
     ]
 
 
@@ -282,7 +308,7 @@ def crosswalk(
     >>> print(table.loc["Atrial fibrillation", "reason"])
     CODE-15 column AF names the concept Atrial fibrillation.
     """
-    codes = Codes.of_coding(coding, own_labels)
+    codes = Codes.of_coding(coding, own_labels, label_set)
     rows = [
         (name, coding, *row)
         for name, rule in zip(label_set.vocabulary.names, label_set.rules, strict=True)

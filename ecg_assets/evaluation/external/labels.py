@@ -11,9 +11,17 @@ import pandas as pd
 
 from ecg_assets.errors import SchemaError, SpecMismatch
 from ecg_assets.evaluation.external.crosswalk import crosswalk, unmapped_labels
-from ecg_assets.labels import LabelRule, LabelSet, LabelVocabulary, label_records
+from ecg_assets.labels import (
+    LabelRule,
+    LabelSet,
+    LabelVocabulary,
+    label_records,
+    load_label_set,
+    resolve_label_set,
+)
 from ecg_assets.labels.codings import implied_by, is_own
 from ecg_assets.labels.concepts import DEFINITE
+from ecg_assets.labels.label_set import needs_reports
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.sources.datasets import datasets
 from ecg_assets.sources.schema import MACHINE_REPORTS, NO_LABEL, OWN_LABELS, split_measured
@@ -164,6 +172,18 @@ def find_stored_labels(stored: SourceStore) -> tuple[str, ...]:
     if dataset is None or dataset.coding != OWN_LABELS or stored.find_missing():
         return ()
     return list_own_labels(stored.read_table(MACHINE_REPORTS))
+
+
+def load_stored_label_set(
+    name: str, stored: SourceStore, *, own_labels: Sequence[str] = ()
+) -> LabelSet:
+    """Load a label set for a stored source; one of all codes of the data out of its reports.
+
+    Raises as `resolve_label_set` does, and `SchemaError` where reports are needed and not stored.
+    """
+    if not needs_reports(name):
+        return load_label_set(name, own_labels=own_labels)
+    return resolve_label_set(name, stored.read_table(MACHINE_REPORTS), own_labels=own_labels)
 
 
 def restrict(label_set: LabelSet, rules: dict[str, LabelRule]) -> LabelSet:
