@@ -59,6 +59,11 @@ class Store:
         return self.root / "matrix"
 
     @property
+    def protocols(self) -> Path:
+        """Folder with the results of each protocol."""
+        return self.root / "protocols"
+
+    @property
     def raw(self) -> Path:
         """Folder of datasets that are made or fetched here."""
         return self.root / "raw"

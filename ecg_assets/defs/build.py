@@ -11,13 +11,14 @@ import dagster as dg
 from ecg_assets.defs import assets as stages
 from ecg_assets.defs import automation, jobs
 from ecg_assets.defs.alerts import choose_alert
-from ecg_assets.defs.assets import matrix
+from ecg_assets.defs.assets import matrix, protocol
 from ecg_assets.defs.checks import ALL_CHECKS
 from ecg_assets.defs.failures import fail_in_words
 from ecg_assets.defs.gpu import require_computable
 from ecg_assets.defs.io_managers import io_managers
 from ecg_assets.defs.jobs import choose_executor
 from ecg_assets.defs.matrix_partitions import design_of
+from ecg_assets.defs.protocol import protocol_of
 from ecg_assets.defs.resources import FairseqSignalsResource, Trainer, fixed
 from ecg_assets.defs.run_processes import ends_dead_runs
 from ecg_assets.defs.settings import CodeLocation, Settings, require_known_variables
@@ -44,6 +45,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
                 [
                     *dg.load_assets_from_package_module(stages),
                     *matrix.build_assets(design_of(settings)),
+                    *protocol.build_assets(protocol_of(settings)),
                 ],
                 settings,
             )

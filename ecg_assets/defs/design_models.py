@@ -12,9 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest, SignalCache, fingerprint_manifest, write_manifest
+from ecg_assets.build.fractions import UNUSED
 from ecg_assets.defs.settings import Settings, read_record_part
 from ecg_assets.defs.training_requests import places_of_training
 from ecg_assets.errors import SettingsError
@@ -248,10 +251,11 @@ def probe_embeddings(
     model: DesignModel,
     start: StartingPoint,
     stored: SourceStore,
-    path: Path,
     manifest: Manifest,
+    path: Callable[[SourceStore], Path],
     *,
     advice: str,
+    tested: tuple[SourceStore, Manifest] | None = None,
     grid: ProbeGrid | None = None,
 ) -> Scored:
     """Fit a logistic regression on stored embeddings; the encoder is not asked.
@@ -259,21 +263,32 @@ def probe_embeddings(
     Parameters
     ----------
     path
-        File of the embeddings.
+        Gives the file of the embeddings of a source.
     advice
         What makes them, for errors.
+    tested
+        Source and manifest of the test split, where it is another's.
     grid
         What the regression is chosen from.
     """
-    expected = model.name_inputs(start, stored)
-    inputs = read_embedding_inputs(path)
-    if inputs is None or not inputs.is_of(expected):
-        state = "are not stored" if inputs is None else "were made from something else"
-        raise SettingsError(
-            f"Embeddings of {stored.name} by {model.name} {state} ({path}). {advice}"
-        )
-    features = read_embeddings(path, manifest.index["record_id"].tolist())
-    scores, choices = probe_features(manifest, features, grid=grid)
+
+    def read(stored: SourceStore, manifest: Manifest) -> tuple[EmbeddingInputs, NDArray[Any]]:
+        expected, file = model.name_inputs(start, stored), path(stored)
+        inputs = read_embedding_inputs(file)
+        if inputs is None or not inputs.is_of(expected):
+            state = "are not stored" if inputs is None else "were made from something else"
+            raise SettingsError(
+                f"Embeddings of {stored.name} by {model.name} {state} ({file}). {advice}"
+            )
+        used = np.flatnonzero((manifest.index["split"] != UNUSED).to_numpy())
+        found = read_embeddings(file, manifest.index["record_id"].iloc[used].tolist())
+        features = np.full((len(manifest.index), found.shape[1]), np.nan, np.float32)
+        features[used] = found
+        return inputs, features
+
+    inputs, features = read(stored, manifest)
+    other = None if tested is None else (tested[1], read(*tested)[1])
+    scores, choices = probe_features(manifest, features, tested=other, grid=grid)
     shown = choices.astype(object).where(choices.notna(), None).to_dict("records")
     return Scored(scores, inputs.encoder, {"probe": shown, "n_features": features.shape[1]})
 
@@ -289,6 +304,7 @@ def finetune_cell(
     name: str,
     settings: Settings,
     root: Path,
+    tested: tuple[SourceStore, Manifest] | None = None,
 ) -> Scored:
     """Train by a recipe, and score the test split by the finished checkpoint.
 
@@ -300,6 +316,8 @@ def finetune_cell(
         What the manifest is called.
     root
         Folder of the design's manifests and checkpoints.
+    tested
+        Source and manifest of the test split, where it is another's.
     """
     from ecg_assets.evaluation.predict import predict_checkpoint
 
@@ -321,14 +339,15 @@ def finetune_cell(
         **{**places_of_training(settings, stored), "seed": start.seed},
     )
     trained = train(request)
+    test_stored, test_manifest = tested or (stored, manifest)
     signals = SignalCache.open(
-        manifest.index, request.shard_folder, manifest.spec, request.cache_folder
+        test_manifest.index, test_stored.shards, manifest.spec, test_stored.cache
     )
     test = predict_checkpoint(
         trained,
-        manifest,
+        test_manifest,
         signals,
-        manifest.rows("test"),
+        test_manifest.rows("test"),
         device=request.device,
         precision=request.precision,
     )

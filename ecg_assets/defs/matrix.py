@@ -153,8 +153,8 @@ def evaluate_cell(
             model,
             start,
             stored,
-            matrix.embeddings(cell.model, cell.source),
             data.manifest,
+            lambda of: matrix.embeddings(cell.model, of.name),
             advice=(f"Materialize frozen_embeddings, partition {cell.model}|{cell.source}, first."),
         )
     else:

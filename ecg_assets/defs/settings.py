@@ -61,6 +61,7 @@ from ecg_assets.preprocess.signal_spec import (
     SignalSpec,
     signal_spec_of_kind,
 )
+from ecg_assets.protocols.protocol import Protocol, load_protocol
 from ecg_assets.sources import (
     Dataset,
     Remote,
@@ -251,8 +252,30 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _protocol() -> Protocol | None:
+    """Read the protocol, which brings settings where nothing else is said."""
+    name = os.environ.get("ECG_PROTOCOL")
+    return load_protocol(name) if name else None
+
+
+def _source_of_protocol() -> str:
+    protocol = _protocol()
+    return next(iter(protocol.tasks.values())).source if protocol else "synthetic"
+
+
+def _label_set() -> str:
+    protocol = _protocol()
+    if protocol is None:
+        return label_set_of_preset(_preset())
+    source = os.environ.get("ECG_SOURCE") or _source_of_protocol()
+    of_source = [task.label_set for task in protocol.tasks.values() if task.source == source]
+    return of_source[0] if of_source else label_set_of_preset(_preset())
+
+
 def _leads_of_preset() -> str:
     """Choose the leads where nothing else is said: Lead I where the preset's models read it."""
+    if os.environ.get("ECG_PROTOCOL"):
+        return "all"
     return "I" if ("I",) in family_of_preset(_preset()).lead_sets else "all"
 
 
@@ -302,7 +325,18 @@ class CodeLocation(BaseModel):
 class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where the data is, where results go, and what every stage must agree on."""
 
-    source: str = _env("ECG_SOURCE", "synthetic", f"Dataset: one of {', '.join(datasets())}.")
+    protocol: str = _env(
+        "ECG_PROTOCOL",
+        "",
+        "A published protocol by its name, or a YAML file; it brings source, labels, split, leads "
+        "and models, and refuses settings that contradict it.",
+    )
+    source: str = _env(
+        "ECG_SOURCE",
+        _source_of_protocol,
+        f"Dataset: one of {', '.join(datasets())}.",
+        by_default="`synthetic`; the first of `ECG_PROTOCOL`",
+    )
     raw_root: str = _env(
         "ECG_RAW_ROOT",
         "",
@@ -358,7 +392,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     label_set: str = _env(
         "ECG_LABEL_SET",
-        lambda: label_set_of_preset(_preset()),
+        _label_set,
         "Labels: a shipped set's name, the path of a file, or own for those of labels.csv; "
         "unset: those that ECG_PRESET is made for.",
         by_default="the preset's",

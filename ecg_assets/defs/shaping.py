@@ -18,8 +18,10 @@ import dagster as dg
 from ecg_assets.defs.assets.evaluation import IntervalsConfig
 from ecg_assets.defs.assets.external import ExternalConfig
 from ecg_assets.defs.assets.labels import UpstreamConfig
+from ecg_assets.defs.assets.protocol import ProtocolConfig
 from ecg_assets.defs.matrix_partitions import design_of
 from ecg_assets.defs.partitions import N_FOLDS
+from ecg_assets.defs.protocol import protocol_of
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.training_requests import FinetuneConfig
 from ecg_assets.errors import EcgAssetsError
@@ -125,6 +127,7 @@ def _direct(settings: Settings) -> dict[str, Shapes]:
         **precision,
     }
     design = _value(lambda: asdict(design_of(settings)))
+    protocol = {**matrix, "protocol": _value(lambda: _describe_protocol(settings))}
     return {
         "record_list": _value(settings.source_facts),
         "labels": labels,
@@ -176,7 +179,15 @@ def _direct(settings: Settings) -> dict[str, Shapes]:
             "changes": design.get("changes") if isinstance(design, dict) else design,
         },
         "evaluation_matrix": {**intervals, "design": design},
+        "protocol_features": protocol,
+        "protocol_cell": protocol,
+        "protocol_table": {**ProtocolConfig().model_dump(), **seed},
     }
+
+
+def _describe_protocol(settings: Settings) -> Any:
+    protocol = protocol_of(settings)
+    return protocol.model_dump(mode="json") if protocol else None
 
 
 def _described_files(settings: Settings) -> Shapes:

@@ -21,6 +21,7 @@ from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.matrix.design import is_name
 from ecg_assets.evaluation.matrix.linear_probe import ProbeGrid
 from ecg_assets.frozen_model import FrozenModel, Number
+from ecg_assets.metrics.published_intervals import Resampling, Unit
 from ecg_assets.yaml_file import read_yaml
 
 GROUP = "ecg_assets.protocols"
@@ -58,8 +59,12 @@ class ProtocolModel(FrozenModel):
     preset: str = Field(description="Its recipe, which names its family and size.")
     checkpoint: str = Field(
         default="",
-        description="Checkpoint folder, published file or hf:owner/name[:file]; empty: random "
-        "weights, which the table says.",
+        description="Checkpoint folder, published file or hf:owner/name[:file].",
+    )
+    from_scratch: bool = Field(
+        default=False,
+        description="Random weights are what is meant. Otherwise a model without a checkpoint has "
+        "no numbers, and the table says why.",
     )
     published_as: str = Field(default="", description="Its name in the published table.")
     modes: tuple[str, ...] = Field(
@@ -113,7 +118,11 @@ class Task(FrozenModel):
     least_duration_s: Number = Field(
         default=0.0, ge=0, description="Shorter recordings do not count."
     )
-    metric: Literal["macro_auroc", "macro_auprc"] = "macro_auroc"
+    test_source: str = Field(
+        default="",
+        description="Another dataset whose recordings, all of them, are the test split.",
+    )
+    metric: Literal["macro_auroc", "macro_auprc", "sensitivity_within_capacity"] = "macro_auroc"
     published_as: str = Field(default="", description="Its name in the published table.")
     published_test_records: int | None = Field(
         default=None, description="Recordings of the paper's test split."
@@ -132,19 +141,6 @@ class Task(FrozenModel):
 
     def _of(self, rules: Rules) -> TaskRules:
         return self.as_published if rules is Rules.AS_PUBLISHED else self.corrected
-
-
-class Interval(FrozenModel):
-    """How a paper drew its intervals."""
-
-    unit: Literal["recording", "patient"] = "patient"
-    n_resamples: int = Field(default=1000, ge=0)
-    percent: Number = Field(default=95.0, gt=0, lt=100)
-    undefined: Literal["half", "redraw", "undefined"] = Field(
-        default="undefined",
-        description="A label without a positive or a negative in a resample: counts 0.5 (half), "
-        "or the resample is drawn again, or it is undefined.",
-    )
 
 
 class Deviation(FrozenModel):
@@ -170,7 +166,9 @@ class AsPublished(FrozenModel):
     signal: dict[str, Any] = Field(
         default_factory=dict, description="Fields of SignalSpec that all models were fed with."
     )
-    interval: Interval = Interval(unit="recording")
+    interval: Resampling = Field(
+        default=Resampling(Unit.RECORDING), description="How its intervals were drawn."
+    )
     deviations: tuple[Deviation, ...] = ()
 
 
@@ -183,6 +181,13 @@ class PublishedCell(FrozenModel):
     value: Number
     low: Number | None = None
     high: Number | None = None
+
+    @property
+    def lies_outside_itself(self) -> bool:
+        """Whether it lies outside its own interval, which an interval of resamples can do."""
+        if self.low is None or self.high is None:
+            return False
+        return not self.low <= self.value <= self.high
 
 
 class ProtocolCell(NamedTuple):
@@ -252,6 +257,10 @@ class Protocol(FrozenModel):
         for name, model in self.models.items():
             self._require_known(f"models.{name}.modes", model.modes, self.modes)
             self._require_known(f"models.{name}.saw", model.saw, self.tasks)
+            if model.checkpoint and model.from_scratch:
+                raise ValueError(
+                    f"models.{name} has a checkpoint, and is from_scratch. Choose one."
+                )
         for deviation in self.as_published.deviations:
             self._require_known("as_published.deviations.models", deviation.models, self.models)
             self._require_known("as_published.deviations.modes", deviation.modes, self.modes)
@@ -346,8 +355,8 @@ def load_protocol(name: str) -> Protocol:
     """Load a protocol by its name, or from a file.
 
     What a file does not say is as in the one that its ``like`` names. ``tasks``, ``models`` and
-    ``modes`` of a file replace those of the other altogether; an entry that is nothing is the
-    other's of that name.
+    ``modes`` of a file name those that it has: what an entry does not say is as in the other's of
+    that name.
 
     Raises
     ------
@@ -378,8 +387,42 @@ def _read(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
         base.pop("name", None)
     for key in _BY_NAME:
         if isinstance(own.get(key), Mapping):
+            inherited = base.get(key, {})
             own[key] = {
-                name: base.get(key, {}).get(name) if entry is None else entry
+                name: {**inherited.get(name, {}), **entry}
+                if isinstance(entry, Mapping)
+                else inherited.get(name)
+                if entry is None
+                else entry
                 for name, entry in own[key].items()
             }
-    return base | own
+    merged = base | own
+    return _without_strangers(merged) if base else merged
+
+
+def _without_strangers(table: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what was inherited of tasks, models and modes that the file has not."""
+    names = {key: set(table.get(key) or {}) for key in _BY_NAME}
+
+    def keep(entry: Any, field: str, key: str) -> Any:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get(field), list):
+            return entry
+        return {**entry, field: [name for name in entry[field] if name in names[key]]}
+
+    models = {
+        name: keep(keep(entry, "saw", "tasks"), "modes", "modes")
+        for name, entry in (table.get("models") or {}).items()
+    }
+    published = dict(table.get("as_published") or {})
+    fields = [(key, key) for key in _BY_NAME]
+    deviations = []
+    for entry in published.get("deviations") or ():
+        kept = entry
+        for field, key in fields:
+            kept = keep(kept, field, key)
+        # One of whose models, modes or tasks none is left is of no cell here.
+        if all(kept.get(field) or not entry.get(field) for field, _ in fields):
+            deviations.append(kept)
+    if deviations or published.get("deviations"):
+        published["deviations"] = deviations
+    return {**table, "models": models, "as_published": published}

@@ -16,13 +16,13 @@ import pandas as pd
 from ecg_assets.errors import LeakageError, SettingsError
 from ecg_assets.sources.dataset import Dataset, Folds, SourceTable, report_table
 from ecg_assets.sources.dataset_tables import parse_demographics, read_keyed_table, refuse_cells
+from ecg_assets.sources.mimic_iv_ecg import NAME as MIMIC_IV_ECG
 from ecg_assets.sources.mimic_iv_ecg import (
     RECORD_LIST_FILE,
     MimicIvEcg,
     newest_first,
     read_list_rows,
 )
-from ecg_assets.sources.mimic_iv_ecg import NAME as MIMIC_IV_ECG
 
 NAME = "mimic-iv-ecg-ext-icd"
 ICD_10_CM = "icd-10-cm"

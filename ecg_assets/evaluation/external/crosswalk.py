@@ -183,17 +183,21 @@ def find_single(rule: LabelRule, codes: Codes) -> list[Path]:
         ]
         if ways:
             paths.append(max(ways, key=lambda way: way.probability))
-    return paths + [
-        Path((code,), itself, itself, DEFINITE)
-        for code in codes.concepts
-        if (itself := code_concept(codes.coding.name, code)) in rule.includes
-        if is_code(itself) and codes.concepts[code] != itself
-    ] + [
-        Path((code,), whole, whole, DEFINITE)
-        for code in codes.concepts
-        for whole in codes.wholes.get(code, ())
-        if whole in rule.includes
-    ]
+    return (
+        paths
+        + [
+            Path((code,), itself, itself, DEFINITE)
+            for code in codes.concepts
+            if (itself := code_concept(codes.coding.name, code)) in rule.includes
+            if is_code(itself) and codes.concepts[code] != itself
+        ]
+        + [
+            Path((code,), whole, whole, DEFINITE)
+            for code in codes.concepts
+            for whole in codes.wholes.get(code, ())
+            if whole in rule.includes
+        ]
+    )
 
 
 def find_combined(rule: LabelRule, codes: Codes, alone: Collection[str]) -> list[Path]:

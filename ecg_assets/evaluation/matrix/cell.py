@@ -174,7 +174,11 @@ class CellScores:
 
 
 def probe_features(
-    manifest: Manifest, features: NDArray[np.float32], *, grid: ProbeGrid | None = None
+    manifest: Manifest,
+    features: NDArray[np.float32],
+    *,
+    tested: tuple[Manifest, NDArray[np.float32]] | None = None,
+    grid: ProbeGrid | None = None,
 ) -> tuple[CellScores, pd.DataFrame]:
     """Fit a logistic regression on the train split and score valid and test.
 
@@ -183,7 +187,10 @@ def probe_features(
     manifest
         The recordings; each label has positives and negatives in train.
     features
-        Of each recording of the manifest, ``(record, feature)``.
+        Of each recording of the manifest, ``(record, feature)``; not looked at where it is in no
+        split.
+    tested
+        Manifest and features that the test split is taken from, where it is another's.
     grid
         What the regression is chosen from; `ProbeGrid()` by default.
 
@@ -192,7 +199,7 @@ def probe_features(
     tuple
         Scores, and the choices of `LinearProbe`.
     """
-    train, valid, test = (manifest.rows(split) for split in ("train", "valid", "test"))
+    train, valid = (manifest.rows(split) for split in ("train", "valid"))
     probe = fit_probe(
         features[train],
         manifest.targets[train],
@@ -201,9 +208,11 @@ def probe_features(
         manifest.vocabulary.names,
         grid=grid,
     )
+    other, of_other = tested or (manifest, features)
+    test = other.rows("test")
     scores = CellScores(
         ValidationPredictions.of_rows(manifest, valid, probe.score(features[valid])),
-        Predictions.of_rows(manifest, test, probe.score(features[test])),
+        Predictions.of_rows(other, test, probe.score(of_other[test])),
     )
     return scores, probe.choices
 

@@ -1,0 +1,438 @@
+"""A deployment's protocol: its recipes and partitions, and one cell from stored data to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ecg_assets.defs.design_models import (
+    DesignModel,
+    Train,
+    finetune_cell,
+    fingerprint_signals,
+    probe_embeddings,
+)
+from ecg_assets.defs.matrix import describe_seen
+from ecg_assets.defs.settings import Settings
+from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.labels.label_set import fingerprint_label_set
+from ecg_assets.lineage import fingerprint_json
+from ecg_assets.made_with import SPLIT_RULE, known_facts
+from ecg_assets.protocols.cells import CellFacts, Found, MissingCell, StoredCell, read_cell
+from ecg_assets.protocols.protocol import (
+    LOGISTIC_REGRESSION,
+    Protocol,
+    ProtocolCell,
+    Rules,
+    Task,
+    load_protocol,
+)
+from ecg_assets.protocols.task import build_task_data, find_split
+from ecg_assets.sources.datasets import datasets, find_dataset
+from ecg_assets.split import SPLIT, name_fold_rule
+from ecg_assets.store import SourceStore
+from ecg_assets.training.finetune.presets import PRESETS
+from ecg_assets.training.finetune.recipe import PROBES, RATES, Recipe
+
+ROW, COLUMN = "model_mode", "task_seed"
+"""Dimensions of the cells' partitions."""
+MODEL, SOURCE = "model", "source"
+"""Dimensions of the features' partitions."""
+
+CELL_VERSION = 1
+"""Counts up when the same protocol would give other scores."""
+
+
+def protocol_of(settings: Settings) -> Protocol | None:
+    """Load the protocol of ECG_PROTOCOL; None where it is not set.
+
+    Raises
+    ------
+    SettingsError
+        When it cannot be understood, names what is not there, a recipe does not allow its changes,
+        or another setting contradicts it.
+    """
+    if not settings.protocol:
+        return None
+    protocol = load_protocol(settings.protocol)
+    _require_known(protocol)
+    for cell in protocol.cells:
+        for rules in Rules:
+            recipe_of(protocol, cell, rules)
+    _require_no_contradiction(protocol, settings)
+    return protocol
+
+
+def _require_known(protocol: Protocol) -> None:
+    for name, model in protocol.models.items():
+        if model.preset not in PRESETS:
+            raise SettingsError(
+                f"Protocol {protocol.name}: models.{name}.preset is {model.preset!r}; allowed: "
+                f"{', '.join(PRESETS)}."
+            )
+    for name, task in protocol.tasks.items():
+        for source in filter(None, (task.source, task.test_source)):
+            if source not in datasets():
+                raise SettingsError(
+                    f"Protocol {protocol.name}: tasks.{name} is of source {source!r}; known: "
+                    f"{', '.join(datasets())}."
+                )
+
+
+def _require_no_contradiction(protocol: Protocol, settings: Settings) -> None:
+    """Refuse settings that ask for something else than the protocol does."""
+    said = f"The protocol {protocol.name} (ECG_PROTOCOL)"
+    sources = sources_of(protocol)
+    if settings.source not in sources:
+        raise SettingsError(
+            f"{said} is of {', '.join(sources)}, but ECG_SOURCE is {settings.source}. Set it to "
+            "one of these: each is stored in its turn."
+        )
+    asked = {
+        "ECG_RECORD_PART": (settings.record_part, "first"),
+        "ECG_SEGMENT_S": (settings.segment_s, 0),
+        "ECG_MAX_PER_CONDITION": (settings.max_per_condition, "0"),
+        "ECG_PRETRAINED": (settings.pretrained, ""),
+    }
+    by_folds = any(
+        task.split_by(rules).get("kind", "folds") == "folds"
+        for task in protocol.tasks.values()
+        if task.source == settings.source
+        for rules in Rules
+    )
+    if by_folds:
+        asked["ECG_META_SPLIT"] = (settings.meta_split, "")
+        asked["ECG_SPLIT"] = (settings.split or "folds", "folds")
+    for variable, (found, wanted) in asked.items():
+        if found != wanted:
+            raise SettingsError(
+                f"{said} says what {variable} says, and it is {found!r}. Leave it unset, or take "
+                "out ECG_PROTOCOL."
+            )
+
+
+def sources_of(protocol: Protocol) -> tuple[str, ...]:
+    """Datasets whose stored results a protocol reads, in its order."""
+    tasks = protocol.tasks.values()
+    named = [source for task in tasks for source in (task.source, task.test_source) if source]
+    return tuple(dict.fromkeys(named))
+
+
+def recipe_of(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> Recipe:
+    """Give the recipe that a cell is trained by, by some rules.
+
+    Of a frozen encoder without a checkpoint it says that its weights are random ones.
+
+    Raises
+    ------
+    SettingsError
+        When the preset does not allow the mode's changes.
+    """
+    model, mode = protocol.models[cell.model], protocol.modes[cell.mode]
+    method = protocol.method_of(cell, rules)
+    own: dict[str, Any] = {
+        "method": "full" if method == LOGISTIC_REGRESSION else method,
+        "reports_test": False,
+        "random_encoder": False,
+        "any_signals": bool(protocol.signal_of(cell.model, rules)),
+    }
+    common: dict[str, Any] = {"head_epochs": 0, "objective": "multi-label"}
+    if method in (*PROBES, LOGISTIC_REGRESSION):
+        # Rates of the encoder's layers are for those who train it.
+        own |= dict.fromkeys(RATES, 1.0)
+        own |= {"freeze_convolutions": False}
+        own |= {"random_encoder": method in PROBES and not model.checkpoint}
+    try:
+        recipe: Recipe = PRESETS[model.preset].changed(**{**common, **mode.changes, **own})
+    except ValueError as error:
+        raise SettingsError(
+            f"Protocol {protocol.name}: mode {cell.mode!r} does not fit models.{cell.model}, "
+            f"preset {model.preset!r}: {error}"
+        ) from error
+    return recipe
+
+
+# Partitions.
+
+
+def cell_partitions(protocol: Protocol) -> dg.MultiPartitionsDefinition:
+    """Partition cells by model with mode, and by task with seed."""
+    return _two_dimensions(
+        {
+            ROW: dict.fromkeys(cell.row for cell in protocol.cells),
+            COLUMN: dict.fromkeys(cell.column for cell in protocol.cells),
+        }
+    )
+
+
+def feature_partitions(protocol: Protocol) -> dg.MultiPartitionsDefinition:
+    """Partition frozen features by model and source."""
+    return _two_dimensions({MODEL: list(protocol.models), SOURCE: sources_of(protocol)})
+
+
+def cells_of_features(protocol: Protocol) -> dg.MultiPartitionMapping:
+    """Map each model's features of a source to its cells of the tasks of that source."""
+    rows = {
+        model: list(dict.fromkeys(c.row for c in protocol.cells if c.model == model))
+        for model in protocol.models
+    }
+    columns = {
+        source: [
+            f"{name}/{seed}"
+            for name, task in protocol.tasks.items()
+            if source in (task.source, task.test_source)
+            for seed in protocol.seeds
+        ]
+        for source in sources_of(protocol)
+    }
+    return dg.MultiPartitionMapping(
+        {
+            MODEL: dg.DimensionPartitionMapping(ROW, dg.StaticPartitionMapping(rows)),
+            SOURCE: dg.DimensionPartitionMapping(COLUMN, dg.StaticPartitionMapping(columns)),
+        }
+    )
+
+
+def _two_dimensions(
+    keys: Mapping[str, Sequence[str] | Mapping[str, Any]],
+) -> dg.MultiPartitionsDefinition:
+    return dg.MultiPartitionsDefinition(
+        {name: dg.StaticPartitionsDefinition(list(found)) for name, found in keys.items()}
+    )
+
+
+# Where a protocol keeps its files, and what each of its parts is made from.
+
+
+@dataclass(frozen=True)
+class DeployedProtocol:
+    """A deployment's settings and its protocol.
+
+    Attributes
+    ----------
+    settings, protocol
+        What is asked for.
+    """
+
+    settings: Settings
+    protocol: Protocol
+
+    @property
+    def root(self) -> Path:
+        """Folder of all results of the protocol."""
+        return self.settings.store.protocols / self.protocol.name
+
+    @property
+    def cells(self) -> Path:
+        """Folder of the evaluated cells."""
+        return self.root / "cells"
+
+    def features(self, model: DesignModel, stored: SourceStore) -> Path:
+        """File of a model's features of a source, for what it is fed with and its seed."""
+        fed_with = fingerprint_json({"signal": dict(model.signal), "seed": model.seed})[:12]
+        return self.root / "features" / stored.name / f"{model.name}-{fed_with}.parquet"
+
+    def stored(self, source: str) -> SourceStore:
+        """Results of a source, be it the current one or another."""
+        return self.settings.store.source(source)
+
+    def model(self, cell: ProtocolCell, rules: Rules) -> DesignModel:
+        """Give what the rest of the package knows of a cell's model by some rules.
+
+        Raises
+        ------
+        SettingsError
+            When the model has no checkpoint, and is not meant to start from random weights.
+        """
+        named = self.protocol.models[cell.model]
+        if not named.checkpoint and not named.from_scratch:
+            raise SettingsError(
+                f"models.{cell.model} has no checkpoint. Name its weights in a file of yours: "
+                f"like: {self.protocol.name}, models: {{{cell.model}: {{checkpoint: …}}}}, and "
+                "set ECG_PROTOCOL to it; or say from_scratch: true where random weights are meant."
+            )
+        return DesignModel(
+            name=cell.model,
+            checkpoint=named.checkpoint,
+            recipe=recipe_of(self.protocol, cell, rules),
+            settings=self.settings,
+            seed=cell.seed,
+            imported=self.settings.store.protocols / "imported",
+            where=f"the protocol {self.protocol.name}",
+            signal=self.protocol.signal_of(cell.model, rules),
+        )
+
+    def splits(self, task: Task, rules: Rules) -> dict[str, str] | None:
+        """Read the split of each recording of a task by the dataset's folds, or as it is stored.
+
+        Raises
+        ------
+        SettingsError
+            When what is stored is another split, and the dataset is not the one at hand.
+        """
+        rule, stored = find_split(task, rules), self.stored(task.source)
+        if rule.kind not in ("folds", "stored"):
+            return None
+        if stored.table_path(SPLIT.name).is_file():
+            table = stored.read_table(SPLIT)
+            is_by_folds = known_facts(table).get(SPLIT_RULE) == name_fold_rule(task.source)
+            if rule.kind == "stored" or (is_by_folds and not rule.folds):
+                return dict(zip(table["record_id"], table["split"], strict=True))
+        if rule.kind == "folds" and self.settings.source == task.source:
+            folds = find_dataset(task.source).find_folds(rule.folds)
+            return folds.name_splits(self.settings.open_source())
+        raise SettingsError(
+            f"{task.title} is split by the folds of {task.source}, which are not stored. "
+            f"Materialize split with ECG_SOURCE={task.source} and ECG_SPLIT=folds."
+        )
+
+    def feature_models(self, model: str, source: str) -> list[DesignModel]:
+        """Give each variant of a model whose features of a source some cell reads."""
+        found: dict[Path, DesignModel] = {}
+        for cell in self.protocol.cells:
+            task = self.protocol.tasks[cell.task]
+            if cell.model != model or source not in (task.source, task.test_source):
+                continue
+            for rules in Rules:
+                if self.protocol.method_of(cell, rules) == LOGISTIC_REGRESSION:
+                    variant = self.model(cell, rules)
+                    found[self.features(variant, self.stored(source))] = variant
+        return list(found.values())
+
+    def identify(self, cell: ProtocolCell, rules: Rules) -> str:
+        """Fingerprint all that protocol and settings ask of a cell; it needs no data."""
+        settings, protocol = self.settings, self.protocol
+        task, mode = protocol.tasks[cell.task], protocol.modes[cell.mode]
+        model, method = self.model(cell, rules), protocol.method_of(cell, rules)
+        return fingerprint_json(
+            {
+                "version": CELL_VERSION,
+                "start": model.identify(),
+                "signal": dict(model.signal),
+                "leads": list(settings.leads),
+                "resampling": settings.resampling,
+                "method": method,
+                "recipe": model.recipe.model_dump(mode="json"),
+                "probe": mode.probe.model_dump(mode="json"),
+                "train_fraction": mode.train_fraction,
+                "seed": cell.seed,
+                "source": [task.source, task.test_source, list(task.databases)],
+                "labels": fingerprint_label_set(task.label_set_by(rules)),
+                "split": task.split_by(rules),
+                "precision": settings.precision,
+            }
+        )
+
+    def find(self, cell: ProtocolCell, rules: Rules) -> Found:
+        """Read a stored cell, or say why there is none."""
+        weights = self.protocol.models[cell.model].checkpoint or "random weights"
+        try:
+            identity = self.identify(cell, rules)
+            stored = read_cell(self.cells, cell, rules)
+        except EcgAssetsError as error:
+            return MissingCell(str(error), weights)
+        if stored is None:
+            return MissingCell("not evaluated yet", weights)
+        if stored.facts.identity == identity:
+            return stored
+        reason = "evaluated by another protocol or other settings: materialize it again"
+        return MissingCell(reason, weights)
+
+    def collect(self) -> dict[tuple[ProtocolCell, Rules], Found]:
+        """Read all cells by both rules, and say why another one is missing."""
+        return {
+            (cell, rules): self.find(cell, rules) for cell in self.protocol.cells for rules in Rules
+        }
+
+
+def evaluate_cell(
+    deployed: DeployedProtocol, cell: ProtocolCell, rules: Rules, train: Train
+) -> StoredCell:
+    """Train a cell's model by some rules and score the test split.
+
+    Raises
+    ------
+    SettingsError
+        When the source's results, a lead, the features or the checkpoint are not stored.
+    SchemaError, SpecMismatch, LeakageError
+        When the task cannot be made of the data.
+    """
+    settings, protocol = deployed.settings, deployed.protocol
+    task, mode = protocol.tasks[cell.task], protocol.modes[cell.mode]
+    model, stored = deployed.model(cell, rules), deployed.stored(task.source)
+    start, method = model.find(), protocol.method_of(cell, rules)
+    model.open_shards(stored, start)
+    data = build_task_data(
+        stored,
+        task,
+        rules,
+        start.spec,
+        splits=deployed.splits(task, rules),
+        split_folder=settings.store.protocols / "splits",
+        train_fraction=mode.train_fraction,
+        seed=cell.seed,
+    )
+    tested = None if data.tested.stored is stored else (data.tested.stored, data.tested.manifest)
+    if method == LOGISTIC_REGRESSION:
+        scored = probe_embeddings(
+            model,
+            start,
+            stored,
+            data.manifest,
+            lambda of: deployed.features(model, of),
+            advice=f"Materialize protocol_features, partition {cell.model}|{task.source}, first.",
+            tested=tested,
+            grid=mode.probe,
+        )
+    else:
+        scored = finetune_cell(
+            start,
+            stored,
+            data.manifest,
+            model.recipe,
+            train,
+            preset=protocol.models[cell.model].preset,
+            name=cell.task,
+            settings=settings,
+            root=deployed.root,
+            tested=tested,
+        )
+    test = scored.scores.test
+    facts = CellFacts(
+        **cell._asdict(),
+        rules=rules,
+        identity=deployed.identify(cell, rules),
+        method=method,
+        weights=model.describe(),
+        weights_sha256=scored.weights_sha256,
+        seen_before=describe_seen(start, test.subject_ids.tolist(), data.tested.stored.name),
+        signal_spec=start.spec.to_json(),
+        data={**data.facts, "signals": fingerprint_signals(stored)},
+        left_out=data.left_out,
+        training=scored.details,
+    )
+    return StoredCell(facts, test)
+
+
+def evaluate_both(
+    deployed: DeployedProtocol,
+    cell: ProtocolCell,
+    train: Train,
+    write: Callable[[Rules, StoredCell], Any],
+) -> dict[Rules, StoredCell]:
+    """Evaluate a cell by both rules; where they ask for the same training, it is done once."""
+    done: dict[Rules, StoredCell] = {}
+    for rules in Rules:
+        identity = deployed.identify(cell, rules)
+        same = next((one for one in done.values() if one.facts.identity == identity), None)
+        if same is not None:
+            found = replace(same, facts=replace(same.facts, rules=rules))
+        else:
+            found = evaluate_cell(deployed, cell, rules, train)
+        write(rules, found)
+        done[rules] = found
+    return done
