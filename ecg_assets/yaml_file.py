@@ -23,7 +23,8 @@ class _UniqueKeys(yaml.constructor.SafeConstructor):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
                 key.tag = _TEXT
-        keys = Counter(str(self.construct_object(key, deep=True)) for key, _ in node.value)
+        named = (key for key, _ in node.value if key.tag != _MERGE)
+        keys = Counter(str(self.construct_object(key, deep=True)) for key in named)
         twice = sorted(key for key, count in keys.items() if count > 1)
         if twice:
             raise ValueError(f"keys {twice} stand there more than once; keep one of each.")

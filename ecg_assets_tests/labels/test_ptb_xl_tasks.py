@@ -85,6 +85,16 @@ def test_shipped_counts_are_met_and_none_is_missing(
     assert table["label"].nunique() == 1 + n_labels
 
 
+@pytest.mark.parametrize(("task", "n_labels"), [("sub", 19), ("form", 15), ("rhythm", 7)])
+def test_ptbxl_c_leaves_out_what_8_test_recordings_have_or_fewer(
+    task: str, n_labels: int, reports: pd.DataFrame, split_of: dict[str, str]
+) -> None:
+    counts, _ = _counts(reports, load_label_set(f"ptb-xl-c-{task}"), split_of)
+    expected = {name: found for name, found in PUBLISHED[task].items() if found[1] > 8}
+    assert counts == expected
+    assert len(counts) == n_labels
+
+
 def test_one_recording_less_is_found(reports: pd.DataFrame, split_of: dict[str, str]) -> None:
     study = find_study("ptb-xl-rhythm-drop")
     assert study is not None

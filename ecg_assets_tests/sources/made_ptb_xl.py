@@ -8,42 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-N_RECORDS, N_TEST, N_VALID = 21799, 2198, 2183
+from ecg_assets.sources.synthetic.made.ptb_xl import DIAGNOSES, write_statements
 
-STATEMENTS = {
-    "NORM": {"NORM": ["NORM"]},
-    "MI": {
-        "IMI": ["IMI", "ILMI", "IPLMI", "IPMI", "INJIN", "INJIL"],
-        "AMI": ["AMI", "ASMI", "ALMI", "INJAS", "INJAL"],
-        "LMI": ["LMI", "INJLA"],
-        "PMI": ["PMI"],
-    },
-    "STTC": {
-        "STTC": ["NDT", "DIG", "LNGQT", "ANEUR", "EL"],
-        "NST_": ["NST_"],
-        "ISC_": ["ISC_"],
-        "ISCA": ["ISCAL", "ISCAN", "ISCAS", "ISCLA"],
-        "ISCI": ["ISCIL", "ISCIN"],
-    },
-    "CD": {
-        "LAFB/LPFB": ["LAFB", "LPFB"],
-        "IRBBB": ["IRBBB"],
-        "ILBBB": ["ILBBB"],
-        "CRBBB": ["CRBBB"],
-        "CLBBB": ["CLBBB"],
-        "IVCD": ["IVCD"],
-        "_AVB": ["1AVB", "2AVB", "3AVB"],
-        "WPW": ["WPW"],
-    },
-    "HYP": {
-        "LVH": ["LVH"],
-        "RVH": ["RVH"],
-        "LAO/LAE": ["LAO/LAE"],
-        "RAO/RAE": ["RAO/RAE"],
-        "SEHYP": ["SEHYP"],
-    },
-}
-"""Superclass, subclass and codes of each diagnosis, as scp_statements.csv has them."""
+N_RECORDS, N_TEST, N_VALID = 21799, 2198, 2183
 
 # Published positives in all recordings and in the test fold.
 SUPER = {
@@ -86,7 +53,7 @@ _IN_FORM, _LIKELIHOODS = ("NDT", "DIG", "LNGQT"), (100, 0, 15, 80, 0, 35, 50)
 def write_ptb_xl(root: Path) -> None:
     """Write ptbxl_database.csv and scp_statements.csv below a root, with an empty records500."""
     (root / "records500").mkdir(parents=True)
-    _write_statements(root / "scp_statements.csv")
+    write_statements(root / "scp_statements.csv")
     with (root / "ptbxl_database.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["ecg_id", "patient_id", "scp_codes", "strat_fold", "filename_hr"])
@@ -105,10 +72,7 @@ def _recordings() -> Iterator[tuple[dict[str, float], int]]:
             fold = 10 if part else 9 if valid[at] else at % 8 + 1
             # A diagnosis may be as likely as 0; of form and rhythm nothing is ever said.
             yield (
-                {
-                    code: float(_LIKELIHOODS[at % 7]) if code in _DIAGNOSES else 0.0
-                    for code in found
-                },
+                {code: float(_LIKELIHOODS[at % 7]) if code in _CODES else 0.0 for code in found},
                 fold,
             )
 
@@ -127,14 +91,14 @@ def _plant(n: int, *, is_test: bool) -> list[list[str]]:
     found: list[list[str]] = [[] for _ in range(n)]
     of_super = _around(range(sizes["diag"]), count["super"])
     for name, members in of_super.items():
-        subs = _around(members, {sub: count["sub"][sub] for sub in STATEMENTS[name]})
+        subs = _around(members, {sub: count["sub"][sub] for sub in DIAGNOSES[name]})
         for sub, rows in subs.items():
             if sub == "STTC":
                 of_code = _around(rows, {code: count["form"][code] for code in _IN_FORM})
                 others = [row for row in rows if row not in set().union(*of_code.values())]
                 of_code |= {"ANEUR": others[::2], "EL": others[1::2]}
             else:
-                codes = STATEMENTS[name][sub]
+                codes = DIAGNOSES[name][sub]
                 of_code = {code: rows[i :: len(codes)] for i, code in enumerate(codes)}
                 if len(codes) > 1:  # two of one subclass count once
                     of_code[codes[0]] = [*of_code[codes[0]], *of_code[codes[1]][::9]]
@@ -163,12 +127,12 @@ def _add(found: list[list[str]], of_code: Mapping[str, Sequence[int]]) -> None:
             found[row].append(code)
 
 
-_DIAGNOSES = {code for subs in STATEMENTS.values() for codes in subs.values() for code in codes}
+_CODES = {code for subs in DIAGNOSES.values() for codes in subs.values() for code in codes}
 
 
 def _choose_valid(codes: list[list[str]]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Choose fold 9 among train and valid so that it has its share of each task."""
-    kinds = (_DIAGNOSES, set(FORM), set(RHYTHM))
+    kinds = (_CODES, set(FORM), set(RHYTHM))
     has = np.array([[bool(kind & set(found)) for kind in kinds] for found in codes])
     wanted = np.array([OF_TASK[name][1] for name in ("diag", "form", "rhythm")])
     lacking = N_VALID - wanted
@@ -181,19 +145,3 @@ def _choose_valid(codes: list[list[str]]) -> np.ndarray[tuple[int], np.dtype[np.
     n_left = N_VALID - chosen.sum()
     chosen[np.flatnonzero(is_whole & ~has[:, 1])[:n_left]] = True
     return chosen
-
-
-def _write_statements(path: Path) -> None:
-    class_of = {
-        code: (name, sub)
-        for name, subs in STATEMENTS.items()
-        for sub, codes in subs.items()
-        for code in codes
-    }
-    columns = ["", "description", "diagnostic", "form", "rhythm"]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow([*columns, "diagnostic_class", "diagnostic_subclass"])
-        for code in dict.fromkeys([*class_of, *FORM, *RHYTHM]):
-            kinds = ["1.0" if code in kind else "" for kind in (class_of, FORM, RHYTHM)]
-            rows.writerow([code, "made", *kinds, *class_of.get(code, ("", ""))])
