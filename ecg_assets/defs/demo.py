@@ -7,12 +7,18 @@ what is stored and current. The source is ECG_SOURCE: synthetic unless you set i
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import dagster as dg
 
 from ecg_assets.defs.command_line import dagster_home, run_command
 from ecg_assets.defs.settings import Settings
+from ecg_assets.sources.synthetic.made import list_made, write_made
+from ecg_assets.storage import replace_folder
+
+N_MADE = 600
+"""Recordings of a made dataset."""
 
 
 def main() -> int:
@@ -28,9 +34,29 @@ def main() -> int:
     )
     options = parser.parse_args()
     dagster_home()
+    use_made_dataset()
     with dg.DagsterInstance.get() as instance:
         Demo(instance, Settings(), change_source=options.change_source).run()
     return 0
+
+
+def use_made_dataset() -> None:
+    """Make the dataset of a protocol where none is given, and say that it is made."""
+    settings = Settings()
+    if not settings.protocol or settings.raw_root or settings.dataset.is_made_here:
+        return
+    if settings.source not in list_made():
+        return
+    root = settings.store.raw / "made" / settings.source
+    if not root.is_dir():
+        with replace_folder(root) as temporary:
+            write_made(settings.source, temporary, n_records=N_MADE)
+    sys.stdout.write(
+        f"ECG_RAW_ROOT is not set: a made {settings.dataset.title} in {root} stands for it. Its "
+        "recordings are synthetic, and numbers of it say nothing of ECGs.\n"
+    )
+    sys.stdout.flush()
+    os.environ["ECG_RAW_ROOT"] = str(root)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ecg_assets.defs.data_versions import latest_metadata
 from ecg_assets.defs.failures import require_success
 from ecg_assets.defs.freshness import assets_to_run
 from ecg_assets.defs.partitions import CHECKPOINTS, SHARDS
+from ecg_assets.defs.protocol import DeployedProtocol, protocol_of, sources_of
 from ecg_assets.defs.run_processes import end_dead_runs, process_tags
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.tables import schema_of
@@ -35,6 +37,9 @@ from ecg_assets.evaluation.classes import DETAILS
 from ecg_assets.evaluation.report.numbers import UNDEFINED, format_number
 from ecg_assets.evaluation.result import read_own_results
 from ecg_assets.models.checkpoint_folder import RUN, read_json
+from ecg_assets.protocols.page import PAGE
+from ecg_assets.protocols.protocol import Protocol, Rules
+from ecg_assets.protocols.table import PROTOCOL_TABLE
 from ecg_assets.training.finetune.presets import PRESETS, family_of_preset, tiny_presets
 from ecg_assets.training.pretrain.presets import find_pretraining_preset
 
@@ -160,6 +165,40 @@ def _width(names: Iterable[str]) -> int:
     return max(44, *(len(name) + 1 for name in names))
 
 
+def protocol_text(deployed: DeployedProtocol) -> str:
+    """Write a protocol's table: the paper's number, ours by its rules, and corrected."""
+    path = deployed.settings.stored.table_path("protocol_table")
+    table = PROTOCOL_TABLE.require(pq.read_table(path)).to_pandas()
+    is_corrected = table["rules"] == str(Rules.CORRECTED)
+    keys = ["task", "model", "mode", "seed"]
+    pairs = table[~is_corrected].merge(
+        table[is_corrected], on=keys, suffixes=("", "_corrected"), validate="one_to_one"
+    )
+    head = (
+        f"{'task':<14}{'model':<18}{'mode':<14}{'seed':>5}{'published':>11}   "
+        f"{'as published':<24}{'corrected':<24}"
+    )
+    lines = [
+        f"{row['task']:<14}{row['model']:<18}{row['mode']:<14}{row['seed']:>5}"
+        f"{format_number(row['published']):>11}   "
+        + "".join(
+            f"{_value(row[f'value{end}'], row[f'low{end}'], row[f'high{end}']):<24}"
+            for end in ("", "_corrected")
+        )
+        for row in pairs.to_dict("records")
+    ]
+    lines = [line.rstrip() for line in lines]
+    title = f"\n{deployed.protocol.title} ({table['metric'].iloc[0].replace('_', ' ')})"
+    page = f"Page: {deployed.root / PAGE}"
+    return "\n".join([title, "", head, "-" * len(head), *lines, "", page])
+
+
+def _value(value: float, low: float, high: float) -> str:
+    if not math.isfinite(value):
+        return "missing or undefined"
+    return f"{format_number(value)} {_interval(low, high)}"
+
+
 PRETRAINING_EPOCHS = 4
 PROBE = "linear-probe"
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -193,12 +232,35 @@ class Demo:
         # What could not be read may have been repaired, which Dagster does not see.
         refused = any(has_too_many_rejects(self._settings, shard) for shard in shards)
         self._job("preprocess", shards=shards, always=refused)
+        if (protocol := protocol_of(self._settings)) is not None:
+            self._run_protocol(protocol)
+            return
         self._job("describe_data")
         self._job("finetune", config={"finetuned_checkpoint": self._first_training()})
         self._train_rivals()
         self._evaluate_checkpoints()
         self._job("leaderboard_job")
         print(summary_text(self._settings))
+
+    def _run_protocol(self, protocol: Protocol) -> None:
+        """Make a protocol's cells of the sources that are stored, and its table."""
+        lacking = [
+            source
+            for source in sources_of(protocol)
+            if not self._settings.store.source(source).shard_paths()
+        ]
+        for source in lacking:
+            print(f"{source} is not stored: its cells stay missing. Run with ECG_SOURCE={source}.")
+        deployed = DeployedProtocol(self._settings, protocol)
+        for model, source in product(protocol.models, sources_of(protocol)):
+            if source not in lacking and deployed.needs_features(model, source):
+                self._job("protocol_features_job", partition=f"{model}|{source}", always=True)
+        for cell in protocol.cells:
+            if protocol.tasks[cell.task].source not in lacking and deployed.can_evaluate(cell):
+                partition = f"{cell.row}|{cell.column}"
+                self._job("protocol_cell_job", partition=partition, always=True)
+        self._job("protocol_table_job", always=True)
+        print(protocol_text(deployed))
 
     def _evaluate_checkpoints(self) -> None:
         """Evaluate what lies below checkpoints; name what is not of this deployment."""
@@ -324,7 +386,8 @@ class Demo:
         if not keys:
             print(f"{name}: everything is stored and current", flush=True)
             return
-        print(f"{name}: {', '.join(key.to_user_string() for key in keys)}", flush=True)
+        listed = ", ".join(key.to_user_string() for key in keys)
+        print(f"{name}: {listed}{f', {partition}' if partition else ''}", flush=True)
         started = time.monotonic()
         tags = process_tags() | (
             {

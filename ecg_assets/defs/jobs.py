@@ -84,6 +84,21 @@ def define_jobs(settings: Settings) -> list[Any]:
             "Put all evaluated checkpoints side by side.",
             *("refused_checkpoints", "leaderboard"),
         ),
+        *(_jobs_of_protocol() if settings.protocol else ()),
+    ]
+
+
+def _jobs_of_protocol() -> list[Any]:
+    return [
+        _job(
+            "protocol_features_job",
+            "Compute the features that a protocol's logistic regressions read; backfill it.",
+            "protocol_features",
+        ),
+        _job(
+            "protocol_cell_job", "Train and score a protocol's cells; backfill it.", "protocol_cell"
+        ),
+        _job("protocol_table_job", "Put a protocol's cells beside the paper's.", "protocol_table"),
     ]
 
 

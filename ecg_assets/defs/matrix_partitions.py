@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,12 @@ def recipe_of(design: MatrixDesign, model: MatrixModel, method: str = FULL) -> R
 def embedding_partitions(design: MatrixDesign) -> dg.MultiPartitionsDefinition:
     """Partition frozen embeddings by model and source."""
     names = [model.name for model in design.models]
-    return _two_dimensions({MODEL: names, SOURCE: design.sources})
+    return two_dimensions({MODEL: names, SOURCE: design.sources})
 
 
 def cell_partitions(design: MatrixDesign) -> dg.MultiPartitionsDefinition:
     """Partition cells by model with method, and by source with label set."""
-    return _two_dimensions({ROW: design.rows, COLUMN: design.columns})
+    return two_dimensions({ROW: design.rows, COLUMN: design.columns})
 
 
 def cells_of_embeddings(design: MatrixDesign) -> dg.MultiPartitionMapping:
@@ -113,13 +113,22 @@ def cells_of_embeddings(design: MatrixDesign) -> dg.MultiPartitionMapping:
     columns = {
         source: [f"{source}/{labels}" for labels in design.label_sets] for source in design.sources
     }
+    return map_dimensions({MODEL: (ROW, rows), SOURCE: (COLUMN, columns)})
+
+
+def map_dimensions(
+    keys: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]],
+) -> dg.MultiPartitionMapping:
+    """Map each dimension of partitions to one of what reads them, key to keys."""
     with warnings.catch_warnings():
         # In beta since 1.5; the graph's test holds what it maps.
         warnings.simplefilter("ignore", BetaWarning)
         return dg.MultiPartitionMapping(
             {
-                MODEL: dg.DimensionPartitionMapping(ROW, dg.StaticPartitionMapping(rows)),
-                SOURCE: dg.DimensionPartitionMapping(COLUMN, dg.StaticPartitionMapping(columns)),
+                name: dg.DimensionPartitionMapping(
+                    other, dg.StaticPartitionMapping({k: list(v) for k, v in found.items()})
+                )
+                for name, (other, found) in keys.items()
             }
         )
 
@@ -144,7 +153,8 @@ def _default(settings: Settings) -> MatrixDesign:
     )
 
 
-def _two_dimensions(keys: Mapping[str, Sequence[str]]) -> dg.MultiPartitionsDefinition:
+def two_dimensions(keys: Mapping[str, Iterable[str]]) -> dg.MultiPartitionsDefinition:
+    """Partition by two dimensions, by their keys."""
     return dg.MultiPartitionsDefinition(
         {name: dg.StaticPartitionsDefinition(list(found)) for name, found in keys.items()}
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from ecg_assets.defs.design_models import (
     probe_embeddings,
 )
 from ecg_assets.defs.matrix import describe_seen
+from ecg_assets.defs.matrix_partitions import map_dimensions, two_dimensions
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.evaluation.matrix.stored import read_embedding_inputs
 from ecg_assets.labels.label_set import fingerprint_label_set
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.made_with import SPLIT_RULE, known_facts
@@ -161,7 +163,7 @@ def recipe_of(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> Recipe:
 
 def cell_partitions(protocol: Protocol) -> dg.MultiPartitionsDefinition:
     """Partition cells by model with mode, and by task with seed."""
-    return _two_dimensions(
+    return two_dimensions(
         {
             ROW: dict.fromkeys(cell.row for cell in protocol.cells),
             COLUMN: dict.fromkeys(cell.column for cell in protocol.cells),
@@ -171,7 +173,7 @@ def cell_partitions(protocol: Protocol) -> dg.MultiPartitionsDefinition:
 
 def feature_partitions(protocol: Protocol) -> dg.MultiPartitionsDefinition:
     """Partition frozen features by model and source."""
-    return _two_dimensions({MODEL: list(protocol.models), SOURCE: sources_of(protocol)})
+    return two_dimensions({MODEL: list(protocol.models), SOURCE: sources_of(protocol)})
 
 
 def cells_of_features(protocol: Protocol) -> dg.MultiPartitionMapping:
@@ -189,20 +191,7 @@ def cells_of_features(protocol: Protocol) -> dg.MultiPartitionMapping:
         ]
         for source in sources_of(protocol)
     }
-    return dg.MultiPartitionMapping(
-        {
-            MODEL: dg.DimensionPartitionMapping(ROW, dg.StaticPartitionMapping(rows)),
-            SOURCE: dg.DimensionPartitionMapping(COLUMN, dg.StaticPartitionMapping(columns)),
-        }
-    )
-
-
-def _two_dimensions(
-    keys: Mapping[str, Sequence[str] | Mapping[str, Any]],
-) -> dg.MultiPartitionsDefinition:
-    return dg.MultiPartitionsDefinition(
-        {name: dg.StaticPartitionsDefinition(list(found)) for name, found in keys.items()}
-    )
+    return map_dimensions({MODEL: (ROW, rows), SOURCE: (COLUMN, columns)})
 
 
 # Where a protocol keeps its files, and what each of its parts is made from.
@@ -249,7 +238,7 @@ class DeployedProtocol:
             When the model has no checkpoint, and is not meant to start from random weights.
         """
         named = self.protocol.models[cell.model]
-        if not named.checkpoint and not named.from_scratch:
+        if not self._has_weights(cell.model):
             raise SettingsError(
                 f"models.{cell.model} has no checkpoint. Name its weights in a file of yours: "
                 f"like: {self.protocol.name}, models: {{{cell.model}: {{checkpoint: …}}}}, and "
@@ -302,6 +291,27 @@ class DeployedProtocol:
                     variant = self.model(cell, rules)
                     found[self.features(variant, self.stored(source))] = variant
         return list(found.values())
+
+    def needs_features(self, model: str, source: str) -> bool:
+        """Whether a cell reads features of a model that are not stored."""
+        if not self._has_weights(model):
+            return False
+        stored = self.stored(source)
+        return any(
+            (inputs := read_embedding_inputs(self.features(one, stored))) is None
+            or not inputs.is_of(one.name_inputs(one.find(), stored))
+            for one in self.feature_models(model, source)
+        )
+
+    def can_evaluate(self, cell: ProtocolCell) -> bool:
+        """Whether a cell has weights to start from, and is not stored by both rules."""
+        return self._has_weights(cell.model) and any(
+            isinstance(self.find(cell, rules), MissingCell) for rules in Rules
+        )
+
+    def _has_weights(self, model: str) -> bool:
+        named = self.protocol.models[model]
+        return bool(named.checkpoint) or named.from_scratch
 
     def identify(self, cell: ProtocolCell, rules: Rules) -> str:
         """Fingerprint all that protocol and settings ask of a cell; it needs no data."""
