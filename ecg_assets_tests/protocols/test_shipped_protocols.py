@@ -141,9 +141,7 @@ def test_st_mem_finetuned_is_a_probe_as_published_alone() -> None:
             columns=["model", "mode", "method", "rules"],
         ).drop_duplicates()
         rows = methods[methods["mode"].eq("finetuned") & methods["method"].ne("full")]
-        assert rows.to_numpy().tolist() == [
-            ["st-mem", "finetuned", "linear-probe", "AS_PUBLISHED"]
-        ]
+        assert rows.to_numpy().tolist() == [["st-mem", "finetuned", "linear-probe", "AS_PUBLISHED"]]
 
 
 def test_what_a_model_saw_is_named_where_its_authors_name_it() -> None:
