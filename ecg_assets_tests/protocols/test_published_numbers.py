@@ -14,37 +14,37 @@ CELLS = ("task", "model", "mode")
 
 
 @pytest.mark.parametrize(
-    ("protocol", "task", "row", "value", "low", "high"),
+    ("protocol", "task", "row", "numbers"),
     [
-        (BENCHMARK, "ptb-xl-all", "ecg-founder/finetuned", 0.933841, 0.900474, 0.936752),
-        (BENCHMARK, "ptb-xl-all", "ecg-cpc/finetuned", 0.949262, 0.916238, 0.951069),
-        (BENCHMARK, "ptb-xl-all", "merl/linear", 0.88305, 0.853338, 0.889539),
-        (BENCHMARK, "ptb-xl-diag", "s4/supervised", 0.94284, 0.906175, 0.94793),
-        (BENCHMARK, "ptb-xl-super", "ecg-fm/finetuned", 0.915573, 0.90765, 0.922936),
-        (BENCHMARK, "ptb-xl-sub", "st-mem/finetuned", 0.915932, 0.887019, 0.924545),
-        (BENCHMARK, "ptb-xl-sub", "st-mem/linear", 0.916065, 0.882861, 0.924588),
-        (BENCHMARK, "ptb-xl-form", "net1d/supervised", 0.89309, 0.849015, 0.910171),
-        (BENCHMARK, "ptb-xl-rhythm", "hubert-ecg/frozen", 0.916925, 0.851069, 0.933912),
-        (BENCHMARK, "ningbo", "ecg-founder/finetuned", 0.974123, 0.938555, 0.975536),
-        (BENCHMARK, "cpsc-2018", "ecg-founder/finetuned", 0.965856, 0.95567, 0.975098),
-        (BENCHMARK, "cpsc-extra", "ecg-founder/finetuned", 0.905515, 0.839566, 0.91939),
-        (BENCHMARK, "code-15", "ecg-jepa/finetuned", 0.991267, 0.986489, 0.994862),
-        (BENCHMARK, "zzu-pecg", "ecg-cpc/finetuned", 0.891553, 0.83517, 0.890796),
-        (BENCHMARK, "echonext", "ecg-fm/finetuned", 0.771617, 0.759428, 0.783717),
-        ("ptb-xl-keep", "ptb-xl-all", "ecg-fm/linear", 0.841461, 0.814916, 0.851035),
-        ("ptb-xl", "all", "xresnet1d101/supervised", 0.925, 0.918, 0.932),
-        ("ptb-xl", "form", "xresnet1d101/supervised", 0.896, 0.884, 0.908),
-        ("ptb-xl-rhythm", "rhythm", "xresnet1d101/supervised", 0.957, 0.938, 0.976),
-        ("mimic-iv-ecg-ext-icd", "ed", "s4/supervised", 0.7743, None, None),
+        (BENCHMARK, "ptb-xl-all", "ecg-founder/finetuned", (0.933841, 0.900474, 0.936752)),
+        (BENCHMARK, "ptb-xl-all", "ecg-cpc/finetuned", (0.949262, 0.916238, 0.951069)),
+        (BENCHMARK, "ptb-xl-all", "merl/linear", (0.88305, 0.853338, 0.889539)),
+        (BENCHMARK, "ptb-xl-diag", "s4/supervised", (0.94284, 0.906175, 0.94793)),
+        (BENCHMARK, "ptb-xl-super", "ecg-fm/finetuned", (0.915573, 0.90765, 0.922936)),
+        (BENCHMARK, "ptb-xl-sub", "st-mem/finetuned", (0.915932, 0.887019, 0.924545)),
+        (BENCHMARK, "ptb-xl-sub", "st-mem/linear", (0.916065, 0.882861, 0.924588)),
+        (BENCHMARK, "ptb-xl-form", "net1d/supervised", (0.89309, 0.849015, 0.910171)),
+        (BENCHMARK, "ptb-xl-rhythm", "hubert-ecg/frozen", (0.916925, 0.851069, 0.933912)),
+        (BENCHMARK, "ningbo", "ecg-founder/finetuned", (0.974123, 0.938555, 0.975536)),
+        (BENCHMARK, "cpsc-2018", "ecg-founder/finetuned", (0.965856, 0.95567, 0.975098)),
+        (BENCHMARK, "cpsc-extra", "ecg-founder/finetuned", (0.905515, 0.839566, 0.91939)),
+        (BENCHMARK, "code-15", "ecg-jepa/finetuned", (0.991267, 0.986489, 0.994862)),
+        (BENCHMARK, "zzu-pecg", "ecg-cpc/finetuned", (0.891553, 0.83517, 0.890796)),
+        (BENCHMARK, "echonext", "ecg-fm/finetuned", (0.771617, 0.759428, 0.783717)),
+        ("ptb-xl-keep", "ptb-xl-all", "ecg-fm/linear", (0.841461, 0.814916, 0.851035)),
+        ("ptb-xl", "all", "xresnet1d101/supervised", (0.925, 0.918, 0.932)),
+        ("ptb-xl", "form", "xresnet1d101/supervised", (0.896, 0.884, 0.908)),
+        ("ptb-xl-rhythm", "rhythm", "xresnet1d101/supervised", (0.957, 0.938, 0.976)),
+        ("mimic-iv-ecg-ext-icd", "ed", "s4/supervised", (0.7743, None, None)),
     ],
 )
 def test_a_number_stands_in_its_cell(
-    protocol: str, task: str, row: str, value: float, low: float | None, high: float | None
+    protocol: str, task: str, row: str, numbers: tuple[float, float | None, float | None]
 ) -> None:
     model, mode = row.split("/")
     found = load_protocol(protocol).published_of(ProtocolCell(model, mode, task, 1))
     assert found is not None
-    assert (found.value, found.low, found.high) == (value, low, high)
+    assert (found.value, found.low, found.high) == numbers
 
 
 def _numbers(name: str) -> dict[tuple[str, str, str], PublishedCell]:
