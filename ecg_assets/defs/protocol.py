@@ -24,6 +24,8 @@ from ecg_assets.evaluation.matrix.stored import read_embedding_inputs
 from ecg_assets.labels.label_set import fingerprint_label_set
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.made_with import SPLIT_RULE, known_facts
+from ecg_assets.models.families import FAMILIES
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
 from ecg_assets.protocols.cells import CellFacts, Found, MissingCell, StoredCell, read_cell
 from ecg_assets.protocols.protocol import (
     LOGISTIC_REGRESSION,
@@ -140,7 +142,7 @@ def recipe_of(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> Recipe:
         "method": "full" if method == LOGISTIC_REGRESSION else method,
         "reports_test": False,
         "random_encoder": False,
-        "any_signals": bool(protocol.signal_of(cell.model, rules)),
+        "any_signals": bool(signal_of(protocol, cell.model, rules)),
     }
     common: dict[str, Any] = {"head_epochs": 0, "objective": "multi-label"}
     if method in (*PROBES, LOGISTIC_REGRESSION):
@@ -156,6 +158,21 @@ def recipe_of(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> Recipe:
             f"preset {model.preset!r}: {error}"
         ) from error
     return recipe
+
+
+def signal_of(protocol: Protocol, model: str, rules: Rules) -> dict[str, Any]:
+    """Give the fields of a model's signal spec that are not its family's, by some rules.
+
+    So that a paper that fed a model what it reads asks for no second training.
+    """
+    changes = protocol.signal_of(model, rules)
+    own = FAMILIES[PRESETS[protocol.models[model].preset].family].signal_spec(STANDARD_LEADS)
+    try:
+        return {} if replace(own, **changes) == own else changes
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"Protocol {protocol.name}: the signals of {model} {rules} cannot be made: {error}"
+        ) from error
 
 
 # Partitions.
@@ -252,7 +269,7 @@ class DeployedProtocol:
             seed=cell.seed,
             imported=self.settings.store.protocols / "imported",
             where=f"the protocol {self.protocol.name}",
-            signal=self.protocol.signal_of(cell.model, rules),
+            signal=signal_of(self.protocol, cell.model, rules),
         )
 
     def splits(self, task: Task, rules: Rules) -> dict[str, str] | None:

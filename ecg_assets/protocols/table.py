@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ecg_assets.errors import SpecMismatch
 from ecg_assets.metrics.mean_ranks import MeanRanks, rank_models
 from ecg_assets.metrics.paired import ModelComparison, compare_models
-from ecg_assets.metrics.published_intervals import Resampling
+from ecg_assets.metrics.published_intervals import Resampling, Undefined
 from ecg_assets.protocols.cells import Found, Measured, MissingCell, StoredCell, measure
 from ecg_assets.protocols.protocol import Protocol, ProtocolCell, PublishedCell, Rules
 from ecg_assets.tables import Column, TableSchema
@@ -149,7 +149,7 @@ def _tabulate_group(  # noqa: PLR0917
 def _rule_of(protocol: Protocol, rules: Rules, n_resamples: int) -> Resampling:
     if rules is Rules.AS_PUBLISHED:
         return protocol.as_published.interval
-    return Resampling(n_resamples=n_resamples)
+    return Resampling(n_resamples=n_resamples, undefined=Undefined.REDRAW)
 
 
 def _frame(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> dict[str, Any]:
@@ -295,6 +295,7 @@ def compare(
                 n_resamples=n_resamples,
                 n_permutations=n_permutations,
                 generator=np.random.default_rng(seed),
+                is_redrawn=True,
             )
             counts[task] = len(target)
         ranks = _rank(list(comparisons.values()))

@@ -1,0 +1,113 @@
+"""The page, the CSV files and the LaTeX table of a protocol."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ecg_assets.errors import ReportError
+from ecg_assets.protocols.page import (
+    COMPARISONS,
+    DOCUMENT,
+    LATEX,
+    PAGE,
+    TABLE,
+    build_document,
+    render,
+    to_latex,
+    write_page,
+)
+from ecg_assets.protocols.protocol import Protocol
+from ecg_assets.protocols.table import Cells, ComparedModels, compare, tabulate
+from ecg_assets_tests.protocols.made_cells import make_cells, make_protocol
+
+Made = tuple[Protocol, Cells, pd.DataFrame, list[ComparedModels]]
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    protocol = make_protocol(about="50 % of this is made: a_b & c, µV ≥ 1.")
+    cells = make_cells(protocol, {"good": 3.0, "fair": 1.5, "poor": 0.5})
+    table = tabulate(protocol, cells, n_resamples=50, seed=1)
+    return (
+        protocol,
+        cells,
+        table,
+        compare(protocol, cells, n_resamples=50, n_permutations=50, seed=1),
+    )
+
+
+def test_every_number_of_the_page_stands_in_its_document(made: Made, tmp_path: Path) -> None:
+    """Render it for all cells, for none, and see a number changed be refused."""
+    files = write_page(tmp_path, *made)
+    html = files.page.read_text()
+    document = json.loads((tmp_path / DOCUMENT).read_text())
+    for row in document["rows"]:
+        assert f'value="{json.dumps(row["value"])}"' in html
+    assert html.count("in its pre-training.") == 2
+    assert "outside our interval" in html
+    none = make_cells(made[0], {})
+    empty = tabulate(made[0], none, n_resamples=0, seed=1)
+    page = render(build_document(made[0], none, empty, []), {})
+    assert "24 cells are missing" in re.sub(r"<[^>]+>", "", page)
+    wrong = json.loads(json.dumps(document))
+    wrong["tasks"][0]["note"] = ""
+    wrong["protocol"]["modes"]["full"]["method"] = 0.5
+    with pytest.raises(ReportError, match="numbers that its"):
+        render(wrong, {"A picture of 3 things": b""})
+
+
+def test_the_csv_files_hold_both_tables(made: Made, tmp_path: Path) -> None:
+    write_page(tmp_path, *made)
+    table = pd.read_csv(tmp_path / TABLE)
+    assert len(table) == len(made[2]) == 24
+    assert table["value"].tolist() == pytest.approx(made[2]["value"].tolist())
+    assert len(pd.read_csv(tmp_path / COMPARISONS)) == 12
+    assert {path.name for path in tmp_path.iterdir()} == {PAGE, TABLE, COMPARISONS, LATEX, DOCUMENT}
+
+
+def test_latex_has_each_cell_and_no_sign_of_its_own(made: Made) -> None:
+    latex = to_latex(made[0], made[2])
+    assert latex.count(r"\begin{table}") == 2
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\") and line[0] != "M"]
+    assert len(rows) == 12
+    assert all(line.count("&") == 4 for line in rows)
+    assert "0.900" in next(line for line in rows if line.startswith("good & full"))
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path: Path) -> None:
+    models = {"a_b & 50% #1 {x} ~^\\": 3.0}
+    entry = {"preset": "tiny", "from_scratch": True}
+    protocol = make_protocol(
+        title="a_b & 50% #1 {x} ~^\\",
+        models={"plain": entry},
+        published=[],
+    )
+    protocol = protocol.changed(
+        tasks={
+            name: task.changed(title=next(iter(models)) + " – ≥ µ −")
+            for name, task in protocol.tasks.items()
+        }
+    )
+    table = tabulate(protocol, make_cells(protocol, {"plain": 1.0}), n_resamples=20, seed=1)
+    body = to_latex(protocol, table)
+    (tmp_path / "table.tex").write_text(
+        "\\documentclass{article}\n\\usepackage{booktabs,textcomp}\n\\begin{document}\n"
+        f"{body}\n\\end{{document}}\n"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "table.pdf").stat().st_size > 1000
