@@ -295,6 +295,7 @@ _BUILT_IN = (
         has_likelihood=True,
     ),
     Coding("code-15", "code-15 column", "CODE-15 column", file=ROOM / "code_15.yaml"),
+    Coding("aha", "aha statement", "AHA statement", " of SPH and ZZU pECG", ROOM / "aha.yaml"),
     Coding(OWN_LABELS, "own label", "column", " of labels.csv"),
     Coding(
         "condition-folder",
