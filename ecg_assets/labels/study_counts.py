@@ -2,8 +2,8 @@
 
 ``python -m ecg_assets.labels.study_counts ptb-xl /data/ptb-xl`` reads a dataset's tables, no
 signals, and compares what was published of it (recordings, patients) and of every shipped study of
-it; it ends with 1 when any number differs. Of a collection each study counts its own database, where
-that is there.
+it; it ends with 1 when any number differs. Of a collection each study counts its own database,
+where that is there.
 """
 
 from __future__ import annotations

@@ -8,12 +8,11 @@ nothing.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 AHA = "aha"
-"""The coding: a line is the number of a statement, without its modifiers."""
+"""The coding: a line is the number of a statement, and behind it its modifiers: ``60+310``."""
 
 # ZZU pECG puts the statement's category before its number, or its kind.
 _CODE = re.compile(r"(?:[A-N]|Suggests|Consider)?\s*(\d{1,3})")
@@ -66,20 +65,20 @@ def _parse(text: str) -> Statement:
     return Statement(code[1], tuple(found[1] for found in modifiers if found))
 
 
-def list_codes(statements: Iterable[Statement]) -> list[str]:
-    """List codes as lines of a report: each once, in their order.
+def write_lines(statements: Iterable[Statement]) -> list[str]:
+    """Write the lines of a report: code and modifiers, each once, in their order.
 
-    >>> list_codes(split_statements("1;1"))
-    ['1']
+    >>> write_lines(split_statements("1;1;'F60+Modifier310'"))
+    ['1', '60+310']
     """
-    return list(dict.fromkeys(one.code for one in statements if one.code))
+    lines = ("+".join((one.code, *one.modifiers)) for one in statements if one.code)
+    return list(dict.fromkeys(lines))
 
 
-def count_modifiers(statements_of: Mapping[str, list[Statement]]) -> dict[str, int]:
-    """Count statements with modifiers, and with each: a line has the code without them."""
-    of_all = [one.modifiers for found in statements_of.values() for one in found]
-    each = Counter(modifier for modifiers in of_all for modifier in dict.fromkeys(modifiers))
+def count_statements(found: Iterable[Sequence[Statement]]) -> dict[str, int]:
+    """Count statements, of each cell, and those with modifiers."""
+    statements = [one for cell in found for one in cell if one.code]
     return {
-        "statements_with_modifiers": sum(map(bool, of_all)),
-        **{f"modifier_{modifier}": n for modifier, n in sorted(each.items())},
+        "statements": len(statements),
+        "statements_with_modifiers": sum(bool(one.modifiers) for one in statements),
     }

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecg_assets.errors import BadRecord
-from ecg_assets.sources.aha_statements import AHA, count_modifiers, list_codes, split_statements
+from ecg_assets.sources.aha_statements import AHA, count_statements, split_statements, write_lines
 from ecg_assets.sources.dataset import Dataset, SourceTable, record_table, report_table
 from ecg_assets.sources.dataset_tables import (
     count_not_understood,
@@ -88,9 +88,7 @@ class Sph:
         )
 
     def read_reports(self, records: pd.DataFrame) -> SourceTable:
-        """Read the codes of these records' statements, each once, without their modifiers.
-
-        Findings count the modifiers.
+        """Read the statements of these records, each once: its number and its modifiers.
 
         Raises
         ------
@@ -106,10 +104,8 @@ class Sph:
         refuse_cells(wrong, self.root / METADATA_FILE, "AHA_Code", what)
         of_record = dict(zip("sph_" + table["ECG_ID"], found, strict=True))
         here = {name: of_record[name] for name in records["record_id"] if name in of_record}
-        lines = {name: list_codes(statements) for name, statements in here.items()}
-        return report_table(
-            records, AHA, lines, codes=sum(map(len, lines.values())), **count_modifiers(here)
-        )
+        lines = {name: write_lines(statements) for name, statements in here.items()}
+        return report_table(records, AHA, lines, **count_statements(here.values()))
 
     def _read_metadata(self, *optional: str) -> pd.DataFrame:
         """Read a row a recording."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecg_assets.sources.aha_statements import AHA, count_modifiers, list_codes, split_statements
+from ecg_assets.sources.aha_statements import AHA, count_statements, split_statements, write_lines
 from ecg_assets.sources.dataset import Dataset, SourceTable, record_table, report_table
 from ecg_assets.sources.dataset_tables import (
     count_not_understood,
@@ -98,24 +98,22 @@ class ZzuPecg:
     def read_reports(self, records: pd.DataFrame) -> SourceTable:
         """Read the findings of these records, each once.
 
-        A line is the number of an AHA statement, without its modifiers, which are counted, or
-        the name of a finding that the AHA has no statement for. A recording of modifiers alone
-        has `NO_LABEL`.
+        A line is the number of an AHA statement and its modifiers, or the name of a finding that
+        the AHA has no statement for. A recording of modifiers alone has `NO_LABEL`.
         """
         table = self._read_attributes()
         found = [split_statements(cell) for cell in table["AHA_code"].fillna("")]
         of_record = dict(zip(_record_ids(table), found, strict=True))
         here = {name: of_record[name] for name in records["record_id"] if of_record.get(name)}
-        lines = {name: list_codes(statements) or [NO_LABEL] for name, statements in here.items()}
+        lines = {name: write_lines(statements) or [NO_LABEL] for name, statements in here.items()}
         return report_table(
             records,
             AHA,
             lines,
-            codes=sum(map(len, lines.values())),
             findings_without_aha_code=sum(
                 bool(one.code) and not one.is_of_aha for cell in here.values() for one in cell
             ),
-            **count_modifiers(here),
+            **count_statements(here.values()),
         )
 
     def _read_attributes(self, *optional: str) -> pd.DataFrame:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ecg_assets.labels import label_records, load_label_set
+from ecg_assets.errors import SettingsError
+from ecg_assets.labels import label_records, load_label_set, resolve_label_set
 from ecg_assets.labels.codings import find_coding, is_code
 from ecg_assets.labels.concepts import load_knowledge
+from ecg_assets.labels.label_set import find_study
 from ecg_assets.labels.reading import read_line
 from ecg_assets_tests.labels.reports import make_reports
 
@@ -97,3 +101,46 @@ def test_finding_without_a_statement_makes_its_label() -> None:
         ("a", "1st degree atrioventricular block"),
         ("a", "Atrioventricular block"),
     }
+
+
+def _positives(name: str, lines: dict[str, list[str]]) -> dict[str, set[str]]:
+    """Labels of each recording, of ten alike."""
+    many = {f"{key}{i}": found for key, found in lines.items() for i in range(10)}
+    reports = make_reports(many, coding="aha")
+    labels = label_records(reports, label_set=resolve_label_set(name, reports)).labels
+    labels["label"] = labels["label"].where(labels["value"] == 1)
+    return {
+        key: set(labels.loc[labels["record_id"] == f"{key}0", "label"].dropna()) for key in lines
+    }
+
+
+def test_modifier_is_no_part_of_a_code() -> None:
+    coding = find_coding("aha")
+    assert [m.concept for m in coding.read("50+346").mentions] == ["Atrial fibrillation"]
+    assert [m.concept for m in coding.read("180+181").mentions] == ["Electronic pacemaker"]
+    found = _positives("sph-primary", {"a": ["50+346", "60+310+308"], "b": ["50"], "c": ["1"]})
+    assert found == {"a": {"50", "60"}, "b": {"50"}, "c": {"1"}}
+
+
+def test_benchmark_loses_findings_with_a_modifier_or_without_a_number() -> None:
+    lines = {"a": ["145+362", "Osborn wave"], "b": ["145"], "c": ["208"], "d": ["180+181"]}
+    assert _positives("zzu-pecg", lines) == {
+        "a": {"145", "Osborn wave"},
+        **{"b": {"145"}, "c": {"208"}, "d": {"180+181"}},
+    }
+    as_published = _positives("zzu-pecg-as-published", lines)
+    assert as_published == {"a": set(), "b": {"145"}, "c": {"208"}, "d": {"180+181"}}
+
+
+def test_statements_that_too_few_have_with_no_modifier_are_no_label_as_published() -> None:
+    reports = make_reports({str(i): ["145+362"] for i in range(10)}, coding="aha")
+    assert resolve_label_set("zzu-pecg", reports).vocabulary.names == ("145",)
+    with pytest.raises(SettingsError, match="No code of aha is in 10 of the 10"):
+        resolve_label_set("zzu-pecg-as-published", reports)
+
+
+def test_code_that_is_to_be_left_out_must_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("like: zzu-pecg\nevery_code: {without: [Osborne wave]}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"codes that aha lacks: \{'without': "):
+        find_study(str(path))

@@ -62,25 +62,23 @@ def test_thousand_numbers_are_a_shard(tmp_path: Path) -> None:
     assert table["shard"].tolist() == ["A00", "A00", "A01", "A25"]
 
 
-def test_lines_are_primary_codes_each_once_and_modifiers_are_counted(tmp_path: Path) -> None:
+def test_lines_are_statements_with_their_modifiers_each_once(tmp_path: Path) -> None:
     rows = ["A00001,50+346;22,S1,50,M,5000,", "A00002,1;1,S1,51,M,5000,", "A00003,22,S2,9,F,5000,"]
     source = _write(tmp_path, *rows)
     records = source.read_records().table
     found = source.read_reports(records)
     reports = MACHINE_REPORTS.from_pandas(found.table).to_pylist()
-    assert [row["lines"] for row in reports] == [["50", "22"], ["1"], ["22"]]
+    assert [row["lines"] for row in reports] == [["50+346", "22"], ["1"], ["22"]]
     assert {row["coding"] for row in reports} == {"aha"}
     assert found.findings == {
         "records": 3,
         "records_without_report": 0,
-        "codes": 4,
+        "statements": 5,
         "statements_with_modifiers": 1,
-        "modifier_346": 1,
     }
     # Of the records asked for alone.
     part = source.read_reports(records[:1])
-    assert part.findings["codes"] == 2 and len(part.table) == 1
-    assert "modifier_346" not in source.read_reports(records[1:]).findings
+    assert part.findings["statements"] == 2 and len(part.table) == 1
 
 
 @pytest.mark.parametrize(
