@@ -182,10 +182,3 @@ def test_real_tables_have_the_published_recordings_and_patients(
     _write(tmp_path, *rows[:-1])
     assert main(["sph", str(tmp_path)]) == 1
     assert "records: 25769 found, 25770 published\n" in capsys.readouterr().out
-
-
-def test_made_dataset_is_the_same_bytes_of_the_same_seed(made: Path, tmp_path: Path) -> None:
-    write_sph(tmp_path, n_records=24, seed=3)
-    files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
-    assert len(files) == 26
-    assert all((made / file).read_bytes() == (tmp_path / file).read_bytes() for file in files)

@@ -167,10 +167,3 @@ def test_made_findings_are_codes_of_the_coding(made: Path) -> None:
     lines = source.read_reports(source.read_records().table).table["lines"]
     readings = [find_coding("aha").read(line) for of_record in lines for line in of_record]
     assert all(one.mentions and not one.unread for one in readings)
-
-
-def test_made_dataset_is_the_same_bytes_of_the_same_seed(made: Path, tmp_path: Path) -> None:
-    write_zzu_pecg(tmp_path, n_records=N_RECORDS, seed=0)
-    files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
-    assert len(files) == 3 + 2 * N_RECORDS
-    assert all((made / file).read_bytes() == (tmp_path / file).read_bytes() for file in files)
