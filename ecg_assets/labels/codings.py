@@ -62,10 +62,11 @@ def implied_by(concept: str) -> Mapping[str, str]:
 
 
 class _Statement(NamedTuple):
-    """A code, and its likelihood in per cent, 0 where none is stated."""
+    """A code, its likelihood in per cent, 0 where none is stated, and whether it has modifiers."""
 
     code: str
     likelihood: float
+    is_modified: bool = False
 
 
 _STATEMENT = re.compile(r"(?P<code>\S+)(?: (?P<likelihood>\d+(?:\.\d+)?))?")
@@ -87,6 +88,8 @@ class Coding:
         YAML file with its codes; None for report text and own labels, which have none.
     has_likelihood
         Whether a line is a code and its likelihood in per cent, as ``AFIB 80``.
+    modifiers
+        What a line may have behind its code, without being another one.
     pattern
         What any code of it looks like, of one that has more codes than a file would list.
     n_category
@@ -99,6 +102,7 @@ class Coding:
     of: str = ""
     file: Path | None = None
     has_likelihood: bool = False
+    modifiers: str = ""
     pattern: str = ""
     n_category: int = 0
 
@@ -208,6 +212,7 @@ class Coding:
         line: str,
         *,
         least_likelihood: float = 0.0,
+        without_modifiers: bool = False,
         digits: int | None = None,
         ancestors: bool = False,
     ) -> LineReading:
@@ -218,6 +223,8 @@ class Coding:
         least_likelihood
             Per cent from which a statement counts, with probability 1; others have 0. It is
             compared with what is written: 0, which PTB-XL has for an unknown one, is least.
+        without_modifiers
+            Whether a statement with modifiers does not count.
         digits, ancestors
             As `cut_code` takes them.
 
@@ -225,6 +232,8 @@ class Coding:
         ('code:scp-ecg:NDT', 1.0)
         >>> find_coding("scp-ecg").read_code("NDT 0", least_likelihood=50).mentions[0].probability
         0.0
+        >>> find_coding("aha").read_code("50+346").mentions[0][:4:3]
+        ('code:aha:50', 1.0)
         """
         if self.name == OWN_LABELS:
             return self.read(line)
@@ -233,6 +242,7 @@ class Coding:
         if statement is None or not is_known:
             return self._leave_unread(line, statement)
         counts = not self.has_likelihood or statement.likelihood >= least_likelihood
+        counts = counts and not (without_modifiers and statement.is_modified)
         found = self.cut_code(statement.code, digits=digits, ancestors=ancestors)
         return LineReading(
             tuple(
@@ -267,6 +277,9 @@ class Coding:
 
     def _parse(self, line: str) -> _Statement | None:
         """Take a line apart; None where it is no code with its likelihood."""
+        if self.modifiers:
+            code = re.sub(f"(?:{self.modifiers})+$", "", line.strip())
+            return _Statement(code, 0.0, code != line.strip())
         if not self.has_likelihood:
             return _Statement(line.strip(), 0.0)
         found = _STATEMENT.fullmatch(line.strip())
@@ -295,6 +308,14 @@ _BUILT_IN = (
         has_likelihood=True,
     ),
     Coding("code-15", "code-15 column", "CODE-15 column", file=ROOM / "code_15.yaml"),
+    Coding(
+        "aha",
+        "aha statement",
+        "AHA statement",
+        " of SPH and ZZU pECG",
+        ROOM / "aha.yaml",
+        modifiers=r"\+3\d\d",
+    ),
     Coding(OWN_LABELS, "own label", "column", " of labels.csv"),
     Coding(
         "condition-folder",

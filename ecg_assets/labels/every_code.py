@@ -58,7 +58,7 @@ def list_labels(file: StudyFile, reports: pd.DataFrame) -> dict[str, CodeLabel]:
     label_of = {code: name for name, codes in rule.alike.items() for code in codes}
     names = [sorted({label_of.get(code, code) for code in _codes(one, study)}) for one in readings]
     counts = _count(lines, names)
-    kept = counts.index[counts >= rule.least_records]
+    kept = counts.index[(counts >= rule.least_records) & ~counts.index.isin(rule.without)]
     if kept.empty:
         raise SettingsError(
             f"No code of {file.coding} is in {rule.least_records} of the {len(reports)} recordings; "

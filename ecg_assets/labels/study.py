@@ -32,6 +32,7 @@ def _is_off(value: Any) -> bool:
 
 Digits = Annotated[int | None, Field(ge=1, exclude_if=_is_off)]
 Ancestors = Annotated[bool, Field(exclude_if=_is_off)]
+WithoutModifiers = Annotated[bool, Field(exclude_if=_is_off)]
 
 
 class Study(FrozenModel):
@@ -49,6 +50,9 @@ class Study(FrozenModel):
     )
     split: Literal["folds"] | None = Field(
         default=None, description="folds: by the dataset's own folds, where it has them."
+    )
+    without_modifiers: WithoutModifiers = Field(
+        default=False, description="Whether a statement with modifiers does not count."
     )
     digits: Digits = Field(default=None, description="Characters of a code that are kept.")
     ancestors: Ancestors = Field(
@@ -71,6 +75,7 @@ class Study(FrozenModel):
         return find_coding(self.coding).read_code(
             line,
             least_likelihood=self.least_likelihood,
+            without_modifiers=self.without_modifiers,
             digits=self.digits,
             ancestors=self.ancestors,
         )
@@ -116,6 +121,9 @@ class EveryCode(FrozenModel):
     alike: dict[str, Annotated[tuple[str, ...], BeforeValidator(_list_codes)]] = Field(
         default_factory=dict, description="Codes that are one label, by its name."
     )
+    without: Annotated[tuple[str, ...], BeforeValidator(_list_codes)] = Field(
+        default=(), description="Codes that are no labels."
+    )
 
 
 class Published(FrozenModel):
@@ -140,6 +148,7 @@ class StudyFile(FrozenModel):
     likelihood: Literal["any"] | Number = ANY
     unlabelled: Literal["drop", "keep"]
     split: Literal["folds"] | None = None
+    without_modifiers: WithoutModifiers = False
     digits: Digits = None
     ancestors: Ancestors = False
     aggregation: Literal["mean", "max"] = "mean"
@@ -163,8 +172,9 @@ class StudyFile(FrozenModel):
             self._require(bool(coding.codes or coding.pattern), "coding", "one that has codes")
             _require_codes(coding, self.labels)
         if self.every_code:
-            alike = {name: CodeLabel(codes=codes) for name, codes in self.every_code.alike.items()}
-            _require_codes(coding, alike)
+            named = {**self.every_code.alike, "without": self.every_code.without}
+            codes = {name: CodeLabel(codes=codes) for name, codes in named.items() if codes}
+            _require_codes(coding, codes)
         if (self.digits or self.ancestors) and not coding.n_category:
             raise ValueError(
                 f"digits and ancestors are of codes that have parts, which {coding.name} has not."
@@ -182,6 +192,7 @@ class StudyFile(FrozenModel):
             likelihood=self.likelihood,
             unlabelled=self.unlabelled,
             split=self.split,
+            without_modifiers=self.without_modifiers,
             digits=self.digits,
             ancestors=self.ancestors,
         )
@@ -236,7 +247,7 @@ def _find_base(name: str, path: Path) -> Path:
 
 _COUNTED_BY = (
     *("coding", "likelihood", "unlabelled", "labels"),
-    *("every_code", "digits", "ancestors"),
+    *("every_code", "without_modifiers", "digits", "ancestors"),
 )
 """With another one of these, counts are others than were published."""
 

@@ -21,6 +21,7 @@ from ecg_assets.sources.dataset_tables import (
     require_filled,
 )
 from ecg_assets.sources.file_limits import require_regular_file
+from ecg_assets.sources.hdf5 import explain_unreadable, open_dataset, open_hdf5
 from ecg_assets.sources.reader_process import call_in_child
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.schema import NO_LABEL
@@ -127,8 +128,6 @@ _UNITS_PER_MV = 2.0
 _MOST_VALUES = 1 << 20
 """Values of an exam, and exams of a file: what a file claims is not allocated above that."""
 
-_MOST_VALUES_IN_CHUNK = 1 << 25
-
 
 def read_exam(path: Path, exam_id: str, leads: Sequence[str] | None = None) -> Record:
     """Read an exam's leads, without the zeros that pad it to 4096 samples at both ends.
@@ -161,7 +160,7 @@ def read_exam(path: Path, exam_id: str, leads: Sequence[str] | None = None) -> R
     return make_array_record(signal, names, _SAMPLE_RATE_HZ, units_per_mv=_UNITS_PER_MV)
 
 
-# HDF5 is read in a child process: its library may crash on a damaged file, or not come to an end.
+# Called in a child process.
 
 
 def _read_exam(path: Path, exam_id: str, columns: list[int]) -> NDArray[np.floating[Any]]:
@@ -170,24 +169,22 @@ def _read_exam(path: Path, exam_id: str, columns: list[int]) -> NDArray[np.float
         rows = _find_rows(str(path), path.stat().st_mtime_ns).get(int(exam_id))
         if rows is None:
             raise BadRecord("missing_exam", f"{path.name} holds no exam {exam_id}")
-        with _open_file(path) as file:
+        with open_hdf5(path) as file:
             tracing = _read_tracing(file, rows[0])
             for row in rows[1:]:
                 _require_same(tracing, _read_tracing(file, row), len(rows))
     except BadRecord:
         raise
     except Exception as error:  # h5py raises whatever a spoilt file makes of it
-        # Its message may name a path of this machine.
-        reason = str(error).replace(str(path.parent), "")[:200]
-        raise BadRecord("unreadable", f"{type(error).__name__}: {reason}") from error
+        raise explain_unreadable(error, path) from error
     return np.ascontiguousarray(_strip_padding(tracing)[:, columns].T)
 
 
 @lru_cache(maxsize=32)
 def _find_rows(path: str, changed: int) -> dict[int, list[int]]:
     """Rows of each exam; kept, because a file has 20,000 of them."""
-    with _open_file(path) as file:
-        exams = _open_dataset(file, "exam_id")
+    with open_hdf5(path) as file:
+        exams = open_dataset(file, "exam_id")
         if exams.ndim != 1 or exams.size > _MOST_VALUES:
             raise BadRecord("bad_shape", f"exam_id is {exams.shape}; expected one an exam")
         if exams.dtype.kind not in "iuf":
@@ -210,15 +207,8 @@ def _require_same(
         )
 
 
-def _open_file(path: str | Path) -> h5py.File:
-    import h5py
-
-    # Many network file systems refuse the lock, which a reader does not need.
-    return h5py.File(path, "r", locking=False)
-
-
 def _read_tracing(file: h5py.File, row: int) -> NDArray[np.floating[Any]]:
-    tracings = _open_dataset(file, "tracings")
+    tracings = open_dataset(file, "tracings")
     shape = tracings.shape
     if tracings.ndim != 3 or shape[2] != len(_LEADS) or shape[1] * shape[2] > _MOST_VALUES:
         raise BadRecord("bad_shape", f"tracings is {shape}; expected (exams, 4096, 12)")
@@ -231,19 +221,6 @@ def _strip_padding(tracing: NDArray[np.floating[Any]]) -> NDArray[np.floating[An
     """Cut off the samples ``(sample, lead)`` at both ends at which every lead is 0."""
     recorded = np.flatnonzero(np.any(tracing != 0, axis=1))
     return tracing[recorded[0] : recorded[-1] + 1] if len(recorded) else tracing[:0]
-
-
-def _open_dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Open a dataset that lies in this file, in pieces of a size that can be read."""
-    import h5py
-
-    link = file.get(name, getlink=True)
-    dataset = file[name] if isinstance(link, h5py.HardLink) else None
-    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise BadRecord("unreadable", f"{name} is no dataset in this file itself")
-    if int(np.prod(dataset.chunks or (1,), dtype=object)) > _MOST_VALUES_IN_CHUNK:
-        raise BadRecord("unreadable", f"{name} has chunks of {dataset.chunks} values")
-    return dataset
 
 
 CODE_15 = Dataset(

@@ -136,8 +136,13 @@ class Dataset:
         Other datasets with the same recordings under other names, each with a sentence.
     has_shifted_years
         Whether each patient's dates are moved by a number of years of its own.
+    may_lack_leads
+        Whether some of its recordings have fewer leads: one that lacks a lead that is stored is
+        left out, and counts as no unreadable one.
     published_counts
         YAML file with the counts of its labels that were published, if there is one.
+    published_findings
+        What was published of the whole release, by the name of the record list's finding.
     is_collection
         Whether its recordings come from several databases, which their folder or name tells.
     database_folders
@@ -162,7 +167,9 @@ class Dataset:
     read_list_rows: Callable[[Any], pd.Series[int]] | None = None
     shares_recordings: Mapping[str, str] = field(default_factory=dict)
     has_shifted_years: bool = False
+    may_lack_leads: bool = False
     published_counts: Path | None = None
+    published_findings: Mapping[str, int] = field(default_factory=dict)
     is_collection: bool = False
     database_folders: tuple[str, ...] = ()
     database_names: Mapping[str, str] = field(default_factory=dict)

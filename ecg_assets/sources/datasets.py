@@ -23,7 +23,9 @@ from ecg_assets.sources.mimic_iv_ecg import MIMIC_IV_ECG
 from ecg_assets.sources.mimic_iv_ecg_ext_icd import MIMIC_IV_ECG_EXT_ICD
 from ecg_assets.sources.physionet2021 import PHYSIONET_2021
 from ecg_assets.sources.ptb_xl import PTB_XL
+from ecg_assets.sources.sph import SPH
 from ecg_assets.sources.synthetic import SYNTHETIC
+from ecg_assets.sources.zzu_pecg import ZZU_PECG
 
 GROUP = "ecg_assets.datasets"
 """Group of the entry points."""
@@ -34,6 +36,8 @@ _BUILT_IN = (
     PTB_XL,
     CODE_15,
     MIMIC_IV_ECG_EXT_ICD,
+    SPH,
+    ZZU_PECG,
     CONDITION_FOLDERS,
     FOLDER,
     SYNTHETIC,
@@ -154,10 +158,12 @@ def _require_files(dataset: Dataset, root: Path) -> None:
 def _require_no_other(dataset: Dataset, root: Path) -> None:
     """Refuse the root of a dataset that is told by a file of its own."""
     for other in datasets().values():
-        if other.needed_files and (root / other.needed_files[0]).is_file():
+        # All of them: SPH's metadata.csv alone may be anyone's.
+        files = other.needed_files
+        if files and all((root / file).is_file() for file in files):
             raise SettingsError(
                 f"ECG_SOURCE is {dataset.name}, but ECG_RAW_ROOT is {root}, which holds "
-                f"{other.needed_files[0]} as {other.name} does; set ECG_SOURCE={other.name}."
+                f"{' and '.join(files)} as {other.name} does; set ECG_SOURCE={other.name}."
             )
 
 

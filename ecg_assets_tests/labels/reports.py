@@ -36,7 +36,11 @@ def make_reports(
     return stored
 
 
-_CODES = {"snomed-ct": ["164889003", "426783006"], "icd-10-cm": ["I4891", "W19XXXA"]}
+_CODES = {
+    "snomed-ct": ["164889003", "426783006"],
+    "icd-10-cm": ["I4891", "W19XXXA"],
+    "aha": ["22", "106"],
+}
 
 
 def load_any(name: str) -> LabelSet:

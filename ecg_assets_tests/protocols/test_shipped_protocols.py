@@ -24,9 +24,9 @@ from ecg_assets.training.finetune.recipe import PROBES, RATES, Recipe
 
 # Of datasets that are not here yet.
 AWAITED_LABEL_SETS = {
-    *("chagas", "sph-primary", "zzu-pecg", "echonext-11", "echonext-11-measured", "echonext-shd"),
+    *("chagas", "echonext-11", "echonext-11-measured", "echonext-shd"),
 }
-AWAITED_SOURCES = {"sph", "zzu-pecg", "echonext", "code-test", "challenge-2025"}
+AWAITED_SOURCES = {"echonext", "code-test", "challenge-2025"}
 
 PROTOCOLS = {
     *("ptb-xl", "ptb-xl-keep", "ptb-xl-super", "ptb-xl-sub", "ptb-xl-diag", "ptb-xl-form"),

@@ -110,10 +110,12 @@ def _write_arrays(folder: Path) -> None:
         with h5py.File(folder / f"{name}.hdf5", "w") as file:
             file["exam_id"] = np.array([5, 7, 7 + (not packed)])
             file.create_dataset("tracings", data=tracings[[0, 1, 1]], **packed)
+    with h5py.File(folder / "A00001.h5", "w") as file:
+        file["ecg"] = tracings[0].T.astype(np.float16)
     (folder / "folder.yaml").write_text("sample_rate_hz: 500\nleads: [I, II]\n")
 
 
-_ARRAYS = (".csv", ".npy", ".mat", ".hdf5")
+_ARRAYS = (".csv", ".npy", ".mat", ".hdf5", ".h5")
 
 
 def _read(path: Path, root: Path) -> str:

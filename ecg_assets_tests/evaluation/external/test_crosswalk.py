@@ -30,8 +30,8 @@ from ecg_assets.sources import datasets
 from ecg_assets.sources.schema import OWN_LABELS, REPORT_TEXT
 from ecg_assets_tests.labels.reports import load_any, make_reports
 
-SCP_ECG, SNOMED_CT, CODE_15 = "scp-ecg", "snomed-ct", "code-15"
-CODED = (SCP_ECG, SNOMED_CT, CODE_15, REPORT_TEXT, "icd-10-cm")
+SCP_ECG, SNOMED_CT, CODE_15, AHA = "scp-ecg", "snomed-ct", "code-15", "aha"
+CODED = (SCP_ECG, SNOMED_CT, CODE_15, AHA, REPORT_TEXT, "icd-10-cm")
 
 
 def _positives(
