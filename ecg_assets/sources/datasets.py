@@ -172,12 +172,17 @@ def _find_near(root: Path, file: str) -> Path | None:
 
 @lru_cache(maxsize=1)
 def recording_readers() -> Mapping[str, RecordingReader]:
-    """Give the datasets' own readers of recordings, by the ending of a file without its point."""
+    """Give the datasets' own readers of recordings, by the ending of a file or its whole name."""
     found: dict[str, RecordingReader] = {}
     for dataset in datasets().values():
         for ending, reader in dataset.readers.items():
             found.setdefault(ending, reader)
     return found
+
+
+def own_endings() -> frozenset[str]:
+    """Give the endings, without the point, of the files that datasets read by themselves."""
+    return frozenset(form.rpartition(".")[2] for form in recording_readers())
 
 
 def shared_recordings(one: str, other: str) -> str | None:
