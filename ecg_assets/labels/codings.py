@@ -191,9 +191,9 @@ class Coding:
         """
         if self.name == REPORT_TEXT:
             return read_line(line)
+        if split_measured(line) is not None:
+            return LineReading((), ())  # no finding: see `ecg_assets.labels.measured`
         if self.name == OWN_LABELS:
-            if split_measured(line) is not None:
-                return LineReading((), ())  # no finding: see `ecg_assets.labels.measured`
             name = "" if line == NO_LABEL else line
             return LineReading((Mention(own_concept(name), line, self.rule, 1.0),), ())
         statement = self._parse(line)
@@ -226,7 +226,7 @@ class Coding:
         >>> find_coding("scp-ecg").read_code("NDT 0", least_likelihood=50).mentions[0].probability
         0.0
         """
-        if self.name == OWN_LABELS:
+        if self.name == OWN_LABELS or split_measured(line) is not None:
             return self.read(line)
         statement = self._parse(line)
         is_known = statement and (statement.code == NO_LABEL or self.is_code(statement.code))
