@@ -147,7 +147,7 @@ def find_unknown(
     for place, rule in enumerate(label_set.rules):
         for concept in rule.includes:
             unknown[:, place] |= cells.not_looked_for.get(concept, False)
-        for name in rule.measured_by:
+        for name in rule.measured_by if len(reports) else ():
             values = _read_number(name, reports, cells, records)
             unknown[:, place] |= np.isnan(values) | (values == 0)
     return unknown if unknown.any() else None

@@ -15,14 +15,18 @@ import pandas as pd
 
 from ecg_assets.entry_points import EntryPoints, find_entry_points
 from ecg_assets.errors import SettingsError
+from ecg_assets.sources.challenge_2025 import CHALLENGE_2025
 from ecg_assets.sources.code_15 import CODE_15
+from ecg_assets.sources.code_test import CODE_TEST
 from ecg_assets.sources.condition_folders import CONDITION_FOLDERS
 from ecg_assets.sources.dataset import Dataset, RecordingReader, Source
+from ecg_assets.sources.echonext import ECHONEXT
 from ecg_assets.sources.folder.dataset import FOLDER
 from ecg_assets.sources.mimic_iv_ecg import MIMIC_IV_ECG
 from ecg_assets.sources.mimic_iv_ecg_ext_icd import MIMIC_IV_ECG_EXT_ICD
 from ecg_assets.sources.physionet2021 import PHYSIONET_2021
 from ecg_assets.sources.ptb_xl import PTB_XL
+from ecg_assets.sources.sami_trop import SAMI_TROP
 from ecg_assets.sources.synthetic import SYNTHETIC
 
 GROUP = "ecg_assets.datasets"
@@ -34,6 +38,10 @@ _BUILT_IN = (
     PTB_XL,
     CODE_15,
     MIMIC_IV_ECG_EXT_ICD,
+    CODE_TEST,
+    SAMI_TROP,
+    CHALLENGE_2025,
+    ECHONEXT,
     CONDITION_FOLDERS,
     FOLDER,
     SYNTHETIC,

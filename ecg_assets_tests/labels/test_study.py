@@ -178,7 +178,7 @@ _HEAD = "coding: scp-ecg\nunlabelled: keep\n"
         ("coding: report-text\nunlabelled: keep\nlabels: {AF: }", "one that has codes"),
         ("coding: scp\nunlabelled: keep\nlabels: {AF: }", "expected one of report-text"),
         ("like: study.yaml", "back to the file itself"),
-        ("like: ../study.yaml", "expected one of code-15-six"),
+        ("like: ../study.yaml", "expected one of chagas, code-15-six"),
     ],
 )
 def test_file_that_cannot_be_meant_is_refused(text: str, message: str, tmp_path: Path) -> None:
