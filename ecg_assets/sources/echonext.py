@@ -63,8 +63,8 @@ _GRADES = {
     },
     "pericardial_effusion_value": {"none": 1, "trace": 2, "small": 3, "moderate": 4, "large": 5},
 }
-"""Grades from 1, for 0 stands for nothing measured. ``presumed none`` is an absence that the authors
-inferred of a report, and is taken for one."""
+"""Grades from 1, for 0 stands for nothing measured. ``presumed none`` is an absence that the
+authors inferred of a report, and is taken for one."""
 
 _UNITS = {
     "lvef_value": "%",
@@ -244,7 +244,8 @@ LOWEST = np.array(
 HIGHEST = np.array(
     [287.0, 297.0, 236.0, 118.5, 270.0, 245.5, 219.0, 297.0, 366.0, 450.0, 451.0, 396.0]
 )
-"""Of each lead in units of the cart. Where a lead is clipped, it is so in millivolts, too."""
+"""Of each lead in units of the cart. Each was filtered and clipped by itself: where one is, limb
+leads do not fit each other (the column ``limb_fault`` says unexplained)."""
 
 MV_PER_UNIT = 0.00488
 """What MUSE carts write as LeadAmplitudeUnitsPerBit: 4.88 µV."""
