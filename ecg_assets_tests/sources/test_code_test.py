@@ -58,6 +58,10 @@ def test_leads_come_out_by_name_though_avr_stands_last_in_the_file(root: Path) -
         assert np.abs(avr + (i + ii) / 2).max() < 1e-3
         assert np.abs(avl - (i - ii / 2)).max() < 1e-3
         assert np.abs(avf - (ii - i / 2)).max() < 1e-3
+    with h5py.File(root / TRACINGS_FILE) as file:
+        tracing = file["tracings"][0]
+    i, ii, avl, avf, avr = (tracing[:, column] for column in (0, 1, 3, 4, 5))
+    np.testing.assert_allclose([avl, avf, avr], [i - ii / 2, ii - i / 2, -(i + ii) / 2], atol=1e-9)
     # Read as CODE-15% is, the same file would give other leads under these names.
     wrong = read_row(root / TRACINGS_FILE, "0", ["aVR"], CODE_15_LEADS).physical()
     assert np.abs(wrong - read_row(root / TRACINGS_FILE, "0", ["I"]).physical()).max() > 0.1
