@@ -30,16 +30,7 @@ def sami_trop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The three folders; PTB-XL with two recordings of one patient, and no files of signals."""
     write_challenge_2025(tmp_path, n_records=N_RECORDS, seed=4)
-    ptb_xl = tmp_path / "ptb-xl"
-    (ptb_xl / "records500").mkdir(parents=True)
-    (ptb_xl / "ptbxl_database.csv").write_text(
-        "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_hr\n"
-        "1,523632,60,0,{'NORM': 100.0},3,records500/00000/00001_hr\n"
-        "2,523632,61,0,{},3,records500/00000/00002_hr\n",
-        encoding="utf-8",
-    )
     return tmp_path
 
 
@@ -97,23 +88,21 @@ def test_challenge_has_the_recordings_of_all_its_datasets(root: Path) -> None:
     found = source.read_records()
     RECORD_LIST.from_pandas(found.table)
     table = found.table
-    assert len(table) == N_RECORDS + 2
+    assert len(table) == N_RECORDS
     assert table["record_id"].is_unique
     assert set(table["source"]) == {"challenge-2025"}
-    assert found.findings["records"] == N_RECORDS + 2
-    assert found.findings["ptb_xl_records"] == 2
-    for name in ("code-15", "sami-trop"):
+    assert found.findings["records"] == N_RECORDS
+    assert found.findings["ptb_xl_records"] == N_RECORDS // 4
+    for name in ("code-15", "sami-trop", "ptb-xl"):
         of_part = table[table["path"].str.startswith(f"{name}/")]
         assert of_part["shard"].str.startswith(f"{name}-").all()
         record = read_recording(root / str(of_part["path"].iloc[0]), ["I", "V1"], root=root)
         assert record.lead_names == ("I", "V1")
-    assert table["path"].str.startswith("ptb-xl/records500/").sum() == 2
 
 
 def test_patients_of_one_number_in_two_datasets_are_two(root: Path) -> None:
-    exams = pd.read_csv(root / "code-15" / EXAMS_FILE)
-    exams["patient_id"] = 523632
-    exams.to_csv(root / "code-15" / EXAMS_FILE, index=False)
+    for name in ("code-15/exams.csv", "ptb-xl/ptbxl_database.csv"):
+        pd.read_csv(root / name).assign(patient_id=523632).to_csv(root / name, index=False)
     table = Challenge2025(root).read_records().table
     patients = table[table["path"].str.startswith(("code-15/", "ptb-xl/"))]["subject_id"]
     assert set(patients) == {"code-15-523632", "ptb-xl-523632"}
@@ -132,18 +121,19 @@ def test_chagas_is_what_each_dataset_says_and_unknown_where_none_does(root: Path
     expected = dict(zip("code_15_" + told["exam_id"].astype(str), told["chagas"], strict=True))
     exams = pd.read_csv(root / "sami-trop" / EXAMS_FILE)["exam_id"]
     expected |= {f"sami_trop_{exam}": True for exam in exams}
-    expected |= {"ptb_xl_00001": False, "ptb_xl_00002": False}
+    of_ptb_xl = pd.read_csv(root / "ptb-xl" / "ptbxl_database.csv")["ecg_id"]
+    expected |= {f"ptb_xl_{number:05}": False for number in of_ptb_xl}
     assert got == expected
     assert 0 < told["chagas"].sum() < len(told)
     n_untold = len(records) - len(expected)
-    assert n_untold == 3
+    assert n_untold == 2
     assert found.findings["records_without_report"] == n_untold
     assert found.findings["records_with_chagas"] == sum(expected.values())
 
 
 def test_part_of_the_datasets_is_enough_and_none_is_not(root: Path, tmp_path: Path) -> None:
     (root / "ptb-xl").rename(root / "elsewhere")
-    assert len(Challenge2025(root).read_records().table) == N_RECORDS
+    assert len(Challenge2025(root).read_records().table) == N_RECORDS * 3 // 4
     (tmp_path / "empty").mkdir()
     with pytest.raises(SettingsError, match="none of the folders code-15, sami-trop, ptb-xl"):
         Challenge2025(tmp_path / "empty").read_records()

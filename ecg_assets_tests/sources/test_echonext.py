@@ -196,6 +196,16 @@ def test_published_numbers_of_unmeasured_recordings_are_compared(root: Path) -> 
     }
 
 
+def test_counts_of_a_part_are_not_those_of_the_release(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare_counts(["echonext", str(root)]) == 1
+    said = capsys.readouterr().out
+    assert "echonext-11: 4 counts, 4 differ" in said
+    assert "tr_max_gte_32_flag (not measured)   all" in said
+    assert "54996" in said
+
+
 def test_row_of_nan_has_no_sample_and_spoils_no_other(root: Path) -> None:
     records = EchoNext(root).read_records().table
     of_train = records[records["shard"] == "train-00"]

@@ -1,4 +1,4 @@
-"""A made SaMi-Trop, and with a made CODE-15% two of the three datasets of the Challenge 2025."""
+"""A made SaMi-Trop and CODE-15%, and with a made PTB-XL the Challenge 2025."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ecg_assets.sources.challenge_2025 import CODE_15_LABELS_FILE
 from ecg_assets.sources.code_15 import EXAMS_FILE
 from ecg_assets.sources.code_15 import LABEL_COLUMNS as CODE_15_COLUMNS
 from ecg_assets.sources.sami_trop import CHAGAS, TRACINGS_FILE
+from ecg_assets.sources.synthetic.made.ptb_xl import write_ptb_xl
 from ecg_assets.sources.synthetic.made.tracings import (
     find_abnormalities,
     plan_studies,
@@ -80,9 +81,7 @@ def write_code_15(root: Path, *, n_records: int = 60, seed: int = 0) -> None:
 
 
 def write_challenge_2025(root: Path, *, n_records: int = 60, seed: int = 0) -> None:
-    """Write the folders code-15 and sami-trop, three quarters and a quarter of the recordings.
-
-    There is no folder ptb-xl.
+    """Write the folders code-15, of half of the recordings, sami-trop and ptb-xl.
 
     Parameters
     ----------
@@ -93,9 +92,10 @@ def write_challenge_2025(root: Path, *, n_records: int = 60, seed: int = 0) -> N
     seed
         Seed of every random choice.
     """
-    n_sami_trop = max(1, n_records // 4)
-    write_code_15(root / "code-15", n_records=n_records - n_sami_trop, seed=seed)
-    write_sami_trop(root / "sami-trop", n_records=n_sami_trop, seed=seed + 1)
+    n_each = max(1, n_records // 4)
+    write_code_15(root / "code-15", n_records=n_records - 2 * n_each, seed=seed)
+    write_sami_trop(root / "sami-trop", n_records=n_each, seed=seed + 1)
+    write_ptb_xl(root / "ptb-xl", n_records=n_each, seed=seed + 2)
 
 
 def _with_block(study: Study, is_blocked: bool) -> Study:
