@@ -86,7 +86,7 @@ def write_echonext(root: Path, *, n_records: int = 60, seed: int = 0) -> None:
         for row, signal in enumerate(simulate_leads(members, seed, LEADS)):
             units = np.clip(signal[:, ::2].T / MV_PER_UNIT, LOWEST, HIGHEST)
             array[row, 0] = (units - MEANS) / DEVIATIONS
-        if name == "train":
+        if name == "train" and len(members) > 1:
             array[-1] = np.nan
         np.save(root / f"EchoNext_{name}_waveforms.npy", array)
 
