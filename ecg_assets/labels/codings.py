@@ -195,9 +195,9 @@ class Coding:
         """
         if self.name == REPORT_TEXT:
             return read_line(line)
+        if split_measured(line) is not None:
+            return LineReading((), ())  # no finding: see `ecg_assets.labels.measured`
         if self.name == OWN_LABELS:
-            if split_measured(line) is not None:
-                return LineReading((), ())  # no finding: see `ecg_assets.labels.measured`
             name = "" if line == NO_LABEL else line
             return LineReading((Mention(own_concept(name), line, self.rule, 1.0),), ())
         statement = self._parse(line)
@@ -235,7 +235,7 @@ class Coding:
         >>> find_coding("aha").read_code("50+346").mentions[0][:4:3]
         ('code:aha:50', 1.0)
         """
-        if self.name == OWN_LABELS:
+        if self.name == OWN_LABELS or split_measured(line) is not None:
             return self.read(line)
         statement = self._parse(line)
         is_known = statement and (statement.code == NO_LABEL or self.is_code(statement.code))

@@ -117,7 +117,10 @@ class LabelSet:
             tuple(file.labels), tuple(label.aggregation or file.aggregation for label in labels)
         )
         rules = (
-            LabelRule(tuple(code_concept(file.coding, code) for code in label.codes))
+            LabelRule(
+                tuple(code_concept(file.coding, code) for code in label.codes),
+                measured_by=label.measured_by,
+            )
             for label in labels
         )
         return cls(vocabulary, tuple(rules), file.study)
@@ -228,7 +231,8 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
         predicted to ``of`` (of `MEASURES`, or ``own:<column>``; its name, where that is one) and
         ``aggregation``, each optional.
     own_labels
-        Names of the labels that the data itself brings: the columns of labels.csv.
+        Names of the labels that the data itself brings: the columns of labels.csv. A shipped study
+        of own labels, which are a dataset's, is loaded without them, too.
 
     Raises
     ------
@@ -261,7 +265,7 @@ def load_label_set(name: str, *, own_labels: Sequence[str] = ()) -> LabelSet:
         raise SettingsError(f"Label set {name!r}: {error}") from error
     named = {c for c in label_set.concepts if is_own(c) and not label_set.vocabulary.is_continuous}
     lacking = sorted(named - set(map(own_concept, own_labels)))
-    if lacking:
+    if lacking and (own_labels or path.parent != _STUDIES):
         raise SettingsError(
             f"Label set {name!r} names {lacking}, but the data's own labels are "
             f"{[f'{OWN}{label}' for label in own_labels]}."

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.labels.codings import OWN, is_own
-from ecg_assets.sources.schema import NOT_LOOKED_FOR, OWN_LABELS, split_measured
+from ecg_assets.labels.codings import OWN, code_concept, find_coding, is_own
+from ecg_assets.sources.schema import NOT_LOOKED_FOR, REPORT_TEXT, split_measured
 
 if TYPE_CHECKING:
     from ecg_assets.labels.label_set import LabelSet
@@ -82,14 +82,14 @@ def require_numbers(names: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class OwnCells:
-    """What the user's own columns say of each report, beside findings.
+    """What codes and the user's own columns say of each report, beside findings.
 
     Attributes
     ----------
     numbers
         Column to float64 ``(report,)``; NaN where there is none.
     not_looked_for
-        Label to bool ``(report,)``.
+        Concept to bool ``(report,)``: that of an own label, or of a code, and the code itself.
     """
 
     numbers: dict[str, npt.NDArray[np.float64]]
@@ -99,19 +99,25 @@ class OwnCells:
     def read(cls, reports: pd.DataFrame) -> OwnCells:
         """Read the lines of reports that are no findings, as `measured_line` writes them."""
         n, found = len(reports), cls({}, {})
-        of_own = np.flatnonzero((reports["coding"] == OWN_LABELS).to_numpy())
-        lines = reports["lines"].to_numpy()
-        for place in of_own.tolist():
+        coding, lines = reports["coding"].to_numpy(), reports["lines"].to_numpy()
+        for place in np.flatnonzero(coding != REPORT_TEXT).tolist():
             for line in lines[place]:
                 cell = split_measured(line)
                 if cell is None:
                     continue
                 name, value = cell
                 if value == NOT_LOOKED_FOR:
-                    found.not_looked_for.setdefault(name, np.zeros(n, np.bool_))[place] = True
+                    for concept in _concepts_of(coding[place], name):
+                        found.not_looked_for.setdefault(concept, np.zeros(n, np.bool_))[place] = 1
                 else:
                     found.numbers.setdefault(name, np.full(n, np.nan))[place] = float(value)
         return found
+
+
+def _concepts_of(coding: str, name: str) -> set[str]:
+    """Give the concepts of an own label, or of a code that its coding has."""
+    found = {code_concept(coding, name)}
+    return found | {concept for code, concept in find_coding(coding).codes.items() if code == name}
 
 
 def find_unknown(
@@ -119,8 +125,8 @@ def find_unknown(
 ) -> npt.NDArray[np.bool_] | None:
     """Say which labels nobody looked for, bool ``(report, label)``; None where all are known.
 
-    A label is not known where one of its own columns is empty and none is 1, or where what it is
-    `measured_by` is empty or 0.
+    A label is not known where one of its own columns is empty and none is 1, where the data say
+    that nobody looked for one of its codes, or where what it is `measured_by` is empty or 0.
 
     Parameters
     ----------
@@ -139,9 +145,9 @@ def find_unknown(
     cells = OwnCells.read(reports)
     unknown = np.zeros((len(reports), len(label_set.vocabulary)), np.bool_)
     for place, rule in enumerate(label_set.rules):
-        for concept in filter(is_own, rule.includes):
-            unknown[:, place] |= cells.not_looked_for.get(concept.removeprefix(OWN), False)
-        for name in rule.measured_by:
+        for concept in rule.includes:
+            unknown[:, place] |= cells.not_looked_for.get(concept, False)
+        for name in rule.measured_by if len(reports) else ():
             values = _read_number(name, reports, cells, records)
             unknown[:, place] |= np.isnan(values) | (values == 0)
     return unknown if unknown.any() else None
@@ -160,8 +166,8 @@ def find_undecided(reports: pd.DataFrame, label_set: LabelSet) -> npt.NDArray[np
     not_looked_for = OwnCells.read(reports).not_looked_for
     undecided = np.zeros((len(reports), len(label_set.vocabulary)), np.bool_)
     for place, rule in enumerate(label_set.rules):
-        for concept in filter(is_own, rule.excludes):
-            undecided[:, place] |= not_looked_for.get(concept.removeprefix(OWN), False)
+        for concept in rule.excludes:
+            undecided[:, place] |= not_looked_for.get(concept, False)
     return undecided if undecided.any() else None
 
 

@@ -91,9 +91,13 @@ def _list_codes(value: Any) -> Any:
 
 
 class CodeLabel(FrozenModel):
-    """One label: present where a recording has one of its codes."""
+    """One label: present where a recording has one of its codes.
+
+    It is not known where a number of ``measured_by`` is empty or 0 and it has none of them.
+    """
 
     codes: Annotated[tuple[str, ...], BeforeValidator(_list_codes), Field(min_length=1)]
+    measured_by: Annotated[tuple[str, ...], BeforeValidator(_list_codes)] = ()
     aggregation: Literal["mean", "max"] | None = None
 
 
@@ -129,7 +133,8 @@ class EveryCode(FrozenModel):
 class Published(FrozenModel):
     """What a study published of its labels.
 
-    ``positives`` and ``records`` are counts by split, ``all`` among them; not all need be there.
+    ``positives``, ``unmeasured`` (recordings of which a label is not known) and ``records`` are
+    counts by split, ``all`` among them; not all need be there.
     """
 
     source: str = Field(description="Dataset, as in ECG_SOURCE.")
@@ -139,6 +144,7 @@ class Published(FrozenModel):
     labels: int | None = Field(default=None, description="How many labels there are.")
     records: dict[str, int] = Field(default_factory=dict)
     positives: dict[str, dict[str, int]] = Field(default_factory=dict)
+    unmeasured: dict[str, dict[str, int]] = Field(default_factory=dict)
 
 
 class StudyFile(FrozenModel):
@@ -179,8 +185,9 @@ class StudyFile(FrozenModel):
             raise ValueError(
                 f"digits and ancestors are of codes that have parts, which {coding.name} has not."
             )
-        published = self.published.positives if self.published else {}
-        if self.labels and (unknown := sorted(set(published) - set(self.labels))):
+        counts = self.published
+        published = {*counts.positives, *counts.unmeasured} if counts else set()
+        if self.labels and (unknown := sorted(published - set(self.labels))):
             raise ValueError(f"published counts labels {unknown}, which are not among `labels`.")
         return self
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
-from ecg_assets.known import is_positive
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels.codings import is_code
 from ecg_assets.labels.label_set import (
     LabelSet,
@@ -34,6 +34,9 @@ from ecg_assets.sources.datasets import find_dataset, name_databases
 
 RECORDS, LABELS, ALL = "(recordings)", "(labels)", "all"
 """Rows of the recordings and of how many labels there are, and column of all splits together."""
+
+UNMEASURED = "(not measured)"
+"""Follows the label in the row of the recordings of which it is not known."""
 
 COUNT_ROWS = ("label", "split", "found", "published", "is_equal")
 
@@ -64,14 +67,18 @@ def compare_with_study(
     values = label_matrix(labels, vocabulary)[1] if vocabulary else np.zeros((0, 0), np.uint8)
     split = np.array([(split_of or {}).get(str(name), "") for name in record_ids], dtype=object)
     rows = []
-    for label, counts in {RECORDS: published.records, **published.positives}.items():
+    expected_of = {(RECORDS, ""): published.records}
+    expected_of |= {(label, ""): counts for label, counts in published.positives.items()}
+    expected_of |= {(label, UNMEASURED): c for label, c in published.unmeasured.items()}
+    for (label, what), counts in expected_of.items():
         # A label that the table lacks has no positives: all its rows may have been left out.
-        positive = is_positive(values[:, names.index(label)]) if label in names else False
-        counted = np.broadcast_to(label == RECORDS or positive, len(values))
+        value = values[:, names.index(label)] if label in names else np.zeros(len(values), np.uint8)
+        counted = ~is_known(value) if what else is_positive(value) | (label == RECORDS)
         for name, expected in counts.items():
             if name == ALL or split_of is not None:
                 found = int(counted[(split == name) | (name == ALL)].sum())
-                rows.append((label, name, found, expected, found == expected))
+                row = f"{label} {what}".strip()
+                rows.append((row, name, found, expected, found == expected))
     if published.labels is not None:
         is_equal = len(names) == published.labels
         rows.append((LABELS, ALL, len(names), published.labels, is_equal))
@@ -168,6 +175,7 @@ def _compare_all(name_of_source: str, root: Path) -> int:
     records = listed.table
     reports, databases = source.read_reports(records).table, name_databases(records)
     split_of = dataset.folds.name_splits(source) if dataset.folds else None
+    own_labels = dataset.read_own_labels(source) if dataset.read_own_labels else ()
     n_wrong = n_studies = 0
     for what, expected in dataset.published_findings.items():
         found = listed.findings.get(what, 0)
@@ -185,7 +193,8 @@ def _compare_all(name_of_source: str, root: Path) -> int:
                 continue
             counted = reports[is_of_it].reset_index(drop=True)
         n_studies += 1
-        labels = label_records(counted, label_set=resolve_label_set(name, counted)).labels
+        label_set = resolve_label_set(name, counted, own_labels=own_labels)
+        labels = label_records(counted, label_set=label_set).labels
         table = compare_with_study(labels, published, split_of)
         wrong = table[~table["is_equal"]]
         n_wrong += len(wrong)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,26 +16,26 @@ from ecg_assets.errors import BadRecord
 from ecg_assets.sources.dataset import Dataset, SourceTable, record_table, report_table
 from ecg_assets.sources.dataset_tables import (
     parse_demographics,
+    parse_truths,
     read_keyed_table,
     refuse_cells,
     require_filled,
 )
-from ecg_assets.sources.file_limits import require_regular_file
-from ecg_assets.sources.hdf5 import explain_unreadable, open_dataset, open_hdf5
-from ecg_assets.sources.reader_process import call_in_child
+from ecg_assets.sources.hdf5 import open_dataset, open_hdf5
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.schema import NO_LABEL
-
-if TYPE_CHECKING:  # loaded where a file is read: listing a dataset needs no HDF5
-    import h5py
+from ecg_assets.sources.tracings import (
+    LEADS,
+    MOST_VALUES,
+    read_exam_leads,
+    read_tracing,
+)
 
 NAME = "code-15"
 EXAMS_FILE = "exams.csv"
 LABEL_COLUMNS = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF", "normal_ecg")
 
-_SEX = {"true": "M", "1": "M", "false": "F", "0": "F"}
-# pandas writes 1.0 where a cell of the column is empty.
-_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+IS_MALE = {"true": "M", "1": "M", "false": "F", "0": "F"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Code15:
         require_filled(table, ("patient_id", "trace_file"), path)
         is_file = table["trace_file"].str.fullmatch(r"\w[\w.-]*\.hdf5")
         refuse_cells(~is_file, path, "trace_file", "is no name like exams_part0.hdf5")
-        known = parse_demographics(table["age"], table["is_male"], _SEX)
+        known = parse_demographics(table["age"], table["is_male"], IS_MALE)
         files = table["trace_file"].unique()
         records = record_table(
             self.name,
@@ -96,12 +96,9 @@ class Code15:
             When the table cannot be read, or a cell is neither true nor false.
         """
         table, _ = self._read_exams(*LABEL_COLUMNS)
-        is_true = pd.DataFrame({c: table[c].str.lower().map(_TRUTH) for c in LABEL_COLUMNS})
-        for column in LABEL_COLUMNS:
-            path = self.root / EXAMS_FILE
-            refuse_cells(is_true[column].isna(), path, column, "is neither True nor False")
+        is_true = parse_truths(table, LABEL_COLUMNS, self.root / EXAMS_FILE)
         names = np.array(LABEL_COLUMNS, dtype=object)
-        found = [names[row].tolist() or [NO_LABEL] for row in is_true.to_numpy(dtype=bool)]
+        found = [names[row].tolist() or [NO_LABEL] for row in is_true]
         lines_of = dict(zip(_record_ids(table), found, strict=True))
         n_without = sum(lines_of.get(name) == [NO_LABEL] for name in records["record_id"])
         return report_table(records, NAME, lines_of, records_without_label=n_without)
@@ -118,15 +115,6 @@ def _record_ids(table: pd.DataFrame) -> pd.Series[str]:
 
 
 # One exam out of an HDF5 file.
-
-
-_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-_SAMPLE_RATE_HZ = 400.0
-_UNITS_PER_MV = 2.0
-"""The authors wrote twice the millivolts (antonior92/ecg-preprocessing, README: --scale 2)."""
-
-_MOST_VALUES = 1 << 20
-"""Values of an exam, and exams of a file: what a file claims is not allocated above that."""
 
 
 def read_exam(path: Path, exam_id: str, leads: Sequence[str] | None = None) -> Record:
@@ -149,35 +137,19 @@ def read_exam(path: Path, exam_id: str, leads: Sequence[str] | None = None) -> R
         differ), ``missing_lead``, ``bad_shape``, those of `make_array_record`, or
         ``unreadable`` for all the rest.
     """
-    from ecg_assets.sources.folder.arrays import find_named_leads, make_array_record
-
-    columns = find_named_leads(_LEADS, leads)
-    if not path.exists():
-        raise BadRecord("missing_file", f"{path.name} does not exist; is it still zipped?")
-    require_regular_file(path)
-    signal = call_in_child(_read_exam, path, exam_id, columns)
-    names = [_LEADS[column] for column in columns]
-    return make_array_record(signal, names, _SAMPLE_RATE_HZ, units_per_mv=_UNITS_PER_MV)
+    return read_exam_leads(path, leads, LEADS, _read_exam, exam_id)
 
 
-# Called in a child process.
-
-
-def _read_exam(path: Path, exam_id: str, columns: list[int]) -> NDArray[np.floating[Any]]:
-    """Read leads of an exam, ``(lead, sample)``, without its padding."""
-    try:
-        rows = _find_rows(str(path), path.stat().st_mtime_ns).get(int(exam_id))
-        if rows is None:
-            raise BadRecord("missing_exam", f"{path.name} holds no exam {exam_id}")
-        with open_hdf5(path) as file:
-            tracing = _read_tracing(file, rows[0])
-            for row in rows[1:]:
-                _require_same(tracing, _read_tracing(file, row), len(rows))
-    except BadRecord:
-        raise
-    except Exception as error:  # h5py raises whatever a spoilt file makes of it
-        raise explain_unreadable(error, path) from error
-    return np.ascontiguousarray(_strip_padding(tracing)[:, columns].T)
+def _read_exam(path: Path, exam_id: str) -> NDArray[np.floating[Any]]:
+    """Read an exam, ``(sample, lead)``, in the child process."""
+    rows = _find_rows(str(path), path.stat().st_mtime_ns).get(int(exam_id))
+    if rows is None:
+        raise BadRecord("missing_exam", f"{path.name} holds no exam {exam_id}")
+    with open_hdf5(path) as file:
+        tracing = read_tracing(file, rows[0])
+        for row in rows[1:]:
+            _require_same(tracing, read_tracing(file, row), len(rows))
+    return tracing
 
 
 @lru_cache(maxsize=32)
@@ -185,7 +157,7 @@ def _find_rows(path: str, changed: int) -> dict[int, list[int]]:
     """Rows of each exam; kept, because a file has 20,000 of them."""
     with open_hdf5(path) as file:
         exams = open_dataset(file, "exam_id")
-        if exams.ndim != 1 or exams.size > _MOST_VALUES:
+        if exams.ndim != 1 or exams.size > MOST_VALUES:
             raise BadRecord("bad_shape", f"exam_id is {exams.shape}; expected one an exam")
         if exams.dtype.kind not in "iuf":
             raise BadRecord("bad_shape", f"exam_id is {exams.dtype}; expected whole numbers"[:200])
@@ -205,22 +177,6 @@ def _require_same(
         raise BadRecord(
             "repeated_exam", f"the file holds this exam in {n_rows} rows with different tracings"
         )
-
-
-def _read_tracing(file: h5py.File, row: int) -> NDArray[np.floating[Any]]:
-    tracings = open_dataset(file, "tracings")
-    shape = tracings.shape
-    if tracings.ndim != 3 or shape[2] != len(_LEADS) or shape[1] * shape[2] > _MOST_VALUES:
-        raise BadRecord("bad_shape", f"tracings is {shape}; expected (exams, 4096, 12)")
-    if tracings.dtype.kind != "f" or row >= shape[0]:
-        raise BadRecord("bad_shape", f"tracings is {tracings.dtype} {shape}; row {row} is needed")
-    return np.asarray(tracings[row])
-
-
-def _strip_padding(tracing: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Cut off the samples ``(sample, lead)`` at both ends at which every lead is 0."""
-    recorded = np.flatnonzero(np.any(tracing != 0, axis=1))
-    return tracing[recorded[0] : recorded[-1] + 1] if len(recorded) else tracing[:0]
 
 
 CODE_15 = Dataset(

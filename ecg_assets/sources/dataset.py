@@ -122,7 +122,8 @@ class Dataset:
         What is copied of a remote root.
     readers
         Readers of recordings that are neither WFDB records nor .npy, .csv or .mat, by the
-        ending of their file without its point.
+        ending of their file without its point; or by the whole name of their file, which goes
+        before its ending.
     folds
         Folds that it suggests, if it does.
     more_folds
@@ -181,9 +182,12 @@ class Dataset:
             )
         if (self.coding == OWN_LABELS) != (self.read_own_labels is not None):
             raise ValueError(f"the coding {OWN_LABELS} needs read_own_labels, and no other does.")
-        wrong = [form for form in self.readers if not re.fullmatch(r"\w+", form)]
+        wrong = [form for form in self.readers if not re.fullmatch(r"\w+(?:[.-]?\w)*", form)]
         if wrong:
-            raise ValueError(f"readers are of {wrong}; expected endings without a point, as hdf5.")
+            raise ValueError(
+                f"readers are of {wrong}; expected endings without a point, as hdf5, or names of "
+                "files, as exams.hdf5."
+            )
 
     def find_folds(self, name: str = "") -> Folds:
         """Give its folds, those that it suggests where no name is given.

@@ -394,6 +394,26 @@ def parse_sexes(text: pd.Series[str], meaning: Mapping[str, str] = _SEX) -> pd.S
     return sexes.astype(object).where(sexes.notna(), None)
 
 
+# pandas writes 1.0 where a cell of the column is empty.
+_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+def parse_truths(table: pd.DataFrame, columns: Sequence[str], path: Path) -> NDArray[np.bool_]:
+    """Parse columns of True and False, or of 1 and 0: bool ``(row, column)``.
+
+    Raises
+    ------
+    SchemaError
+        When a cell is neither, or empty.
+    """
+    found = np.zeros((len(table), len(columns)), np.bool_)
+    for place, column in enumerate(columns):
+        is_true = table[column].str.lower().map(_TRUTH)
+        refuse_cells(is_true.isna(), path, column, "is neither True nor False")
+        found[:, place] = is_true.to_numpy(dtype=bool)
+    return found
+
+
 def parse_times(text: pd.Series[str]) -> pd.Series[pd.Timestamp]:
     """Parse times of ISO 8601; an unreadable one is NaT."""
     times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)

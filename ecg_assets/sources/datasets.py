@@ -15,14 +15,18 @@ import pandas as pd
 
 from ecg_assets.entry_points import EntryPoints, find_entry_points
 from ecg_assets.errors import SettingsError
+from ecg_assets.sources.challenge_2025 import CHALLENGE_2025
 from ecg_assets.sources.code_15 import CODE_15
+from ecg_assets.sources.code_test import CODE_TEST
 from ecg_assets.sources.condition_folders import CONDITION_FOLDERS
 from ecg_assets.sources.dataset import Dataset, RecordingReader, Source
+from ecg_assets.sources.echonext import ECHONEXT
 from ecg_assets.sources.folder.dataset import FOLDER
 from ecg_assets.sources.mimic_iv_ecg import MIMIC_IV_ECG
 from ecg_assets.sources.mimic_iv_ecg_ext_icd import MIMIC_IV_ECG_EXT_ICD
 from ecg_assets.sources.physionet2021 import PHYSIONET_2021
 from ecg_assets.sources.ptb_xl import PTB_XL
+from ecg_assets.sources.sami_trop import SAMI_TROP
 from ecg_assets.sources.sph import SPH
 from ecg_assets.sources.synthetic import SYNTHETIC
 from ecg_assets.sources.zzu_pecg import ZZU_PECG
@@ -38,6 +42,10 @@ _BUILT_IN = (
     MIMIC_IV_ECG_EXT_ICD,
     SPH,
     ZZU_PECG,
+    CODE_TEST,
+    SAMI_TROP,
+    CHALLENGE_2025,
+    ECHONEXT,
     CONDITION_FOLDERS,
     FOLDER,
     SYNTHETIC,
@@ -178,12 +186,17 @@ def _find_near(root: Path, file: str) -> Path | None:
 
 @lru_cache(maxsize=1)
 def recording_readers() -> Mapping[str, RecordingReader]:
-    """Give the datasets' own readers of recordings, by the ending of a file without its point."""
+    """Give the datasets' own readers of recordings, by the ending of a file or its whole name."""
     found: dict[str, RecordingReader] = {}
     for dataset in datasets().values():
         for ending, reader in dataset.readers.items():
             found.setdefault(ending, reader)
     return found
+
+
+def own_endings() -> frozenset[str]:
+    """Give the endings, without the point, of the files that datasets read by themselves."""
+    return frozenset(form.rpartition(".")[2] for form in recording_readers())
 
 
 def shared_recordings(one: str, other: str) -> str | None:

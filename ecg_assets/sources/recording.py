@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ecg_assets.errors import BadRecord
-from ecg_assets.sources.datasets import ARRAYS, recording_readers
+from ecg_assets.sources.datasets import ARRAYS, own_endings, recording_readers
 from ecg_assets.sources.file_limits import require_inside_root
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.wfdb.reader import read_record
@@ -18,7 +18,7 @@ from ecg_assets.sources.wfdb.reader import read_record
 @lru_cache(maxsize=1)
 def _other_form() -> re.Pattern[str]:
     """Path of a recording that is no WFDB record."""
-    endings = "|".join(map(re.escape, (*ARRAYS, *recording_readers())))
+    endings = "|".join(map(re.escape, sorted({*ARRAYS, *own_endings()})))
     return re.compile(rf"\.(?P<form>{endings})(?:#(?P<part>[^/]*))?$")
 
 
@@ -33,7 +33,8 @@ def read_recording(
         ``x`` or ``x.hea``: a WFDB record. ``x.npy``, ``x.csv`` or ``x.mat``: an array, with
         what the root's folder.yaml says of it; ``x.npy#250`` has 250 samples per second. A
         ``x.mat`` beside a ``x.hea`` is a WFDB record. Anything else is read as the dataset says
-        that has a reader for the ending: ``exams_part0.hdf5#123`` is exam 123 of CODE-15%.
+        that has a reader for the file's name, or else for the ending: ``exams_part0.hdf5#123`` is
+        exam 123 of CODE-15%.
     leads
         Names of the leads to read, in the order wanted; None for all, in the file's order.
     root
@@ -55,8 +56,12 @@ def read_recording(
     if found["form"] == "mat" and file.with_suffix(".hea").is_file():
         return read_record(file.with_suffix(""), leads, root=root)
     require_inside_root(file, root)
+    readers = recording_readers()
+    reader = readers.get(file.name) or readers.get(found["form"])
+    if reader is not None:
+        return reader(file, found["part"] or "", leads)
     if found["form"] not in ARRAYS:
-        return recording_readers()[found["form"]](file, found["part"] or "", leads)
+        raise BadRecord("unreadable", f"{file.name[:80]} is no file that a dataset here has")
     # Loaded here: a WFDB record needs neither scipy nor YAML.
     from ecg_assets.sources.folder.arrays import read_array_file
     from ecg_assets.sources.folder.settings import FolderSettings, load_folder_settings

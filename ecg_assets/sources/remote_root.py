@@ -12,7 +12,7 @@ import fsspec
 
 from ecg_assets.errors import BadRecord, SettingsError
 from ecg_assets.sources.dataset import Remote
-from ecg_assets.sources.datasets import find_dataset, recording_readers
+from ecg_assets.sources.datasets import find_dataset, own_endings
 from ecg_assets.sources.file_limits import require_plain_name
 from ecg_assets.sources.wfdb.header import read_header
 from ecg_assets.storage import replace_file
@@ -24,7 +24,7 @@ _WHOLE_FILES = (".npy", ".csv", ".mat", ".h5")
 
 def _own_endings() -> tuple[str, ...]:
     """List the endings of files that datasets read by themselves."""
-    return tuple(f".{ending}" for ending in recording_readers())
+    return tuple(f".{ending}" for ending in own_endings())
 
 
 def is_remote(root: str) -> bool:

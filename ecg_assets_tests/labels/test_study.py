@@ -10,6 +10,7 @@ import pytest
 from ecg_assets.errors import SettingsError, SpecMismatch
 from ecg_assets.evaluation.external.crosswalk import crosswalk
 from ecg_assets.evaluation.external.labels import label_external
+from ecg_assets.known import NOT_MEASURED
 from ecg_assets.labels import label_matrix, label_records, load_label_set
 from ecg_assets.labels.label_set import (
     find_study,
@@ -178,7 +179,7 @@ _HEAD = "coding: scp-ecg\nunlabelled: keep\n"
         ("coding: report-text\nunlabelled: keep\nlabels: {AF: }", "one that has codes"),
         ("coding: scp\nunlabelled: keep\nlabels: {AF: }", "expected one of report-text"),
         ("like: study.yaml", "back to the file itself"),
-        ("like: ../study.yaml", "expected one of code-15-six"),
+        ("like: ../study.yaml", "expected one of chagas, code-15-six"),
     ],
 )
 def test_file_that_cannot_be_meant_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -234,6 +235,37 @@ def test_label_that_nobody_looked_for_is_no_positive_of_a_study(tmp_path: Path) 
     )
     table = compare_with_study(label_records(reports, label_set=label_set).labels, published)
     assert table["found"].tolist() == [3, 1]
+
+
+def test_label_of_a_study_is_unknown_where_what_measures_it_is_empty(tmp_path: Path) -> None:
+    text = "coding: own-labels\nunlabelled: keep\nlabels:\n  PH:\n    codes: PH\n"
+    path = _write(tmp_path, f"{text}    measured_by: 'own:PASP [mmHg]'\n  AF:\n")
+    label_set = load_label_set(path, own_labels=("PH", "AF"))
+    pasp = measured_line("PASP [mmHg]", 40.0)
+    lines = {"a": ["PH"], "b": [NO_LABEL, pasp], "c": ["AF"]}
+    reports = make_reports(lines, coding=OWN_LABELS)
+    tables = label_records(reports, label_set=label_set)
+    values = label_matrix(tables.labels, label_set.vocabulary)[1]
+    assert values.tolist() == [[1, 0], [0, 0], [NOT_MEASURED, 1]]
+    assert label_set_of(json.loads(json.dumps(label_facts(label_set, 0.5)))) == label_set
+
+
+def test_code_that_nobody_looked_for_leaves_its_labels_open() -> None:
+    lines = {"a": ["AF", measured_line("normal_ecg", None)], "b": ["normal_ecg"], "c": [NO_LABEL]}
+    reports = make_reports(lines, "code-15")
+    label_set = load_label_set("six-conditions")
+    tables = label_records(reports, label_set=label_set)
+    values = label_matrix(tables.labels, label_set.vocabulary)[1]
+    assert values[:, label_set.vocabulary.names.index("NORM")].tolist() == [NOT_MEASURED, 1, 0]
+    assert values[:, label_set.vocabulary.names.index("AFIB")].tolist() == [1, 0, 0]
+    assert tables.unmatched.empty
+
+
+def test_shipped_study_of_own_labels_is_known_before_the_data_are() -> None:
+    label_set = load_label_set("echonext-11-measured")
+    assert len(label_set.vocabulary) == 11
+    with pytest.raises(SettingsError, match=r"own labels are \['own:AF'\]"):
+        load_label_set("echonext-11-measured", own_labels=("AF",))
 
 
 @pytest.mark.parametrize(

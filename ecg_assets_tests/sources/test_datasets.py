@@ -100,6 +100,7 @@ def test_no_package_replaces_a_built_in_dataset(bring: Any) -> None:
         ({"coding": "own-labels"}, "needs read_own_labels"),
         ({"read_own_labels": lambda source: ()}, "needs read_own_labels, and no other does"),
         ({"readers": {".npz": None}}, r"readers are of \['\.npz'\]"),
+        ({"readers": {"a/b.npz": None}}, r"or names of files"),
     ],
 )
 def test_facts_that_cannot_be_are_refused(facts: dict[str, Any], reason: str) -> None:
