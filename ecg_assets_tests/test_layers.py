@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "evaluation": _DATA | {"metrics", "models"},
     "dropped": {"labels", "preprocess", "models"},
     "export": _DATA | {"metrics", "models", "evaluation"},
+    "protocols": _DATA | {"metrics", "models", "evaluation"},
 }
 FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("models/*/family.py"))
 OF_A_FAMILY = re.compile(rf"ecg_assets\.models\.(token_|fairseq_|(?:{'|'.join(FOLDERS)})\b)")

@@ -22,6 +22,7 @@ from ecg_assets.labels import DIFFERENCES, EVIDENCE, LABELS, UNMATCHED
 from ecg_assets.labels.label_tables import TARGETS
 from ecg_assets.lineage import fingerprint_table
 from ecg_assets.preprocess import SIGNAL_QUALITY
+from ecg_assets.protocols.table import PROTOCOL_TABLE
 from ecg_assets.sources import MIRROR_STATUS
 from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
 from ecg_assets.split import SPLIT
@@ -51,6 +52,7 @@ TABLES: dict[str, TableSchema] = {
     "grid_search": GRID_SEARCH,
     "repeated_trainings": REPEATED_TRAININGS,
     "evaluation_matrix": EVALUATION_MATRIX,
+    "protocol_table": PROTOCOL_TABLE,
     "refused_checkpoints": REFUSED_CHECKPOINTS,
 }
 
