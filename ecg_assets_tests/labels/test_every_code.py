@@ -64,7 +64,7 @@ def test_labels_are_the_codes_of_enough_recordings_sorted_by_code(tmp_path: Path
 
 
 def test_a_recording_that_writes_a_code_twice_counts_once(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"No code of snomed-ct is in 2 of the 2 recordings"):
+    with pytest.raises(SettingsError, match=r"No code of snomed-ct is in 2 of 2 recordings"):
         _names(_snomed(tmp_path), {"a": [AF, AF], "b": [SR]}, SNOMED)
 
 
