@@ -27,7 +27,7 @@ import torch
 
 from ecg_assets.build.signal_cache import CACHE_LAYOUT
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.evaluation.external.crosswalk import notes_fingerprint
+from ecg_assets.evaluation.external.crosswalk import crosswalk_fingerprint
 from ecg_assets.labels import vocabulary_fingerprint
 from ecg_assets.models.family import EMBEDDING_VERSION
 from ecg_assets.models.imported import IMPORT_VERSION
@@ -184,7 +184,7 @@ def stored_versions() -> Mapping[str, StoredVersion]:
         _asset(outputs.labels, "labels", tables=words),
         _asset(outputs.label_evidence, "labels", tables=words),
         _asset(outputs.unmatched_statements, "labels", tables=words),
-        _asset(outputs.label_crosswalk, "external", tables=words[:12] + notes_fingerprint()),
+        _asset(outputs.label_crosswalk, "external", tables=words[:6] + crosswalk_fingerprint()),
         _asset(outputs.split, "sources_and_split"),
         _asset(outputs.signal_shards, "preprocess"),
         _asset(outputs.signal_quality, "preprocess", _EXACT, shards),

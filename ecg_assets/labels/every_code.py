@@ -61,8 +61,8 @@ def list_labels(file: StudyFile, reports: pd.DataFrame) -> dict[str, CodeLabel]:
     kept = counts.index[(counts >= rule.least_records) & ~counts.index.isin(rule.without)]
     if kept.empty:
         raise SettingsError(
-            f"No code of {file.coding} is in {rule.least_records} of the {len(reports)} recordings; "
-            "the labels are those that are. Lower least_records, or take more recordings."
+            f"No code of {file.coding} is in {rule.least_records} of {len(reports)} recordings, "
+            "and the labels are those that are. Lower least_records, or take more recordings."
         )
     return {name: CodeLabel(codes=rule.alike.get(name, (name,))) for name in kept}
 

@@ -117,7 +117,7 @@ def build_task_data(
         labelled.targets() if split_rule.kind == "stratified" else None,
         splits=splits,
         folder=split_folder,
-        duration_s=_measure_durations(stored) if split_rule.least_duration_s else None,
+        duration_s=_read_durations(stored) if split_rule.least_duration_s else None,
     )
     if task.test_source:
         split = split[split["split"] != "test"]
@@ -168,11 +168,8 @@ def find_split(task: Task, rules: Rules) -> TaskSplit:
         raise SettingsError(f"{task.title}, split {rules}: {error}") from error
 
 
-def _measure_durations(stored: SourceStore) -> pd.Series[float]:
-    """Seconds of each stored recording, by record_id."""
-    frame = ShardDataset(stored.shard_paths()).read(["record_id", "n_samples", "sample_rate_hz"])
-    seconds = frame["n_samples"] / frame["sample_rate_hz"]
-    return pd.Series(seconds.to_numpy(), index=frame["record_id"].to_numpy())
+def _read_durations(stored: SourceStore) -> pd.Series[float]:
+    return ShardDataset(stored.shard_paths()).read_durations()
 
 
 def load_task_labels(stored: SourceStore, task: Task, rules: Rules) -> LabelSet:
@@ -185,7 +182,8 @@ def load_task_labels(stored: SourceStore, task: Task, rules: Rules) -> LabelSet:
     """
     _require_tables(stored)
     name = task.label_set_by(rules)
-    found = load_stored_label_set(name, stored, own_labels=find_stored_labels(stored))
+    own = find_stored_labels(stored)
+    found = load_stored_label_set(name, stored, own_labels=own, databases=task.databases)
     if found.vocabulary.is_continuous:
         raise SettingsError(f"Label set {name} of a protocol is of numbers; its cells are AUROCs.")
     return found

@@ -1,7 +1,8 @@
 """Patients to train, valid and test.
 
 Belongs here: assigning patients, a user's own split, a dataset's folds, the split of a published
-task, finding patients that stand in two splits. Does not belong here: labels, signals. Used by build and defs.
+task, finding patients that stand in two splits. Does not belong here: labels, signals. Used by
+build and defs.
 """
 
 from ecg_assets.split.folds import split_by_folds

@@ -125,7 +125,7 @@ def split_task(
     """
     facts: dict[str, Any] = {}
     if rule.kind == "stratified":
-        names = _split_by_labels(rule, records, targets)
+        names: Any = _split_by_labels(rule, records, targets)
     else:
         if rule.kind == "file":
             splits, n_unknown = _read_files(rule, records, folder)
@@ -152,7 +152,7 @@ def name_task_rule(rule: TaskSplit, folder: Path | None = None) -> str:
     >>> name_task_rule(TaskSplit(kind="stratified", by="recording", least_duration_s=10))
     'stratified, 10 folds, seed 0, by recording, at least 10 s'
     """
-    parts = [rule.kind]
+    parts: list[str] = [rule.kind]
     if rule.kind == "folds" and rule.folds:
         parts.append(rule.folds)
     elif rule.kind == "stratified":
@@ -214,7 +214,8 @@ def _read_files(
     rule: TaskSplit, records: pd.DataFrame, folder: Path | None
 ) -> tuple[dict[str, str], int]:
     """Read the split of each recording that the files name; count the names of none."""
-    known, found, n_unknown = _name_records(records), {}, 0
+    known, n_unknown = _name_records(records), 0
+    found: dict[str, str] = {}
     for split, path in _list_files(rule, folder).items():
         for name, of_row in _read_rows(path, split):
             record_id = next((known[form] for form in _forms(name) if form in known), None)
@@ -260,8 +261,8 @@ def _name_records(records: pd.DataFrame) -> dict[str, str]:
     paths = records["path"].astype(str).str.replace(_ENDING, "", regex=True)
     ends = paths.str.rpartition("/")[2]
     for names in (paths, ends[~ends.duplicated(keep=False)]):
-        for index, name in names.items():
-            found.setdefault(str(name), str(ids[index]))
+        for name, record_id in zip(names, ids[names.index], strict=True):
+            found.setdefault(name, record_id)
     return found
 
 

@@ -18,7 +18,8 @@ from ecg_assets.labels.every_code import count_codes
 from ecg_assets.labels.label_set import find_study, label_facts, label_set_of, needs_reports
 from ecg_assets.labels.study import Published, Study
 from ecg_assets.labels.study_counts import LABELS, compare_with_study
-from ecg_assets.sources.schema import MACHINE_REPORTS, NO_LABEL, OWN_LABELS
+from ecg_assets.sources.dataset import record_table
+from ecg_assets.sources.schema import MACHINE_REPORTS, NO_LABEL, OWN_LABELS, RECORD_LIST
 from ecg_assets.store import Store
 from ecg_assets_tests.labels.reports import make_reports
 
@@ -64,7 +65,7 @@ def test_labels_are_the_codes_of_enough_recordings_sorted_by_code(tmp_path: Path
 
 
 def test_a_recording_that_writes_a_code_twice_counts_once(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"No code of snomed-ct is in 2 of the 2 recordings"):
+    with pytest.raises(SettingsError, match=r"No code of snomed-ct is in 2 of 2 recordings"):
         _names(_snomed(tmp_path), {"a": [AF, AF], "b": [SR]}, SNOMED)
 
 
@@ -134,6 +135,19 @@ def test_stored_reports_resolve_the_set(tmp_path: Path) -> None:
     pq.write_table(table, stored.table_path("machine_reports"))
     assert load_stored_label_set(path, stored).vocabulary.names == (AF,)
     assert load_stored_label_set("csn-38", stored) == load_label_set("csn-38")
+
+
+def test_a_task_of_one_database_has_the_codes_of_that_one(tmp_path: Path) -> None:
+    stored = Store(tmp_path).source("physionet-2021")
+    stored.root.mkdir()
+    reports = make_reports({"E00001": [AF], "E00002": [AF], "JS20001": [SR], "A0001": [SR]}, SNOMED)
+    records = record_table("physionet-2021", reports["record_id"], reports["record_id"], ["s"] * 4)
+    for schema, table in ((MACHINE_REPORTS, reports), (RECORD_LIST, records)):
+        pq.write_table(schema.from_pandas(table), stored.table_path(schema.name))
+    path = _snomed(tmp_path)
+    found = load_stored_label_set(path, stored, databases=["georgia"])
+    assert found.vocabulary.names == (AF,)
+    assert load_stored_label_set(path, stored).vocabulary.names == (AF, SR)
 
 
 def test_own_labels_can_be_all_that_enough_recordings_have(tmp_path: Path) -> None:

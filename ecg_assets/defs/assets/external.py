@@ -23,7 +23,7 @@ from ecg_assets.evaluation.external.crosswalk import (
     LABEL_CROSSWALK,
     count_mapped,
     crosswalk_sources,
-    notes_fingerprint,
+    crosswalk_fingerprint,
 )
 from ecg_assets.evaluation.external.evaluate_sets import (
     ExternalEvaluation,
@@ -50,7 +50,7 @@ from ecg_assets.storage import replace_file
 @dg.asset(
     group_name="evaluation",
     io_manager_key="parquet",
-    code_version=f"{CODE_VERSION}-{notes_fingerprint()[:12]}",
+    code_version=f"{CODE_VERSION}-{crosswalk_fingerprint()[:12]}",
     kinds={"parquet"},
 )
 def label_crosswalk(settings: Settings) -> dg.MaterializeResult[pd.DataFrame]:

@@ -29,7 +29,7 @@ from ecg_assets.labels.codings import (
 )
 from ecg_assets.labels.concepts import DEFINITE, load_knowledge
 from ecg_assets.labels.labeler import rule_in_coding
-from ecg_assets.lineage import fingerprint_bytes
+from ecg_assets.lineage import fingerprint_bytes, fingerprint_json
 from ecg_assets.sources.datasets import datasets
 from ecg_assets.sources.schema import OWN_LABELS
 from ecg_assets.tables import Column, TableSchema
@@ -70,9 +70,13 @@ def load_notes(coding: str) -> CrosswalkNotes:
     return CrosswalkNotes(**notes)
 
 
-def notes_fingerprint() -> str:
-    """Fingerprint of all notes; those of other packages are part of their coding's file."""
-    return fingerprint_bytes(_NOTES.read_bytes())
+def crosswalk_fingerprint() -> str:
+    """Fingerprint of all notes, and of which dataset has which coding.
+
+    Notes of other packages are part of their coding's file.
+    """
+    of_datasets = {dataset.name: dataset.coding for dataset in datasets().values()}
+    return fingerprint_json([fingerprint_bytes(_NOTES.read_bytes()), of_datasets])
 
 
 class Codes(NamedTuple):

@@ -23,8 +23,14 @@ from ecg_assets.labels.codings import implied_by, is_own
 from ecg_assets.labels.concepts import DEFINITE
 from ecg_assets.labels.label_set import needs_reports
 from ecg_assets.models.predictions import Predictions
-from ecg_assets.sources.datasets import datasets
-from ecg_assets.sources.schema import MACHINE_REPORTS, NO_LABEL, OWN_LABELS, split_measured
+from ecg_assets.sources.datasets import datasets, keep_databases
+from ecg_assets.sources.schema import (
+    MACHINE_REPORTS,
+    NO_LABEL,
+    OWN_LABELS,
+    RECORD_LIST,
+    split_measured,
+)
 from ecg_assets.store import SourceStore
 
 # Labels of a model and labels that data brings, side by side by what they are made of.
@@ -175,15 +181,24 @@ def find_stored_labels(stored: SourceStore) -> tuple[str, ...]:
 
 
 def load_stored_label_set(
-    name: str, stored: SourceStore, *, own_labels: Sequence[str] = ()
+    name: str,
+    stored: SourceStore,
+    *,
+    own_labels: Sequence[str] = (),
+    databases: Collection[str] = (),
 ) -> LabelSet:
     """Load a label set for a stored source; one of all codes of the data out of its reports.
 
-    Raises as `resolve_label_set` does, and `SchemaError` where reports are needed and not stored.
+    Of some databases of a collection, their recordings' alone. Raises as `resolve_label_set` does,
+    and `SchemaError` where reports are needed and not stored.
     """
     if not needs_reports(name):
         return load_label_set(name, own_labels=own_labels)
-    return resolve_label_set(name, stored.read_table(MACHINE_REPORTS), own_labels=own_labels)
+    reports = stored.read_table(MACHINE_REPORTS)
+    if databases:
+        records = keep_databases(stored.read_table(RECORD_LIST), databases)
+        reports = reports[reports["record_id"].isin(records["record_id"])].reset_index(drop=True)
+    return resolve_label_set(name, reports, own_labels=own_labels)
 
 
 def restrict(label_set: LabelSet, rules: dict[str, LabelRule]) -> LabelSet:
