@@ -28,6 +28,7 @@ VARIABLE = re.compile(r"\bECG_[A-Z_]+\b")
 COMPUTED = {
     *("those of `ECG_LEADS`", "the preset's", "this one", "all cores"),
     "the label set's, or `patients`",
+    "`synthetic`; the first of `ECG_PROTOCOL`",
     "`I`; `all` for a preset whose models do not read it alone",
 }
 """Defaults that are no fixed text."""

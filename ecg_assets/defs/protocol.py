@@ -47,9 +47,6 @@ ROW, COLUMN = "model_mode", "task_seed"
 MODEL, SOURCE = "model", "source"
 """Dimensions of the features' partitions."""
 
-CELL_VERSION = 1
-"""Counts up when the same protocol would give other scores."""
-
 
 def protocol_of(settings: Settings) -> Protocol | None:
     """Load the protocol of ECG_PROTOCOL; None where it is not set.
@@ -337,7 +334,6 @@ class DeployedProtocol:
         model, method = self.model(cell, rules), protocol.method_of(cell, rules)
         return fingerprint_json(
             {
-                "version": CELL_VERSION,
                 "start": model.identify(),
                 "signal": dict(model.signal),
                 "leads": list(settings.leads),

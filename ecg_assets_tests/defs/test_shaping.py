@@ -68,7 +68,9 @@ SHAPED: dict[str, tuple[Any, set[str]]] = {
 }
 """Setting to another value and the assets that it shapes itself."""
 
-WITH_A_TEST_OF_THEIR_OWN = {"meta_split", "leads", "matrix", "folders_per_shard", "raw_root"}
+WITH_A_TEST_OF_THEIR_OWN = {
+    *("meta_split", "leads", "matrix", "protocol", "folders_per_shard", "raw_root"),
+}
 
 
 def _follow(finished: SmallJob, assets: Iterable[str]) -> set[str]:

@@ -135,7 +135,7 @@ def test_benchmark_loses_findings_with_a_modifier_or_without_a_number() -> None:
 def test_statements_that_too_few_have_with_no_modifier_are_no_label_as_published() -> None:
     reports = make_reports({str(i): ["145+362"] for i in range(10)}, coding="aha")
     assert resolve_label_set("zzu-pecg", reports).vocabulary.names == ("145",)
-    with pytest.raises(SettingsError, match="No code of aha is in 10 of the 10"):
+    with pytest.raises(SettingsError, match="No code of aha is in 10 of 10"):
         resolve_label_set("zzu-pecg-as-published", reports)
 
 

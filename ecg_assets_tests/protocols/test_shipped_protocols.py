@@ -22,12 +22,6 @@ from ecg_assets.split.task_split import TaskSplit
 from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.recipe import PROBES, RATES, Recipe
 
-# Of datasets that are not here yet.
-AWAITED_LABEL_SETS = {
-    *("chagas", "echonext-11", "echonext-11-measured", "echonext-shd"),
-}
-AWAITED_SOURCES = {"echonext", "code-test", "challenge-2025"}
-
 PROTOCOLS = {
     *("ptb-xl", "ptb-xl-keep", "ptb-xl-super", "ptb-xl-sub", "ptb-xl-diag", "ptb-xl-form"),
     *("ptb-xl-rhythm", "ptb-xl-all", "ptb-xl-super-tiny", "merl-linear-probe", "ecg-fix"),
@@ -47,15 +41,15 @@ def test_all_that_a_protocol_names_exists(name: str) -> None:
     assert {model.preset for model in protocol.models.values()} <= set(PRESETS)
     tasks = protocol.tasks.values()
     sets = {task.label_set_by(rules) for task in tasks for rules in Rules}
-    assert sets <= {*shipped_label_sets(), *AWAITED_LABEL_SETS}
+    assert sets <= set(shipped_label_sets())
     sources = {source for task in tasks for source in (task.source, task.test_source) if source}
-    assert sources <= {*datasets(), *AWAITED_SOURCES}
+    assert sources <= set(datasets())
     for task in tasks:
         known = datasets()[task.source].database_folders if task.databases else ()
         assert set(task.databases) <= set(known)
         splits = [TaskSplit(**task.split_by(rules)) for rules in Rules]
         if any(split.kind == "folds" for split in splits):
-            assert task.source in AWAITED_SOURCES or datasets()[task.source].folds
+            assert datasets()[task.source].folds
         assert splits[-1].by == "patient"
 
 

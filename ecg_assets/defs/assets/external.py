@@ -22,8 +22,8 @@ from ecg_assets.evaluation import EvaluationResult
 from ecg_assets.evaluation.external.crosswalk import (
     LABEL_CROSSWALK,
     count_mapped,
-    crosswalk_sources,
     crosswalk_fingerprint,
+    crosswalk_sources,
 )
 from ecg_assets.evaluation.external.evaluate_sets import (
     ExternalEvaluation,
