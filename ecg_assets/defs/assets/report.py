@@ -38,7 +38,7 @@ from ecg_assets.models.predictions import Predictions
 @dg.asset(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
-    code_version="3",
+    code_version="4",
     kinds={"html"},
     deps=["signal_shards", *SHOWN_ASSETS],
     automation_condition=WITH_ITS_INPUTS,

@@ -1,4 +1,4 @@
-"""ROC, precision–recall and calibration curves of one label under weights.
+"""ROC, precision–recall, calibration and decision curves of one label under weights.
 
 Scores are sorted once; each resample is then running sums over the same order.
 """
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ecg_assets.known import is_known
 from ecg_assets.metrics.calibration import N_BINS, bin_of
+from ecg_assets.metrics.decision_curves import THRESHOLDS, count_called, net_benefit_of_called
 from ecg_assets.metrics.intervals import (
     LEAST_PATIENTS,
     draw_patients,
@@ -104,7 +105,7 @@ def share_positive(
 N_RESAMPLES = 200
 """Enough for a picture; the intervals of numbers have their own, larger count."""
 
-KINDS = ("roc", "precision_recall", "calibration")
+KINDS = ("roc", "precision_recall", "calibration", "decision")
 
 
 @dataclass(frozen=True)
@@ -155,23 +156,25 @@ class CurveBands:
 
 @dataclass(frozen=True)
 class _LabelCurves:
-    """All that a label's three curves are computed from: the recordings of which it is known."""
+    """All that a label's curves are computed from: the recordings of which it is known."""
 
     rows: NDArray[np.intp]
     ranked: SortedScores
     bins: NDArray[np.intp]
     target: NDArray[np.uint8]
     mean_scores: NDArray[np.float64]
+    called: NDArray[np.intp]
 
     @property
     def points(self) -> tuple[NDArray[np.float64], ...]:
-        return GRID, GRID, self.mean_scores
+        return GRID, GRID, self.mean_scores, THRESHOLDS
 
     def values(self, weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         counted = weight[self.rows]
         return (
             *self.ranked.roc_and_precision(counted),
             share_positive(self.bins, self.target, counted),
+            net_benefit_of_called(self.called, self.target, counted),
         )
 
 
@@ -187,7 +190,7 @@ def bootstrap_curves(
 
     Vertical averaging (Fawcett 2006, doi:10.1016/j.patrec.2005.10.010) reads each resample's
     curve at the same points: sensitivity at each false positive rate, precision at each recall,
-    the share of positives in each bin of scores.
+    the share of positives in each bin of scores, net benefit at each threshold.
 
     Parameters
     ----------
@@ -234,6 +237,7 @@ def _prepare_labels(predictions: Predictions, reliability: pd.DataFrame) -> dict
                 bin_of(score),
                 target,
                 bins["mean_score"].to_numpy(np.float64),
+                count_called(score),
             )
     return prepared
 

@@ -24,6 +24,7 @@ from ecg_assets.figures import (
     make_figure,
     to_png,
 )
+from ecg_assets.metrics.decision_curves import net_benefit_of_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,6 +108,26 @@ def draw_calibration_curves(bands: CurveBands, result: EvaluationResult) -> byte
     )
 
 
+def draw_decision_curves(bands: CurveBands, result: EvaluationResult) -> bytes:
+    """Draw the net benefit a label, beside that of acting on all recordings and on none."""
+
+    def draw(axes: Axes, band: Band, row: _Row) -> None:
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.plot(band.x, net_benefit_of_all(row["prevalence"], band.x), **DASHED)
+        _draw_band(axes, band)
+        axes.set_ylim(-0.25 * row["prevalence"], 1.1 * row["prevalence"])
+        axes.tick_params(axis="y", labelsize=6)
+        _write(axes, f"n⁺ {row['n_pos']:,}", y=0.95 * row["prevalence"])
+
+    return _small_multiples(
+        result,
+        bands.bands["decision"],
+        draw,
+        labels=("threshold at which one would act", "net benefit"),
+        is_one_scale=False,
+    )
+
+
 def _draw_band(axes: Axes, band: Band, *, start: float | None = None) -> None:
     """Draw the band in its colour and the curve above it, from `start` at x = 0 if given."""
     axes.fill_between(band.x, band.low, band.high, color=LIGHT, alpha=0.65, linewidth=0)
@@ -130,24 +151,28 @@ def _small_multiples(
     draw: Callable[[Axes, Band, _Row], None],
     *,
     labels: tuple[str, str],
+    is_one_scale: bool = True,
 ) -> bytes:
     rows = result.labels.to_dict("records")
     n_columns = min(COLUMNS, max(len(rows), 3))
     n_rows = -(-len(rows) // n_columns)
     size = (2.1 * n_columns, 2.25 * n_rows + 0.4)
-    figure, axes_of = make_figure(*size, n_rows, n_columns, sharex=True, sharey=True)
+    figure, axes_of = make_figure(*size, n_rows, n_columns, sharex=True, sharey=is_one_scale)
     grid = axes_of.ravel()
     for axes in grid[len(rows) :]:
         axes.set_visible(False)
     span, ticks = (-0.02, 1.02), [0, 0.5, 1]
-    grid[0].set(xlim=span, ylim=span, xticks=ticks, yticks=ticks)  # all share them
+    grid[0].set(xlim=span, xticks=ticks)  # all share them
+    if is_one_scale:
+        grid[0].set(ylim=span, yticks=ticks)
     for axes, row in zip(grid, rows, strict=False):
         axes.tick_params(labelsize=7)
         axes.set_title(wrap(str(row["label"])), fontsize=8, color=INK)
         if str(row["label"]) in bands:
             draw(axes, bands[str(row["label"])], row)
         else:
-            axes.text(0.5, 0.5, f"undefined\nn⁺ {row['n_pos']:,}", ha="center", color=MUTED)
+            middle = 0.5 if is_one_scale else float(np.mean(axes.get_ylim()))
+            axes.text(0.5, middle, f"undefined\nn⁺ {row['n_pos']:,}", ha="center", color=MUTED)
     figure.supxlabel(labels[0], fontsize=9)
     figure.supylabel(labels[1], fontsize=9)
     return to_png(figure)
@@ -181,6 +206,7 @@ def draw_report_pictures(
         ROC_CURVES: draw_roc_curves(bands, result),
         "Precision recall curves": draw_precision_recall_curves(bands, result),
         "Calibration curves": draw_calibration_curves(bands, result),
+        "Decision curves": draw_decision_curves(bands, result),
     }
     if findings.slices is not None and len(findings.slices):
         pictures["AUROC by group"] = draw_slice_forest(findings.slices)

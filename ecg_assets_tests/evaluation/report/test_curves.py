@@ -11,8 +11,14 @@ from ecg_assets.evaluation.report.curves import (
     bootstrap_curves,
     share_positive,
 )
-from ecg_assets.evaluation.report.figures import draw_calibration_curves, draw_roc_curves
+from ecg_assets.evaluation.report.figures import (
+    draw_calibration_curves,
+    draw_decision_curves,
+    draw_roc_curves,
+)
+from ecg_assets.known import NOT_MEASURED
 from ecg_assets.metrics.calibration import bin_of, reliability_table
+from ecg_assets.metrics.decision_curves import net_benefit
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.report.report_material import evaluate_simulated
 from ecg_assets_tests.evaluation.simulation import simulate_predictions
@@ -92,9 +98,10 @@ def test_label_with_one_class_has_no_curve_and_a_picture_says_so() -> None:
     bands = _bands(predictions, n_resamples=3)
     assert all(list(by_label) == ["label 0", "label 2"] for by_label in bands.bands.values())
     result = evaluate_simulated(predictions)
-    assert draw_calibration_curves(bands, result).startswith(b"\x89PNG")
+    for draw in (draw_calibration_curves, draw_decision_curves):
+        assert draw(bands, result).startswith(b"\x89PNG")
     table = bands.to_table()
-    assert set(table["curve"]) == {"roc", "precision_recall", "calibration"}
+    assert set(table["curve"]) == {"roc", "precision_recall", "calibration", "decision"}
     assert "label 1" not in set(table["label"])
 
 
@@ -103,3 +110,16 @@ def test_same_seed_gives_the_same_picture() -> None:
     result = evaluate_simulated(predictions)
     first, second = (draw_roc_curves(_bands(predictions, 5), result) for _ in range(2))
     assert first == second
+
+
+def test_decision_curves_are_net_benefit_over_the_recordings_that_are_known() -> None:
+    predictions = simulate_predictions(300)
+    predictions.target[::4, 0] = NOT_MEASURED
+    bands = _bands(predictions, n_resamples=20).bands["decision"]
+    for k, name in enumerate(predictions.vocabulary.names):
+        expected = net_benefit(predictions.target[:, k], predictions.score[:, k])
+        np.testing.assert_allclose(bands[name].value, expected, atol=1e-12)
+    band = bands["label 0"]
+    inner = slice(0, 40)
+    assert ((band.low <= band.value) & (band.value <= band.high))[inner].all()
+    assert (band.high - band.low)[inner].max() > 0

@@ -208,4 +208,4 @@ def test_two_runs_give_the_same_bytes(
         write_report(document, tmp_path / name, pictures=pictures, tables=tables)
         found.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert found[0] == found[1]
-    assert len(found[0]) == 8
+    assert len(found[0]) == 9
