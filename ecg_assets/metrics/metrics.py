@@ -33,6 +33,7 @@ class Place(StrEnum):
     LEADERBOARD_INTERVAL = "its interval beside it"
     DIFFERENCES = "differences of two checkpoints"
     GROUPS = "groups of recordings and other datasets"
+    CALIBRATION = "calibration of groups of recordings"
     MATRIX = "evaluation matrix"
 
 
@@ -88,6 +89,7 @@ class Metric:
 
 
 _BOTH = (Need.POSITIVE, Need.NEGATIVE)
+_RANKED_IN = tuple(place for place in Place if place != Place.CALIBRATION)
 _NO_LINE = "no finite line: the scores are all alike or separate the classes"
 
 _BUILT_IN = (
@@ -99,7 +101,7 @@ _BUILT_IN = (
         "0.5 is chance, 1 is perfect; it does not depend on how frequent the label is.",
         lambda t: t.auroc,
         needs=_BOTH,
-        shown_in=tuple(Place),
+        shown_in=_RANKED_IN,
     ),
     Metric(
         "auprc",
@@ -109,7 +111,7 @@ _BUILT_IN = (
         "Chance is the prevalence, so compare it with the prevalence beside it.",
         lambda t: t.auprc,
         needs=_BOTH,
-        shown_in=tuple(Place),
+        shown_in=_RANKED_IN,
     ),
     Metric(
         "f1",
@@ -172,7 +174,7 @@ _BUILT_IN = (
         "0 means that a score of s is right s of the time.",
         lambda t: ratio(t.gap, t.records),
         higher_is_better=False,
-        shown_in=(Place.LEADERBOARD,),
+        shown_in=(Place.LEADERBOARD, Place.CALIBRATION),
     ),
     Metric(
         "calibration_slope",
@@ -183,6 +185,7 @@ _BUILT_IN = (
         needs=_BOTH,
         otherwise=_NO_LINE,
         higher_is_better=None,
+        shown_in=(Place.CALIBRATION,),
     ),
     Metric(
         "calibration_intercept",
@@ -193,6 +196,16 @@ _BUILT_IN = (
         needs=_BOTH,
         otherwise=_NO_LINE,
         higher_is_better=None,
+    ),
+    Metric(
+        "calibration_in_the_large",
+        "calibration in the large",
+        "share of positives − mean score",
+        "0 is calibrated on average; above 0 the scores are too low, below 0 too high.",
+        lambda t: ratio(-t.excess, t.records),
+        higher_is_better=None,
+        shown_in=(Place.CALIBRATION,),
+        number="signed",
     ),
 )
 
@@ -238,6 +251,15 @@ def shown_in(place: Place) -> list[str]:
     ['auroc', 'auprc']
     """
     return [name for name, metric in METRICS.items() if place in metric.shown_in]
+
+
+def measured_in_groups() -> list[str]:
+    """Names of the metrics of groups of recordings: those of `Place.GROUPS`, then calibration.
+
+    >>> measured_in_groups()[3:]
+    ['specificity', 'ece', 'calibration_slope', 'calibration_in_the_large']
+    """
+    return list(dict.fromkeys([*shown_in(Place.GROUPS), *shown_in(Place.CALIBRATION)]))
 
 
 def at_threshold() -> list[str]:

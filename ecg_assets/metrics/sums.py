@@ -116,6 +116,8 @@ class Tally:
         Sum of (score − label)².
     gap
         Sum over the reliability bins of the distance of scores and labels.
+    excess
+        Sum of score − label.
     slope, intercept
         Of the calibration line; NaN where it is not finite.
     """
@@ -130,6 +132,7 @@ class Tally:
     positive: NDArray[np.float64]
     squared_error: NDArray[np.float64]
     gap: NDArray[np.float64]
+    excess: NDArray[np.float64]
     slope: NDArray[np.float64]
     intercept: NDArray[np.float64]
 
@@ -150,7 +153,8 @@ class Tally:
         """
         gap = np.abs(sums[..., GAPS]).sum(axis=-1)
         named = np.moveaxis(sums[..., : GAPS.start], -1, 0)
-        columns = [*np.moveaxis(curves, -1, 0), *named, gap, *_move_line(sums, line)]
+        excess = sums[..., GAPS].sum(axis=-1)
+        columns = [*np.moveaxis(curves, -1, 0), *named, gap, excess, *_move_line(sums, line)]
         return cls(*columns)
 
     @property

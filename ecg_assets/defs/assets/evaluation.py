@@ -162,7 +162,7 @@ def predictions(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
     io_manager_key="metrics",
-    code_version=f"4{added_metrics()}",
+    code_version=f"5{added_metrics()}",
     kinds={"json"},
     automation_condition=WITH_ITS_INPUTS,
 )

@@ -85,7 +85,7 @@ class ExternalConfig(IntervalsConfig):
     partitions_def=CHECKPOINTS,
     pool="gpu",
     io_manager_key="metrics",
-    code_version=f"2{added_metrics()}",
+    code_version=f"3{added_metrics()}",
     kinds={"pytorch", "json"},
     deps=["checkpoint", "predictions", "label_crosswalk"],
     automation_condition=WITH_ITS_INPUTS,

@@ -63,7 +63,7 @@ class SlicesConfig(dg.Config):
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
     io_manager_key="parquet",
-    code_version=f"2{added_metrics()}",
+    code_version=f"3{added_metrics()}",
     kinds={"parquet"},
     ins={"signal_shards": ALL_SHARDS},
     automation_condition=WITH_ITS_INPUTS,
@@ -78,8 +78,8 @@ def slice_metrics(
     labels: pd.DataFrame,
     signal_shards: ShardDataset,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    """AUROC, AUPRC, sensitivity and specificity by age, sex, heart rate, signal faults, source,
-    year, length of the report and certainty of the labels, with 95 % intervals over patients.
+    """AUROC, AUPRC, sensitivity, specificity and calibration by age, sex, heart rate, signal
+    faults, source, year, length of the report and certainty of the labels, with 95 % intervals.
     """  # noqa: D205
     if predictions.vocabulary.is_continuous:
         return table_result("slice_metrics", SLICE_METRICS.empty(), {"skipped": MEASURES_LABELS})

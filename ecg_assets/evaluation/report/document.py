@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from ecg_assets.evaluation.label_noise import TOP_SHARE, count_suspects
+from ecg_assets.evaluation.report.calibration_groups import calibrate_groups
 from ecg_assets.evaluation.report.numbers import format_number
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.evaluation.sets import RELATIONS
 from ecg_assets.made_with import plain_facts
 from ecg_assets.metrics.intervals import LEAST_PATIENTS
-from ecg_assets.metrics.metrics import MACRO, METRICS, SUMMARIES, pick_macro
+from ecg_assets.metrics.metrics import MACRO, METRICS, SUMMARIES, Place, pick_macro, shown_in
 from ecg_assets.models.checkpoint_folder import (
     IMPORT_REPORT,
     TRAINED_WEIGHTS,
@@ -202,6 +203,7 @@ def build_document(
         "summary": _summary(result),
         "is_too_small": result.is_too_small,
         "slices": _slices(findings.slices),
+        "calibration_groups": _calibration_groups(findings.slices),
         "external": None if findings.external is None else [r.to_json() for r in findings.external],
         "lead_degradation": _rows(findings.lead_degradation),
         "label_noise": _label_noise(findings.label_noise),
@@ -228,7 +230,14 @@ def _rows(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
 
 def _slices(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
     """Only the macro rows: a page of all labels in all groups is read by nobody."""
-    return None if table is None else to_rows(table[table["label"] == MACRO])
+    if table is None:
+        return None
+    is_shown = (table["label"] == MACRO) & table["metric"].isin(shown_in(Place.GROUPS))
+    return to_rows(table[is_shown])
+
+
+def _calibration_groups(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
+    return None if table is None else to_rows(calibrate_groups(table))
 
 
 def _summary(result: EvaluationResult) -> dict[str, float | int]:

@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_assets.evaluation.leads import draw_lead_degradation
+from ecg_assets.evaluation.report.calibration_groups import (
+    calibrate_groups,
+    draw_calibration_groups,
+)
 from ecg_assets.evaluation.report.curves import Band, CurveBands
 from ecg_assets.evaluation.report.document import Findings
 from ecg_assets.evaluation.report.numbers import format_number
@@ -210,6 +214,8 @@ def draw_report_pictures(
     }
     if findings.slices is not None and len(findings.slices):
         pictures["AUROC by group"] = draw_slice_forest(findings.slices)
+        if calibration := draw_calibration_groups(calibrate_groups(findings.slices)):
+            pictures["Calibration by group"] = calibration
     if findings.lead_degradation is not None:
         pictures["AUROC by leads"] = draw_lead_degradation(findings.lead_degradation)
     return pictures

@@ -47,6 +47,7 @@ def build_view(document: Mapping[str, Any]) -> dict[str, Any]:
         "undefined_by_reason": _by_reason(document["evaluation"]),
         "maximum_labels": _maximum_labels(document["evaluation"]),
         "slice_columns": (),
+        "calibration_columns": [name for name in shown_in(Place.CALIBRATION) if name in metrics],
     }
     if document["slices"] is not None:
         view["slice_rows"] = _side_by_side(document["slices"], "/slices", ("slice", "group"))

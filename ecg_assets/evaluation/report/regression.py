@@ -55,6 +55,7 @@ def build_regression_document(
             "most_dots": _MOST_DOTS,
         },
         "slices": None,
+        "calibration_groups": None,
         "lead_degradation": None,
         "difference": difference and _difference(difference),
         "not_compared": not_compared,

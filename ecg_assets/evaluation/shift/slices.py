@@ -16,7 +16,13 @@ from ecg_assets.evaluation.thresholds import Thresholds
 from ecg_assets.figures import ACCENT, INK, MUTED, draw_interval, make_figure, to_png
 from ecg_assets.known import is_known, is_positive
 from ecg_assets.metrics.intervals import LEAST_PATIENTS, BootstrapIntervals, bootstrap_by_patient
-from ecg_assets.metrics.metrics import MACRO, Place, pick_macro, places_of, shown_in, tabulate
+from ecg_assets.metrics.metrics import (
+    MACRO,
+    measured_in_groups,
+    pick_macro,
+    places_of,
+    tabulate,
+)
 from ecg_assets.metrics.sums import ratio
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.tables import Column, TableSchema
@@ -137,7 +143,7 @@ SLICE_METRICS = TableSchema(
         Column("slice", pa.string(), f"what the recordings are grouped by: {', '.join(SLICES)}"),
         Column("group", pa.string(), "the group; unknown where the fact is missing"),
         Column("label", pa.string(), "a label, or macro: the mean over the group's labels"),
-        Column("metric", pa.string(), f"one of {', '.join(shown_in(Place.GROUPS))}"),
+        Column("metric", pa.string(), f"one of {', '.join(measured_in_groups())}"),
         Column("value", pa.float64(), "empty where the group has one class only", nullable=True),
         Column(
             "low",
@@ -256,7 +262,7 @@ def _tabulate(
     whole: BootstrapIntervals,
 ) -> pd.DataFrame:
     """Make a row of each label and macro, and each metric, of one group."""
-    names, metrics = [*predictions.vocabulary.names, MACRO], shown_in(Place.GROUPS)
+    names, metrics = [*predictions.vocabulary.names, MACRO], measured_in_groups()
     n_metrics = len(metrics)
     of_group, low, high, of_all = (
         array[: len(names), places_of(metrics)]

@@ -18,7 +18,9 @@ from ecg_assets.evaluation import (
     evaluate_checkpoint,
 )
 from ecg_assets.evaluation.sets import EvaluationSet, Part
-from ecg_assets.metrics.metrics import Place, shown_in
+from ecg_assets.evaluation.shift.slices import evaluate_slices
+from ecg_assets.evaluation.thresholds import Thresholds
+from ecg_assets.metrics.metrics import MACRO, Place, shown_in
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 from ecg_assets.preprocess import SignalSpec
 from ecg_assets_tests.evaluation.simulation import simulate_predictions, simulate_validation
@@ -56,7 +58,7 @@ def make_findings(predictions: Predictions, result: EvaluationResult) -> Finding
     )
     table = compare_predictions(predictions, rival, n_resamples=20, seed=0)
     return Findings(
-        slices=_slices(),
+        slices=_slices(predictions),
         external=[result],
         lead_degradation=_leads(),
         label_noise=_label_noise(predictions),
@@ -80,7 +82,17 @@ def make_document(
     return build_document(result, findings or Findings(), background, strips)
 
 
-def _slices() -> pd.DataFrame:
+def _slices(predictions: Predictions) -> pd.DataFrame:
+    """Make macro rows by hand, and calibration of the labels by sex and age."""
+    sex = np.where(np.arange(len(predictions)) % 3, "F", "M")
+    groups = pd.DataFrame({"sex": sex, "age": "60-79"})
+    thresholds = Thresholds.from_validation(simulate_validation(60, seed=1))
+    found = evaluate_slices(predictions, thresholds, groups, n_resamples=20, seed=0)
+    of_labels = found[(found["label"] != MACRO) & found["metric"].isin(shown_in(Place.CALIBRATION))]
+    return pd.concat([_macro_slices(), of_labels], ignore_index=True)
+
+
+def _macro_slices() -> pd.DataFrame:
     generator = np.random.default_rng(0)
     rows = []
     for slice_, group in (("age", "40-59"), ("age", "unknown"), ("statements", "2")):
