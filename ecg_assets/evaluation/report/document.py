@@ -14,6 +14,7 @@ import pandas as pd
 from ecg_assets.evaluation.label_noise import TOP_SHARE, count_suspects
 from ecg_assets.evaluation.report.calibration_groups import calibrate_groups
 from ecg_assets.evaluation.report.numbers import format_number
+from ecg_assets.evaluation.report.tripod_ai import fill_checklist
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.evaluation.sets import RELATIONS
 from ecg_assets.made_with import plain_facts
@@ -214,8 +215,13 @@ def build_document(
         "examples": [strip.to_json() for strip in examples],
         **{name: dict(getattr(background, name)) for name in background.__dataclass_fields__},
     }
+    return finish_document(document)
+
+
+def finish_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a document plain JSON values, and add the checklist of what it states."""
     plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
-    return plain
+    return {**plain, "tripod_ai": fill_checklist(plain)}
 
 
 def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -281,6 +287,7 @@ _FROM_RUN = (
     "valid_loss",
     "valid_macro_auroc",
     "splits",
+    "labels",
     "seed",
     "code",
     "inputs",

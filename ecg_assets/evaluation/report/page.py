@@ -21,10 +21,12 @@ from ecg_assets.evaluation.report.numbers import (
     pointer_part,
     resolve_pointer,
 )
+from ecg_assets.evaluation.report.tripod_ai import tabulate_checklist
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.metrics.metrics import MACRO, METRICS, Place, at_threshold, shown_in
 from ecg_assets.metrics.regression import NUMBER_METRICS
 from ecg_assets.storage import replace_folder
+from ecg_assets.tables import write_csv
 
 # What templates of the report are given: rows of long tables side by side, with pointers.
 
@@ -103,6 +105,7 @@ def _maximum_labels(evaluation: Mapping[str, Any]) -> list[str]:
 
 REPORT, METRICS_JSON, METRICS_TABLE = "report.html", "metrics.json", "metrics.parquet"
 CURVES_TABLE = "curves.parquet"
+CHECKLIST, CHECKLIST_TABLE = "tripod_ai.html", "tripod_ai.csv"
 
 
 def write_report(
@@ -113,7 +116,7 @@ def write_report(
     tables: Mapping[str, pd.DataFrame],
     template: str = REPORT,
 ) -> Path:
-    """Write the page, its numbers and its pictures; the folder is replaced as a whole.
+    """Write the page, its checklist, numbers and pictures; the folder is replaced as a whole.
 
     Parameters
     ----------
@@ -140,8 +143,11 @@ def write_report(
     """
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     html = render_report(json.loads(text), pictures, template=template)
+    checklist = render_report(json.loads(text), {}, template=CHECKLIST)
     with replace_folder(folder) as temporary:
         (temporary / REPORT).write_text(html, encoding="utf-8")
+        (temporary / CHECKLIST).write_text(checklist, encoding="utf-8")
+        write_csv(tabulate_checklist(document), temporary / CHECKLIST_TABLE)
         (temporary / METRICS_JSON).write_text(text, encoding="utf-8")
         for title, png in pictures.items():
             (temporary / _picture_name(title)).write_bytes(png)

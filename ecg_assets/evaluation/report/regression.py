@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_assets.evaluation.report.document import Background, Difference, to_rows
+from ecg_assets.evaluation.report.document import (
+    Background,
+    Difference,
+    finish_document,
+    to_rows,
+)
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.evaluation.sets import RELATIONS
 from ecg_assets.figures import ACCENT, DASHED, INK, make_figure, to_png
@@ -70,8 +74,7 @@ def build_regression_document(
         },
         **{name: dict(getattr(background, name)) for name in background.__dataclass_fields__},
     }
-    plain: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
-    return plain
+    return finish_document(document)
 
 
 def _difference(difference: Difference) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_no_recording_patient_or_report_line_is_written(
     document: dict[str, Any], result: EvaluationResult, tmp_path: Path
 ) -> None:
     write_report(document, tmp_path / "report", pictures=PNG, tables=_tables(result))
-    for name in ("report.html", "metrics.json"):
+    for name in ("report.html", "metrics.json", "tripod_ai.html", "tripod_ai.csv"):
         text = (tmp_path / "report" / name).read_text()
         for planted in (PLANTED_RECORD, PLANTED_LINE, "planted-", "subject-"):
             assert planted not in text
@@ -208,4 +208,4 @@ def test_two_runs_give_the_same_bytes(
         write_report(document, tmp_path / name, pictures=pictures, tables=tables)
         found.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert found[0] == found[1]
-    assert len(found[0]) == 9
+    assert len(found[0]) == 11
