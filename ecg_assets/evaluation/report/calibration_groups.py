@@ -21,7 +21,7 @@ _COLUMNS = 4
 
 
 def calibrate_groups(slices: pd.DataFrame) -> pd.DataFrame:
-    """Put the calibration of each label in each group of sex and age into a row.
+    """Put the calibration of each label in each group of sex and age into a row, label by label.
 
     Parameters
     ----------
@@ -54,7 +54,11 @@ def calibrate_groups(slices: pd.DataFrame) -> pd.DataFrame:
     table.loc[is_few, [f"{metric}{end}" for metric in metrics for end in ends]] = np.nan
     rows: list[dict[Any, Any]] = table.to_dict("records")
     reasons = [_explain(row, metrics) for row in rows]
-    return table.assign(undefined=pd.Series(reasons, table.index, object)).reset_index()
+    table = table.assign(undefined=pd.Series(reasons, table.index, object)).reset_index()
+    place_of = {label: place for place, label in enumerate(table["label"].unique())}
+    return table.sort_values(
+        "label", key=lambda labels: labels.map(place_of), kind="stable", ignore_index=True
+    )
 
 
 def _explain(row: Mapping[Any, Any], metrics: list[str]) -> str | None:
@@ -83,7 +87,9 @@ def draw_calibration_groups(table: pd.DataFrame) -> bytes | None:
     n_columns = min(_COLUMNS, len(labels))
     n_rows = -(-len(labels) // n_columns)
     size = (2.6 * n_columns + 1.2, (0.21 * len(names) + 0.5) * n_rows + 0.5)
-    figure, grid = make_figure(*size, n_rows, n_columns, is_list=True, sharey=True, lines="x")
+    figure, grid = make_figure(
+        *size, n_rows, n_columns, is_list=True, lines="x", sharex=True, sharey=True
+    )
     for axes in grid.flat[len(labels) :]:
         axes.set_visible(False)
     place_of = {name: -place for place, name in enumerate(names)}
@@ -96,8 +102,8 @@ def draw_calibration_groups(table: pd.DataFrame) -> bytes | None:
             place = place_of[row["slice"], row["group"]]
             draw_interval(axes, place, [row[end] for end in ends], color, size=4)
         axes.set_title(str(label), fontsize=8, color=INK)
-        axes.tick_params(axis="x", labelsize=7)
-    grid[0, 0].set_yticks(list(place_of.values()), [group for _, group in names], fontsize=7.5)
+        axes.tick_params(labelsize=7)
+    grid[0, 0].set_yticks(list(place_of.values()), [group for _, group in names])
     grid[0, 0].set_ylim(0.7 - len(names), 0.7)
     figure.supxlabel("share of positives − mean score, 95 % interval", fontsize=9)
     return to_png(figure)

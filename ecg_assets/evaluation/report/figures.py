@@ -175,8 +175,9 @@ def _small_multiples(
         if str(row["label"]) in bands:
             draw(axes, bands[str(row["label"])], row)
         else:
-            middle = 0.5 if is_one_scale else float(np.mean(axes.get_ylim()))
-            axes.text(0.5, middle, f"undefined\nn⁺ {row['n_pos']:,}", ha="center", color=MUTED)
+            axes.text(0.5, 0.5, f"undefined\nn⁺ {row['n_pos']:,}", ha="center", color=MUTED)
+            if not is_one_scale:
+                axes.set_yticks([])
     figure.supxlabel(labels[0], fontsize=9)
     figure.supylabel(labels[1], fontsize=9)
     return to_png(figure)

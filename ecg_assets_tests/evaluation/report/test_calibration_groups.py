@@ -92,6 +92,12 @@ def test_few_positives_have_counts_and_a_reason_but_no_number(
     assert of_few.set_index("metric").loc["ece", ["value", "is_uncertain"]].notna().all()
 
 
+def test_rows_are_put_label_by_label(slices: pd.DataFrame) -> None:
+    rows = calibrate_groups(slices)
+    assert rows["label"].tolist() == [f"label {k}" for k in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
+    assert rows["group"].tolist() == ["all recordings", "F", "M"] * 3
+
+
 def test_groups_of_sex_age_and_all_alone_are_shown(table: pd.DataFrame) -> None:
     assert set(table.index.get_level_values("slice")) == {"all", "sex"}
     assert "macro" not in table.index.get_level_values("label")

@@ -13,6 +13,7 @@ from ecg_assets.evaluation import EvaluationResult, Findings, find_wrong_numbers
 from ecg_assets.evaluation.report.document import describe_checkpoint
 from ecg_assets.evaluation.report.numbers import resolve_pointer
 from ecg_assets.evaluation.report.tripod_ai import fill_checklist, read_items
+from ecg_assets.evaluation.sets import Relation
 from ecg_assets.models.checkpoint_folder import CONFIG, LABEL_VOCABULARY, RUN, SIGNAL_SPEC, WEIGHTS
 from ecg_assets.models.predictions import Predictions
 from ecg_assets_tests.evaluation.report.report_material import (
@@ -52,6 +53,7 @@ def result(predictions: Predictions) -> EvaluationResult:
         made_with=facts,
         seen_in_training=[{**seen, "evaluated_patients_seen": 0, "statement": "Compared."}],
         lineage={"weights": "c" * 64},
+        relation=Relation.OWN,
     )
 
 
@@ -112,11 +114,13 @@ def test_what_only_authors_know_is_never_stated(document: dict[str, Any]) -> Non
 def test_a_fact_that_the_results_lack_is_not_claimed(
     predictions: Predictions, result: EvaluationResult
 ) -> None:
-    alone = _by_item(make_document(predictions, result, Findings()))
+    unrelated = replace(result, relation=Relation.UNKNOWN)
+    alone = _by_item(make_document(predictions, unrelated, Findings()))
     assert alone["12c"]["status"] == alone["14"]["status"] == "not stated"
     assert "by age, sex and other groups" in alone["23a"]["missing"]
     assert alone["23a"]["status"] == "partly stated"
     assert alone["4"]["status"] == "not stated"  # of a checkpoint of kind "unknown"
+    assert alone["16"]["missing"] == ["training data", "the one to the other"]
 
 
 def test_an_overlap_that_is_unknown_is_missing(document: dict[str, Any]) -> None:
