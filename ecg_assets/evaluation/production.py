@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import jinja2
 import numpy as np
 
 from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.evaluation.thresholds import THRESHOLD_RULES, Thresholds
+from ecg_assets.metrics.metrics import METRICS, Place, shown_in
+from ecg_assets.models.card_metadata import CardResult, card_metadata, licence_id
 from ecg_assets.models.checkpoint_folder import (
     CONFIG,
+    IMPORT_REPORT,
     MODEL_CARD,
     MODEL_FILES,
     RUN,
@@ -26,6 +31,7 @@ from ecg_assets.models.checkpoint_folder import (
     read_json,
     read_validation_predictions,
 )
+from ecg_assets.models.families import find_family
 from ecg_assets.models.probabilities import EXCLUSIVE
 from ecg_assets.preprocess import SignalSpec, used_part
 from ecg_assets.storage import replace_folder, write_json
@@ -41,6 +47,7 @@ def export_production(
     rule: str = "youden",
     with_onnx: bool = True,
     validation_path: Path | None = None,
+    results: Sequence[EvaluationResult] = (),
 ) -> dict[str, Any]:
     """Write what is needed to use a checkpoint; the folder is replaced as a whole.
 
@@ -61,6 +68,9 @@ def export_production(
         Whether to write ``model.onnx``, which needs the extra ``onnx``.
     validation_path
         Scores of the validation split, where they do not stand with the checkpoint.
+    results
+        Evaluations of these weights, for the README's front matter; one of patients that a training
+        is known to have seen is left out.
 
     Returns
     -------
@@ -93,8 +103,10 @@ def export_production(
             from ecg_assets.models.onnx_export import export_onnx
 
             export_onnx(checkpoint, temporary / ONNX)
-        page = _render_page(card, stated, read_json(checkpoint / CONFIG), has_onnx=with_onnx)
-        (temporary / MODEL_CARD).write_text(page, encoding="utf-8")
+        config = read_json(checkpoint / CONFIG)
+        page = _render_page(card, stated, config, has_onnx=with_onnx)
+        metadata = _describe_for_hub(card, config, results)
+        (temporary / MODEL_CARD).write_text(metadata + page, encoding="utf-8")
     return stated
 
 
@@ -110,6 +122,44 @@ def _state(card: CheckpointCard, chosen: Thresholds) -> dict[str, Any]:
             k: "the validation split has one class only" for k, v in values.items() if np.isnan(v)
         },
     }
+
+
+def _describe_for_hub(
+    card: CheckpointCard, config: dict[str, Any], results: Sequence[EvaluationResult]
+) -> str:
+    """Write the front matter of the README, with the means over labels of each evaluation."""
+    found = [
+        CardResult(
+            result.source,
+            str(result.evaluation_set.part),
+            result.evaluation_set.describe(result.relation),
+            metric,
+            _name_with_interval(result, metric),
+            float(result.macro[metric]),
+        )
+        for result in results
+        if not result.is_leaking and result.lineage.get("weights") == card.weights_sha256
+        for metric in shown_in(Place.LEADERBOARD)
+        if np.isfinite(result.macro.get(metric, np.nan))
+    ]
+    family = find_family(config.get("model_type"))
+    is_imported = (card.folder / IMPORT_REPORT).is_file()
+    return card_metadata(
+        card.folder.name,
+        family=str(config.get("model_type")),
+        licence=licence_id(family.licence) if family and is_imported else None,
+        trained_on=card.source,
+        base_model=card.base_model,
+        results=found,
+    )
+
+
+def _name_with_interval(result: EvaluationResult, metric: str) -> str:
+    title = f"macro {METRICS[metric].title}"
+    low, high = (result.macro[f"{metric}_{end}"] for end in ("low", "high"))
+    if not np.isfinite(low) or not np.isfinite(high):
+        return title
+    return f"{title}, 95 % interval over patients {low:.3f} to {high:.3f}"
 
 
 def _render_page(
@@ -131,7 +181,7 @@ def _render_page(
     window = int(0.4 * card.spec.sample_rate_hz) + 1
     return environment.get_template("production.md").render(
         checkpoint=card.folder.name,
-        trained_on=card.trained_on.get("source", "recordings that the checkpoint does not name"),
+        trained_on=card.source or "recordings that the checkpoint does not name",
         spec=card.spec,
         n_samples=card.spec.segment_samples,
         part=card.spec.describe_part(),

@@ -43,6 +43,9 @@ SEEN_PATIENTS = "seen_patients.parquet"
 TRAINED_WEIGHTS = "trained_weights"
 """Field of run.json: what the optimizer was given of encoder, head and adapters."""
 
+STARTED_FROM = "started_from"
+"""Field of run.json: repository, commit and files of the hub, where training started from them."""
+
 MODEL_FILES = (WEIGHTS, CONFIG, SIGNAL_SPEC, LABEL_VOCABULARY)
 """What a checkpoint needs to be used; the other files tell where it came from."""
 TRAINING_FILES = (RUN, HISTORY, VALIDATION_PREDICTIONS, CURVES)
@@ -110,6 +113,19 @@ class CheckpointCard:
         """What the training data was made with, as its manifest said, e.g. the source."""
         trained_on: dict[str, Any] = self.run.get("trained_on", {})
         return trained_on
+
+    @property
+    def source(self) -> str | None:
+        """Dataset that it was trained on; None where it does not name one."""
+        source = self.trained_on.get("source")
+        return source if isinstance(source, str) else None
+
+    @property
+    def base_model(self) -> str | None:
+        """Repository of the hub that training started from; None where it does not name one."""
+        origin = self.run.get(STARTED_FROM)
+        name = origin.get("repository") if isinstance(origin, dict) else None
+        return name if isinstance(name, str) else None
 
 
 def read_card(folder: Path) -> CheckpointCard:

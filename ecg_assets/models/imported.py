@@ -14,6 +14,7 @@ from torch import Tensor
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file
+from ecg_assets.models.card_metadata import card_metadata, licence_id
 from ecg_assets.models.checkpoint import require_labels, save_model, write_json
 from ecg_assets.models.checkpoint_folder import (
     IMPORT_REPORT,
@@ -206,7 +207,8 @@ def model_card(
         labels = "features; there is no head, fine-tune it to get labels"
     if vocabulary is not None:
         labels = f"logits of {_list_labels(vocabulary)} ({report['label_vocabulary']})"
-    return _CARD.format(
+    metadata = card_metadata(folder, family=family.name, licence=licence_id(family.licence))
+    return metadata + _CARD.format(
         title=family.title,
         writer=report["writer"],
         architecture=architecture,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import wfdb
+from huggingface_hub import ModelCard
 from sklearn.metrics import roc_curve
 
 from ecg_assets.evaluation.production import export_production, main
+from ecg_assets.evaluation.sets import EvaluationSet, Part, Relation
 from ecg_assets.labels.vocabulary import LabelVocabulary
+from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models import load_checkpoint, load_trained, predict_recording
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.checkpoint_folder import VALIDATION_PREDICTIONS, WEIGHTS
@@ -24,6 +28,8 @@ from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.predictions import ValidationPredictions
 from ecg_assets.models.probabilities import EXCLUSIVE
 from ecg_assets.preprocess import SignalSpec, signal_spec_of_kind
+from ecg_assets_tests.evaluation.report.report_material import evaluate_simulated
+from ecg_assets_tests.evaluation.simulation import simulate_predictions
 from ecg_assets_tests.models.golden_net1d import tiny_founder
 
 LABELS = LabelVocabulary(("a|b", "b", "c"), ("mean", "max", "mean"))
@@ -107,6 +113,38 @@ def test_the_page_alone_leads_from_a_recording_to_the_packages_scores(
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _checkpoint(tmp_path_factory.mktemp("production") / "checkpoint", "ecg_fm")
+
+
+def test_readme_is_a_model_card_with_the_evaluations_of_these_weights_that_nobody_leaked_into(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    weights = fingerprint_file(checkpoint / WEIGHTS)
+    own = replace(
+        evaluate_simulated(simulate_predictions(200), n_resamples=40), lineage={"weights": weights}
+    )
+    of_all = replace(
+        own, evaluation_set=EvaluationSet("ptb-xl", Part.ALL), relation=Relation.EXTERNAL
+    )
+    leak = [{"is_leak": True}]
+    leaking = replace(own, evaluation_set=EvaluationSet("seen", Part.ALL), seen_in_training=leak)
+    other = replace(own, evaluation_set=EvaluationSet("other", Part.ALL), lineage={"weights": "0"})
+    results = [own, of_all, leaking, other]
+    export_production(checkpoint, tmp_path / "folder", with_onnx=False, results=results)
+    card = ModelCard.load(tmp_path / "folder" / "README.md")
+    assert "# checkpoint, for use" in card.text
+    assert (card.data.library_name, card.data.license) == ("ecg-assets", None)
+    assert card.data.tags == ["ecg", "electrocardiogram", "ecg_fm"]
+    assert card.data.datasets is None  # this checkpoint does not say what it was trained on
+    assert card.data.metrics == ["auroc", "auprc", "brier", "ece"]
+    found = {
+        (one.dataset_type, one.dataset_split, one.metric_type): one
+        for one in card.data.eval_results
+    }
+    assert {key[:2] for key in found} == {("synthetic", "test"), ("ptb-xl", "all")}
+    auroc = found["synthetic", "test", "auroc"]
+    assert auroc.metric_value == own.macro["auroc"]
+    assert auroc.metric_name.startswith("macro AUROC, 95 % interval over patients 0.")
+    assert found["ptb-xl", "all", "ece"].dataset_name == "ptb-xl, all recordings (external)"
 
 
 def test_thresholds_are_those_of_the_rule_on_the_validation_split(

@@ -19,12 +19,17 @@ from ecg_assets.errors import CheckpointError, SettingsError, UnsafeCheckpoint
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models import imported_folder, load_checkpoint
 from ecg_assets.models.checkpoint import save_trained
-from ecg_assets.models.checkpoint_folder import CONFIG, IMPORT_REPORT, MOST_BYTES, WEIGHTS
+from ecg_assets.models.checkpoint_folder import (
+    CONFIG,
+    IMPORT_REPORT,
+    MOST_BYTES,
+    STARTED_FROM,
+    WEIGHTS,
+)
 from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.hub import HubName, describe_origin, find_origin, local_checkpoint
 from ecg_assets.training.engine.data import TrainingData
-from ecg_assets.training.finetune.result import STARTED_FROM
 from ecg_assets_tests.models.golden_ecg_lfm import tiny_lfm, write_pretrained_lfm
 from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
 from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request

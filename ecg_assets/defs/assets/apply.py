@@ -16,6 +16,7 @@ from ecg_assets.defs.show import png_metadata
 from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.embedding_map import draw_embedding_map
 from ecg_assets.evaluation.production import export_production
+from ecg_assets.evaluation.result import EvaluationResult, read_results
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file, fingerprint_folder
 from ecg_assets.models.checkpoint_folder import validation_scores_path
@@ -191,9 +192,9 @@ class ProductionConfig(dg.Config):
 @dg.asset(
     group_name="apply",
     partitions_def=CHECKPOINTS,
-    code_version="1",
+    code_version="2",
     kinds={"onnx"},
-    deps=["predictions"],
+    deps=["predictions", "eval_metrics"],
 )
 def production_model(
     context: AssetExecutionContext, config: ProductionConfig, settings: Settings
@@ -201,7 +202,8 @@ def production_model(
     """What is needed to use a checkpoint: weights, signal spec, labels, thresholds, ONNX, README.
 
     Thresholds are chosen on the validation split. The README tells each step from a
-    recording to an answer; `load_trained` reads the folder.
+    recording to an answer, and is a model card of the hub of Hugging Face with the stored
+    evaluation's numbers; `load_trained` reads the folder.
     """
     checkpoint = settings.store.checkpoints / context.partition_key
     folder = settings.stored.folder("production_model") / context.partition_key
@@ -211,6 +213,7 @@ def production_model(
         rule=config.rule,
         with_onnx=config.onnx,
         validation_path=validation_scores_path(checkpoint, settings.stored),
+        results=_read_evaluations(settings.stored.folder("eval_metrics"), context.partition_key),
     )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(fingerprint_folder(folder)),
@@ -222,3 +225,9 @@ def production_model(
             "thresholds": stated,
         },
     )
+
+
+def _read_evaluations(folder: Path, checkpoint: str) -> list[EvaluationResult]:
+    """Read the evaluation of a checkpoint, if there is one that this version can read."""
+    stored = read_results({checkpoint: folder / f"{checkpoint}.json"})
+    return [one for one in stored.values() if isinstance(one, EvaluationResult)]

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.metrics.confusion import draw_confusion_matrix
+from ecg_assets.models.card_metadata import CardResult, card_metadata
 from ecg_assets.models.checkpoint import TrainedModel, save_trained
 from ecg_assets.models.checkpoint_folder import (
     CLASS_REPORTS,
     CONFUSION_MATRIX,
     MODEL_CARD,
     RUN,
+    STARTED_FROM,
     TRAINED_WEIGHTS,
     VALIDATION_PREDICTIONS,
 )
@@ -103,7 +105,7 @@ def training_card(
     if record["request"]["recipe"].get("random_encoder"):
         start = "random weights, which its encoder still has: a **random encoder** under a probe."
     counted = record.get(TRAINED_WEIGHTS)
-    return _CARD.format(
+    return _metadata(record, family, name, value) + _CARD.format(
         checkpoint=record["checkpoint_id"],
         source=record["trained_on"].get("source", "recordings that the request does not name"),
         split_rule=record["trained_on"].get("split_rule", "split not named"),
@@ -131,6 +133,24 @@ def training_card(
     )
 
 
+def _metadata(
+    record: Mapping[str, Any], family: ModelFamily, title: str, value: float | None
+) -> str:
+    """Write the card's front matter; a result needs a number and the dataset that it is of."""
+    source, measured = record["trained_on"].get("source"), []
+    if source and value is not None:
+        metric = "r2" if title == "R²" else "auroc"
+        where = (source, "validation", f"{source}, validation split")
+        measured.append(CardResult(*where, metric, title, value))
+    return card_metadata(
+        record["checkpoint_id"],
+        family=family.name,
+        trained_on=source,
+        base_model=(record.get(STARTED_FROM) or {}).get("repository"),
+        results=measured,
+    )
+
+
 def _name_outputs(vocabulary: LabelVocabulary) -> str:
     if not vocabulary.is_continuous:
         return f"probabilities of {', '.join(vocabulary.names)}"
@@ -138,8 +158,6 @@ def _name_outputs(vocabulary: LabelVocabulary) -> str:
     return ", ".join(f"{name} in {unit}" for name, unit in pairs)
 
 
-STARTED_FROM = "started_from"
-"""Field of run.json: repository, commit and files of the hub, where training started from them."""
 ADAPTER = "adapter"
 """Folder of a LoRA run's adapters, inside the checkpoint's."""
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import Trainer
 
@@ -102,6 +104,11 @@ def test_the_folder_has_every_file_and_says_what_it_came_from(
     card = read_card(undisturbed)
     assert (card.spec, card.vocabulary) == (data.manifest.spec, data.manifest.vocabulary)
     assert card.trained_on == data.manifest.made_with
+    page = yaml.safe_load(ModelCard.load(undisturbed / "README.md").data.to_yaml())
+    assert page["datasets"] == ["toy"]
+    (measured,) = page["model-index"][0]["results"]
+    assert measured["dataset"]["split"] == "validation"
+    assert measured["metrics"][0]["value"] == run["valid_macro_auroc"]
     (stage,) = read_seen_patients(undisturbed).stages
     assert (stage.kind, stage.source, stage.name) == ("fine-tuning", "toy", undisturbed.name)
     learned = data.manifest.index.query("split != 'test'")["subject_id"]
