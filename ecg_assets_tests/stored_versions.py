@@ -219,6 +219,7 @@ NOT_PINNED = {
     "refused_checkpoints": "what was refused by the time",
     "upstream_labels": "another program's answers",
     "label_differences": "a count of labels against another program's answers",
+    "croissant": "names, hashes and columns of what is stored",
     "eval_report": "a page to look at, whose numbers are those of eval_metrics",
     "classification_results": "pictures and lists to look at",
     "saliency": "pictures to look at",

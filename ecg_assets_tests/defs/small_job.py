@@ -215,7 +215,7 @@ class SmallJob:
             partition=checkpoint,
             config={"production_model": {"config": {"onnx": False}}},
         )
-        self.materialize("refused_checkpoints", "leaderboard")
+        self.materialize("refused_checkpoints", "leaderboard", "croissant")
 
     def metadata(self, asset: str, partition: str | None = None) -> dict[str, Any]:
         """Metadata values of an asset's latest materialization."""

@@ -122,9 +122,14 @@ def test_report_of_a_job_shows_everything_and_names_nobody(finished: SmallJob) -
     assert "Nothing is stored: materialize" not in html
     assert set(metrics["shown"]) == set(SHOWN_ASSETS)
     assert metrics["model_card"]["kind"] == "trained here"
+    items = {row["item"]: row for row in metrics["tripod_ai"]["items"]}
+    assert items["12a"]["status"] == items["12g"]["status"] == items["21"]["status"] == "stated"
     records = pq.read_table(finished.settings.stored.root / "record_list.parquet")
     ids = {*records["subject_id"].to_pylist(), *records["record_id"].to_pylist()}
-    words = set(re.findall(r"[\w./-]+", re.sub(r"base64,[^\"]+", "", html) + text))
+    described = (finished.settings.stored.root / "croissant.json").read_text()
+    checklist = (folder / "tripod_ai.html").read_text()
+    shown = re.sub(r"base64,[^\"]+", "", html) + text + checklist + described
+    words = set(re.findall(r"[\w./-]+", shown))
     assert not ids & words
 
 

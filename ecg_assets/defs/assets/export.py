@@ -23,18 +23,21 @@ from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.streams import log_stored
 from ecg_assets.defs.tables import MEASURES_LABELS
 from ecg_assets.errors import EcgAssetsError, SettingsError
+from ecg_assets.export.croissant import CROISSANT, NOT_STATED, Statement, write_croissant
 from ecg_assets.export.fairseq_manifests import write_fairseq_manifest
 from ecg_assets.export.lead1_pipeline import write_reference_files, write_reference_manifest
 from ecg_assets.export.mat import MatForm, MatLayout, MatRows, export_mat_records
 from ecg_assets.export.mat_listing import find_form, number_records
 from ecg_assets.lineage import (
     fingerprint_bytes,
+    fingerprint_file,
     fingerprint_folder,
     fingerprint_json,
     fingerprint_table,
 )
 from ecg_assets.preprocess import ShardDataset, SignalSpec, read_shard
 from ecg_assets.sources import is_remote
+from ecg_assets.sources.datasets import datasets
 
 # Shards of one run as .mat files, made one by one as the IO manager writes them.
 
@@ -256,5 +259,42 @@ def fairseq_manifests(
             "idx": form.rows,
             "label_weights": config.label_weights if layout == "reference" else "none are written",
             "segments": counts,
+        },
+    )
+
+
+class CroissantConfig(dg.Config):
+    """What only the owner of a dataset can say of it."""
+
+    license: str = Field(default=NOT_STATED, description="Name or URL of the data's licence.")
+    url: str = Field(default="", description="Page of the dataset; empty: left out.")
+    cite_as: str = Field(default="", description="How to cite it.")
+    creator: str = Field(default="", description="Who made it.")
+    date_published: str = Field(default="", description="When, e.g. 2024-03-01.")
+
+
+@dg.asset(
+    group_name="build",
+    code_version="1",
+    kinds={"json"},
+    deps=["record_list", "labels", "split", "signal_shards", "eval_metrics"],
+)
+def croissant(config: CroissantConfig, settings: Settings) -> dg.MaterializeResult[None]:
+    """What is stored of the source, in Croissant: files with hashes, columns with meanings.
+
+    ``croissant.json`` stands beside the tables, for data catalogues and loaders. It holds
+    no row of a table; what is not stored is left out.
+    """
+    known = datasets().get(settings.source)
+    title = known.title if known else settings.source
+    described = write_croissant(settings.stored, title, Statement(**config.model_dump()))
+    path = settings.stored.folder(CROISSANT)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint_file(path)),
+        metadata={
+            "path": dg.MetadataValue.path(path),
+            "license": described["license"],
+            "record_sets": [one["name"] for one in described["recordSet"]],
+            "files": sum(one["@type"] == "cr:FileObject" for one in described["distribution"]),
         },
     )
