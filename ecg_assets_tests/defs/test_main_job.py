@@ -112,7 +112,7 @@ def test_checkpoint_carries_spec_labels_history_and_lineage(finished: SmallJob) 
     run = json.loads((folder / "run.json").read_text())
     assert run["trained_on"]["source"] == "synthetic"
     card = (folder / "README.md").read_text()
-    assert card.startswith(f"# {folder.name}\n")
+    assert card.startswith("---\n") and f"\n# {folder.name}\n" in card
     assert f"{run['splits']['train']['n_records']:,} recordings" in card
     assert "random weights" in card
 
