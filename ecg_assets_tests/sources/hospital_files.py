@@ -277,8 +277,12 @@ def write_scp(
     *,
     differences: int = 2,
     starts: Mapping[str, int] | None = None,
+    subtracted: Sequence[int] = (),
 ) -> Path:
-    """Write SCP-ECG: sections 0, 1, 3, 6, 7 and 8, and 2 where the values are differences."""
+    """Write SCP-ECG: sections 0, 1, 3, 6, 7 and 8, and 2 where the values are differences.
+
+    The median beat is subtracted, and stands in sections 4 and 5, around the samples named.
+    """
     ecg = ecg or Ecg()
     starts = starts or {}
 
@@ -290,24 +294,33 @@ def write_scp(
     def tag(number: int, value: bytes) -> bytes:
         return struct.pack("<BH", number, len(value)) + value
 
-    streams = []
-    for values in ecg.counts.values():
-        x = values.astype(int)
-        made = x if differences < 2 else np.r_[x[:2], x[2:] - 2 * x[1:-1] + x[:-2]]
-        streams.append(huffman(made) if differences else x.astype("<i2").tobytes())
+    def encode(counts: Counts) -> bytes:
+        streams = []
+        for values in counts.values():
+            x = values.astype(int)
+            made = x if differences < 2 else np.r_[x[:2], x[2:] - 2 * x[1:-1] + x[:-2]]
+            streams.append(huffman(made) if differences else x.astype("<i2").tobytes())
+        head = struct.pack("<HH", round(ecg.uv_per_count * 1000), round(1e6 / ecg.rate))
+        sizes = b"".join(struct.pack("<H", len(stream)) for stream in streams)
+        return head + bytes([differences, 0]) + sizes + b"".join(streams)
+
+    beat, half = ecg.median, len(ecg.median["I"]) // 2
+    counts = {lead: values.copy() for lead, values in ecg.counts.items()}
+    for at in subtracted:
+        for lead, values in counts.items():
+            values[at - half : at + half] -= beat[lead]
+    zones = b"".join(struct.pack("<HIII", 0, at - half + 1, at, at + half) for at in subtracted)
+    length_ms = round(2 * half / ecg.rate * 1000)
     people = [
         (0, PATIENT["family"]),
         (1, PATIENT["given"]),
         (2, ecg.number),
         (22, "Ruprecht Kessler"),
     ]
-    lead_table = bytes([len(ecg.counts), 4 | len(ecg.counts) << 3])
+    lead_table = bytes([len(ecg.counts), 4 | len(ecg.counts) << 3 | bool(subtracted)])
     for lead, values in ecg.counts.items():
         first = starts.get(lead, 1)
         lead_table += struct.pack("<IIB", first, first + len(values) - 1, _SCP_CODES[lead])
-    head = struct.pack(
-        "<HHBB", round(ecg.uv_per_count * 1000), round(1e6 / ecg.rate), differences, 0
-    )
     sections = {
         1: b"".join(tag(number, text.encode() + b"\0") for number, text in people)
         + tag(4, struct.pack("<HB", 58, 1))
@@ -318,7 +331,9 @@ def write_scp(
         + b"\xff\0\0",
         2: struct.pack("<H", 19999) if differences else b"",
         3: lead_table,
-        6: head + b"".join(struct.pack("<H", len(s)) for s in streams) + b"".join(streams),
+        4: struct.pack("<HHH", length_ms, half, len(subtracted)) + zones if subtracted else b"",
+        5: encode(beat) if subtracted else b"",
+        6: encode(counts),
         7: bytes([1, 0])
         + struct.pack("<HH", ecg.rr_ms, 0)
         + struct.pack("<5H3h", 100, 190, 250, 344, 29999, 41, -12, 999),
@@ -423,6 +438,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Ecg], Path]]] = {
     ),
     "aecg": ("xml", write_aecg),
     "scp-huffman": ("scp", write_scp),
+    "scp-beats": ("scp", lambda path, ecg: write_scp(path, ecg, subtracted=(100, 300, 520))),
     "scp-plain": ("SCP", lambda path, ecg: write_scp(path, ecg, differences=0)),
     "dicom-mdc": ("dcm", write_dicom),
     "dicom-scpecg": ("DCM", lambda path, ecg: write_dicom(path, ecg, scheme="SCPECG")),

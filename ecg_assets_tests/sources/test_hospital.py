@@ -143,6 +143,23 @@ def test_gain_that_only_arithmetic_makes_crooked_is_kept_as_it_is(tmp_path: Path
     assert record.physical()[0] == pytest.approx(made_counts()["I"] * 0.00488, rel=1e-6)
 
 
+@pytest.mark.parametrize(("offset_uv", "exact"), [(0.3, True), (0.37, False)])
+def test_baseline_of_a_channel_is_added(tmp_path: Path, offset_uv: float, exact: bool) -> None:
+    import pydicom
+
+    write_dicom(tmp_path / "a.dcm", replace(Ecg(), uv_per_count=0.1))
+    whole = pydicom.dcmread(tmp_path / "a.dcm")
+    for channel in whole.WaveformSequence[1].ChannelDefinitionSequence:
+        channel.ChannelBaseline = offset_uv
+    whole.save_as(tmp_path / "a.dcm")
+    record = read_recording(tmp_path / "a.dcm", ["I", "III"], root=tmp_path)
+    counts = made_counts(("I", "II"))
+    assert record.physical()[0] == pytest.approx((counts["I"] * 0.1 + offset_uv) / 1000, abs=2e-5)
+    difference = (counts["II"].astype(int) - counts["I"]) * 1e-4
+    assert record.physical()[1] == pytest.approx(difference, abs=2e-5)
+    assert (record.gain[0], record.baseline[0]) == ((10_000, -3) if exact else (32_000, 0))
+
+
 def test_two_leads_of_one_name_are_no_lead(tmp_path: Path) -> None:
     text = write_muse(tmp_path / "a.xml").read_text(encoding="latin-1")
     (tmp_path / "a.xml").write_text(text.replace("<LeadID>V2<", "<LeadID>V1<"), encoding="latin-1")

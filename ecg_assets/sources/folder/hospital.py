@@ -281,13 +281,11 @@ def _scale(lead: Any, counts: npt.NDArray[np.float64]) -> _Lead:
     unit = (lead.resolution_unit if lead.is_raw else lead.units) or ""
     if unit not in _PER_MV or not np.isfinite(lead.resolution) or not lead.resolution:
         return _Lead(counts, np.nan, 0.0, "")
-    # A resolution such as 4.88 has no exact reciprocal; a gain that is whole but for that is whole.
-    gain, baseline = _PER_MV[unit] / lead.resolution, 0.0 - lead.offset / lead.resolution
-    return _Lead(counts, _snap(gain), _snap(baseline), unit)
-
-
-def _snap(value: float) -> float:
-    return float(round(value)) if abs(value - round(value)) < 1e-9 * max(1.0, abs(value)) else value
+    baseline = 0.0 - lead.offset / lead.resolution
+    # 0.3 µV at 0.1 µV a count is 3 counts but for arithmetic.
+    whole = float(round(baseline))
+    is_whole = abs(baseline - whole) < 1e-9 * max(1.0, abs(whole))
+    return _Lead(counts, _PER_MV[unit] / lead.resolution, whole if is_whole else baseline, unit)
 
 
 def _derive_limb_leads(names: Sequence[str], leads: Sequence[_Lead]) -> dict[str, _Lead]:
