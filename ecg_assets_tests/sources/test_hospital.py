@@ -85,6 +85,13 @@ def test_leads_of_two_gains_make_limb_leads_in_millivolts(tmp_path: Path) -> Non
     assert np.abs(record.physical()[0] - expected).max() < 0.0006
 
 
+def test_limb_lead_that_needs_more_than_16_bits_keeps_its_millivolts(tmp_path: Path) -> None:
+    counts = {lead: np.array([20_000, -20_000, 3], np.int16) for lead in ("I", "II")}
+    path = write_aecg(tmp_path / "a.xml", replace(Ecg(counts), uv_per_count=0.5))
+    record = read_recording(path, ["aVR"], root=tmp_path)
+    assert record.physical()[0] == pytest.approx([-10, 10, -0.0015], abs=3e-4)
+
+
 def test_calibration_pulse_of_philips_is_cut_off_where_there_is_one(tmp_path: Path) -> None:
     ecg = Ecg(made_counts(LEADS))
     for name, calibration in (("with", True), ("without", False)):

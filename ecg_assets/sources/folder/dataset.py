@@ -199,10 +199,9 @@ class Folder:
         known = parse_demographics(
             _fill(labels.age, paths, said, "age"), _fill(labels.sex, paths, said, "sex")
         )
-        names_patients = labels.patient.notna().any()
-        patients = (
-            labels.patient if names_patients else _fill(labels.patient, paths, said, "patient")
-        )
+        patients = labels.patient
+        if patients.isna().all():
+            patients = _fill(patients, paths, said, "patient")
         times = parse_times(labels.time)
         rated = [_with_rate(*pair) for pair in zip(paths, labels.sample_rate_hz, strict=True)]
         records = record_table(
