@@ -122,8 +122,8 @@ class Dataset:
         What is copied of a remote root.
     readers
         Readers of recordings that are neither WFDB records nor .npy, .csv or .mat, by the
-        ending of their file without its point; or by the whole name of their file, which goes
-        before its ending.
+        ending of their file without its point, in small letters; or by the whole name of their
+        file, which goes before its ending.
     folds
         Folds that it suggests, if it does.
     more_folds

@@ -99,6 +99,9 @@ MOST_DECODED_VALUES = 1 << 26
 MOST_TEXT_BYTES = 1 << 28
 """Size of a .csv, 256 MiB: about 1.5 h of twelve leads at 500 Hz in eight characters a sample."""
 
+MOST_HOSPITAL_BYTES = 1 << 26
+"""Size of a .dcm, .xml or .scp, 64 MiB: a resting ECG takes 25 to 300 kB."""
+
 SAMPLE_RATES_HZ = (50.0, 100_000.0)
 """Samples a second that an ECG can have.
 

@@ -18,8 +18,11 @@ from ecg_assets.sources.wfdb.reader import read_record
 @lru_cache(maxsize=1)
 def _other_form() -> re.Pattern[str]:
     """Path of a recording that is no WFDB record."""
-    endings = "|".join(map(re.escape, sorted({*ARRAYS, *own_endings()})))
-    return re.compile(rf"\.(?P<form>{endings})(?:#(?P<part>[^/]*))?$")
+    arrays, own = (
+        "|".join(map(re.escape, forms)) for forms in (ARRAYS, sorted(own_endings() - {*ARRAYS}))
+    )
+    # Carts of hospitals write .XML, .DCM and .SCP.
+    return re.compile(rf"\.(?P<form>{arrays}|(?i:{own}))(?:#(?P<part>[^/]*))?$")
 
 
 def read_recording(
@@ -57,7 +60,7 @@ def read_recording(
         return read_record(file.with_suffix(""), leads, root=root)
     require_inside_root(file, root)
     readers = recording_readers()
-    reader = readers.get(file.name) or readers.get(found["form"])
+    reader = readers.get(file.name) or readers.get(found["form"].lower())
     if reader is not None:
         return reader(file, found["part"] or "", leads)
     if found["form"] not in ARRAYS:

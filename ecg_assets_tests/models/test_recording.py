@@ -16,10 +16,19 @@ from scipy.special import expit
 
 from ecg_assets.errors import BadRecord, SpecMismatch
 from ecg_assets.labels.vocabulary import ECG_FM_LABELS, LabelVocabulary
+from ecg_assets.models.apply import apply_to_shards
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.scoring import predict_recording
-from ecg_assets.preprocess import STANDARD_LEADS, SignalSpec
+from ecg_assets.preprocess import (
+    STANDARD_LEADS,
+    ShardDataset,
+    SignalSpec,
+    preprocess_shard,
+    write_shard,
+)
+from ecg_assets.sources import Folder
 from ecg_assets_tests.models.fairseq_checkpoints import random_classifier, write_finetuned
+from ecg_assets_tests.sources.hospital_files import real_dicom
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
 LABELS = LabelVocabulary(("a", "b", "c"), ("mean", "max", "mean"))
@@ -138,3 +147,23 @@ def test_a_recording_without_signal_has_no_probabilities(tmp_path: Path, value: 
     trained = TrainedModel(random_classifier(), SPEC, LABELS)
     with pytest.raises(BadRecord, match="nothing to score"):
         predict_recording(trained, tmp_path / "none")
+
+
+def test_recording_of_a_real_cart_goes_from_its_file_through_a_shard_to_a_prediction(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "real.dcm").write_bytes(real_dicom().read_bytes())
+    (root / "cut.dcm").write_bytes(real_dicom().read_bytes()[:100_000])
+    records = Folder(root).read_records()
+    assert records.findings["hospital_files_unreadable"] == 1
+    tables = preprocess_shard(records.table, root, STANDARD_LEADS)
+    assert tables.rejects[["record_id", "reason"]].to_numpy().tolist() == [["cut", "unreadable"]]
+    write_shard(tables, tmp_path / "s.parquet", tmp_path / "rejects.parquet")
+    trained = TrainedModel(random_classifier(), SPEC, LABELS)
+    (applied,) = apply_to_shards(trained, ShardDataset({"s": tmp_path / "s.parquet"}), device="cpu")
+    assert applied.record_ids == ["real"]
+    from_file = predict_recording(trained, root / "real.dcm")
+    assert applied.score[0] == pytest.approx(list(from_file.values()), abs=1e-6)
+    assert 0 < applied.score.min() < applied.score.max() < 1

@@ -39,6 +39,7 @@ def test_every_reason_of_a_reject_is_explained() -> None:
         f"16-bit WFDB | {bounds.MOST_VALUES:,}",
         f"otherwise | {bounds.MOST_DECODED_VALUES:,}",
         f"`.csv` | {bounds.MOST_TEXT_BYTES >> 20} MiB",
+        f"`.xml` or `.scp` | {bounds.MOST_HOSPITAL_BYTES >> 20} MiB",
         f"samples a second | {bounds.SAMPLE_RATES_HZ[0]:.0f} to {bounds.SAMPLE_RATES_HZ[1]:,.0f}",
         f"RR interval is {RR_INTERVALS_MS[0]:.0f} to {RR_INTERVALS_MS[1]:.0f} ms",
         f"more than {MOST_SECONDS} s",

@@ -21,7 +21,12 @@ from ecg_assets.build.builder import keep_scorable
 from ecg_assets.errors import DiskFull, EcgAssetsError, SchemaError, SettingsError
 from ecg_assets.evaluation.evaluate import evaluate_checkpoint
 from ecg_assets.evaluation.external.crosswalk import crosswalk, unmapped_labels
-from ecg_assets.evaluation.external.labels import find_stored_labels, label_external, widen_labels
+from ecg_assets.evaluation.external.labels import (
+    find_stored_coding,
+    find_stored_labels,
+    label_external,
+    widen_labels,
+)
 from ecg_assets.evaluation.leakage import StageOverlap
 from ecg_assets.evaluation.result import EvaluationResult
 from ecg_assets.evaluation.sets import (
@@ -338,10 +343,11 @@ def find_unmapped(stored: SourceStore, facts: Facts, labels: Sequence[str]) -> d
     if label_set is None or dataset is None:
         return {}
     own = tuple(c.removeprefix(OWN) for c in label_set.concepts if is_own(c))
+    of_dataset = stored.store.source(dataset.name)
     table = crosswalk(
         label_set,
-        dataset.coding,
-        own_labels=own or find_stored_labels(stored.store.source(dataset.name)),
+        find_stored_coding(dataset, of_dataset),
+        own_labels=own or find_stored_labels(of_dataset),
         threshold=facts[LABEL_THRESHOLD],
     )
     return {name: why for name, why in unmapped_labels(table).items() if name in labels}

@@ -23,6 +23,7 @@ from ecg_assets.labels.codings import implied_by, is_own
 from ecg_assets.labels.concepts import DEFINITE
 from ecg_assets.labels.label_set import needs_reports
 from ecg_assets.models.predictions import Predictions
+from ecg_assets.sources.dataset import Dataset
 from ecg_assets.sources.datasets import datasets, keep_databases
 from ecg_assets.sources.schema import (
     MACHINE_REPORTS,
@@ -168,7 +169,8 @@ def label_external(
 
 def list_own_labels(reports: pd.DataFrame) -> tuple[str, ...]:
     """Names of the own labels that at least one recording has, sorted."""
-    lines = set(reports["lines"].explode().dropna()) - {NO_LABEL}
+    of_own = reports["coding"] == OWN_LABELS
+    lines = set(reports.loc[of_own, "lines"].explode().dropna()) - {NO_LABEL}
     return tuple(sorted(line for line in lines if split_measured(line) is None))
 
 
@@ -178,6 +180,13 @@ def find_stored_labels(stored: SourceStore) -> tuple[str, ...]:
     if dataset is None or dataset.coding != OWN_LABELS or stored.find_missing():
         return ()
     return list_own_labels(stored.read_table(MACHINE_REPORTS))
+
+
+def find_stored_coding(dataset: Dataset, stored: SourceStore) -> str:
+    """Coding of a dataset's stored reports: a folder without own labels may have report text."""
+    if dataset.coding != OWN_LABELS or stored.find_missing():
+        return dataset.coding
+    return _require_one_coding(stored.read_table(MACHINE_REPORTS))
 
 
 def load_stored_label_set(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ecg_assets.errors import SchemaError, SettingsError
+from ecg_assets.errors import BadRecord, SchemaError, SettingsError
 from ecg_assets.sources.dataset import (
     Dataset,
     Remote,
@@ -29,9 +29,17 @@ from ecg_assets.sources.dataset_tables import (
     shards_of_paths,
 )
 from ecg_assets.sources.file_limits import list_visible_files
+from ecg_assets.sources.folder.hospital import (
+    HOSPITAL_ENDINGS,
+    HospitalFacts,
+    is_hospital_file,
+    read_hospital_facts,
+    read_hospital_recording,
+    require_hospital_reader,
+)
 from ecg_assets.sources.folder.labels import LABELS_FILE, FolderLabels, read_folder_labels
 from ecg_assets.sources.folder.settings import SETTINGS_FILE, FolderSettings, load_folder_settings
-from ecg_assets.sources.schema import OWN_LABELS
+from ecg_assets.sources.schema import MEASUREMENTS, OWN_LABELS, REPORT_TEXT
 
 # Find the recordings that lie below a folder, whatever their format.
 
@@ -43,7 +51,8 @@ _BESIDE_HEADER = (".hea", ".dat", ".mat")
 def find_recordings(root: Path) -> dict[str, str]:
     """Find all recordings below the root: path without extension to path, sorted.
 
-    A WFDB record's path has no extension, that of an array (.npy, .csv, .mat) has.
+    A WFDB record's path has no extension, that of an array (.npy, .csv, .mat) and of a
+    hospital's file (.dcm, .xml, .scp) has.
 
     Raises
     ------
@@ -55,7 +64,8 @@ def find_recordings(root: Path) -> dict[str, str]:
     found = {stem: [stem] for stem in headers}
     for name in files:
         stem, extension = os.path.splitext(name)  # noqa: PTH122
-        if extension not in _ARRAYS or (extension == ".mat" and stem in headers):
+        is_array = extension in _ARRAYS and not (extension == ".mat" and stem in headers)
+        if not is_array and not is_hospital_file(name):
             continue
         if name != LABELS_FILE:
             found.setdefault(stem, []).append(name)
@@ -92,17 +102,17 @@ def resolve_file(file: str, recordings: Mapping[str, str]) -> str | None:
 
 NAME = "folder"
 
-_EXTENSION = re.compile(r"\.(?:npy|csv|mat|hea|dat)$")
+_EXTENSION = re.compile(rf"\.(?:npy|csv|mat|hea|dat|(?i:{'|'.join(HOSPITAL_ENDINGS)}))$")
 _WFDB_EXTENSION = re.compile(r"\.(?:hea|dat)$")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """WFDB records, .npy, .csv and .mat files below `root`, in any sub-folders.
+    """WFDB records, .npy, .csv, .mat and hospitals' files below `root`, in any sub-folders.
 
     labels.csv in the root says which of them are used and what is known of each; without it
-    all are used and nothing is known. folder.yaml says what .npy, .csv and .mat do not: sample
-    rate, leads, unit.
+    all are used and nothing is known but what hospitals' files (.dcm, .xml, .scp) say of
+    themselves. folder.yaml says what .npy, .csv and .mat do not: sample rate, leads, unit.
     """
 
     root: Path
@@ -115,10 +125,14 @@ class Folder:
         by name. A recording without a patient is a patient of its own: no split can keep it
         together with others of the same person. Such are counted.
 
+        What labels.csv leaves empty of age and sex is taken from a hospital's file. Of patients
+        it counts alone where it has any: the pseudonyms that files give would be others.
+
         Raises
         ------
         SettingsError
-            When there is no recording, or folder.yaml lacks what the files need.
+            When there is no recording, folder.yaml lacks what the files need, or the extra
+            ``hospital`` is not installed that files of hospitals need.
         SchemaError
             When labels.csv cannot be read, or two recordings have one name.
         """
@@ -136,15 +150,40 @@ class Folder:
         A recording whose labels are all 0 has the line `NO_LABEL`. An empty cell has a line that
         says so, and is neither 1 nor 0; a recording with nothing but empty cells has no lines: it
         is not labelled. Numbers of columns with a unit have a line each.
+
+        Without labels of its own, a folder with files of hospitals has their machines' statements
+        as report text. Their measurements are there in any case.
         """
+        said = self._read_said(records["path"])
+        labels = read_folder_labels(self.root) if (self.root / LABELS_FILE).is_file() else None
+        if said and not (labels and (labels.names or labels.measured_names)):
+            found = _report_statements(records, said)
+        else:
+            found = self._report_labels(records, labels)
+        for name in MEASUREMENTS if said else ():
+            stated = [_said_of(said, path).measurements.get(name) for path in records["path"]]
+            found.table[name] = np.array(stated, dtype=np.float64)
+        return found
+
+    def _report_labels(self, records: pd.DataFrame, labels: FolderLabels | None) -> SourceTable:
         lines: dict[str, list[str]] = {}
         n_empty_cells = 0
-        if (self.root / LABELS_FILE).is_file():
-            labels = read_folder_labels(self.root)
+        if labels is not None:
             paths = _resolve_all(labels, find_recordings(self.root))
             lines = dict(zip(map(_record_id, paths), labels.lines(), strict=True))
             n_empty_cells = int(np.isnan(labels.values).sum())
         return report_table(records, OWN_LABELS, lines, empty_label_cells=n_empty_cells)
+
+    def _read_said(self, paths: Iterable[str]) -> dict[str, HospitalFacts | None]:
+        """Read what hospitals' files say beside their signal; None of one that cannot be read."""
+        said: dict[str, HospitalFacts | None] = {}
+        for path in filter(is_hospital_file, paths):
+            require_hospital_reader()
+            try:
+                said[path] = read_hospital_facts(self.root / path, root=self.root)
+            except BadRecord:  # preprocessing will reject it, with its reason
+                said[path] = None
+        return said
 
     def read_label_names(self) -> tuple[str, ...]:
         """Read the names of the labels, in the order of labels.csv's columns."""
@@ -156,7 +195,13 @@ class Folder:
         there = set(recordings.values())
         record_ids = pd.Series([_record_id(path) for path in paths], dtype=str)
         _require_unique(record_ids, self.root / LABELS_FILE)
-        known = parse_demographics(labels.age, labels.sex)
+        said = self._read_said(paths)
+        known = parse_demographics(
+            _fill(labels.age, paths, said, "age"), _fill(labels.sex, paths, said, "sex")
+        )
+        patients = labels.patient
+        if patients.isna().all():
+            patients = _fill(patients, paths, said, "patient")
         times = parse_times(labels.time)
         rated = [_with_rate(*pair) for pair in zip(paths, labels.sample_rate_hz, strict=True)]
         records = record_table(
@@ -164,7 +209,7 @@ class Folder:
             record_ids,
             path=rated,
             shard=shards_of_paths(pd.Series(rated, dtype=str)),
-            subject_id=labels.patient.where(labels.patient.notna(), record_ids),
+            subject_id=patients.where(patients.notna(), record_ids),
             ecg_time=times,
             age=known.age,
             sex=known.sex,
@@ -173,12 +218,13 @@ class Folder:
             records,
             {
                 "records": len(records),
-                "records_without_patient": int(labels.patient.isna().sum()),
+                "records_without_patient": int(patients.isna().sum()),
                 "rows_without_file": sum(path not in there for path in paths),
                 "files_not_in_labels_csv": len(there - set(paths)),
                 "patients_in_two_spellings": labels.n_patients_in_two_spellings,
                 "times_not_understood": count_not_understood(labels.time, times.notna()),
                 **known.findings,
+                **_count_said(said),
             },
         )
 
@@ -186,15 +232,66 @@ class Folder:
         if not recordings:
             raise SettingsError(
                 f"ECG_RAW_ROOT is {self.root}, which holds neither {LABELS_FILE} nor a recording "
-                "(.hea, .npy, .csv or .mat) in any sub-folder; set it to the folder of your data."
+                "(.hea, .npy, .csv, .mat, .dcm, .xml or .scp) in any sub-folder; set it to the "
+                "folder of your data."
             )
         record_ids = pd.Series([_record_id(path) for path in recordings.values()], dtype=str)
         _require_unique(record_ids, self.root)
         paths = pd.Series(list(recordings.values()), dtype=str)
-        records = record_table(self.name, record_ids, paths, shards_of_paths(paths))
-        return SourceTable(
-            records, {"records": len(records), "records_without_patient": len(records)}
+        said = self._read_said(paths)
+        nothing = pd.Series(None, index=paths.index, dtype=object)
+        known = parse_demographics(
+            _fill(nothing, paths, said, "age"), _fill(nothing, paths, said, "sex")
         )
+        patients = _fill(nothing, paths, said, "patient")
+        records = record_table(
+            self.name,
+            record_ids,
+            paths,
+            shards_of_paths(paths),
+            subject_id=patients.where(patients.notna(), record_ids),
+            age=known.age,
+            sex=known.sex,
+        )
+        findings = {"records": len(records), "records_without_patient": int(patients.isna().sum())}
+        more = {**known.findings, **_count_said(said)} if said else {}
+        return SourceTable(records, {**findings, **more})
+
+
+def _said_of(said: Mapping[str, HospitalFacts | None], path: str) -> HospitalFacts:
+    return said.get(path) or HospitalFacts()
+
+
+def _fill(
+    column: pd.Series[str],
+    paths: Iterable[str],
+    said: Mapping[str, HospitalFacts | None],
+    name: str,
+) -> pd.Series[str]:
+    """Fill the empty cells of a column, as text, with what the files say."""
+    stated = [getattr(_said_of(said, path), name) for path in paths]
+    texts = [None if value is None else str(value) for value in stated]
+    filled = column.astype(object).where(column.notna(), pd.Series(texts, column.index, object))
+    return filled.where(filled.notna(), None)
+
+
+def _count_said(said: Mapping[str, HospitalFacts | None]) -> dict[str, int]:
+    if not said:
+        return {}
+    return {
+        "hospital_files": len(said),
+        "hospital_files_unreadable": sum(facts is None for facts in said.values()),
+    }
+
+
+def _report_statements(
+    records: pd.DataFrame, said: Mapping[str, HospitalFacts | None]
+) -> SourceTable:
+    of_each = [_said_of(said, path) for path in records["path"]]
+    n_by_people = sum(bool(facts.lines) and not facts.is_machine for facts in of_each)
+    return report_table(
+        records, REPORT_TEXT, [facts.lines for facts in of_each], reports_by_people=n_by_people
+    )
 
 
 def _resolve_all(labels: FolderLabels, recordings: Mapping[str, str]) -> list[str]:
@@ -247,5 +344,6 @@ FOLDER = Dataset(
     coding=OWN_LABELS,
     decisive_file=LABELS_FILE,
     remote=Remote.ALL,
+    readers=dict.fromkeys(HOSPITAL_ENDINGS, read_hospital_recording),
     read_own_labels=Folder.read_label_names,
 )

@@ -10,17 +10,28 @@ import pytest
 
 from ecg_assets.errors import LeakageError, SchemaError, SpecMismatch
 from ecg_assets.evaluation import evaluate_checkpoint
-from ecg_assets.evaluation.external.evaluate_sets import build_external_set, explain_relation
-from ecg_assets.evaluation.external.labels import keep_names, label_external, widen_labels
+from ecg_assets.evaluation.external.evaluate_sets import (
+    build_external_set,
+    explain_relation,
+    find_unmapped,
+)
+from ecg_assets.evaluation.external.labels import (
+    find_stored_labels,
+    keep_names,
+    label_external,
+    widen_labels,
+)
 from ecg_assets.evaluation.sets import EvaluationSet, Part, Relation, choose_part, relate
 from ecg_assets.labels import ECG_FM_LABEL_SET, ECG_FM_LABELS, LabelVocabulary, load_label_set
+from ecg_assets.labels.label_set import label_facts
+from ecg_assets.made_with import SOURCE
 from ecg_assets.models.checkpoint_folder import CheckpointCard
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 from ecg_assets.models.seen_patients import SeenPatients, TrainingStage, hash_patients
 from ecg_assets.preprocess import SignalSpec
 from ecg_assets.sources.physionet2021 import SNOMED_CT
 from ecg_assets.sources.ptb_xl import SCP_ECG
-from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS
+from ecg_assets.sources.schema import NO_LABEL, OWN_LABELS, REPORT_TEXT
 from ecg_assets_tests.evaluation.external.stored_cohort import store_source
 from ecg_assets_tests.labels.reports import make_reports
 
@@ -105,6 +116,16 @@ def test_own_label_is_taken_by_its_name_alone() -> None:
     assert found.label_set.vocabulary.names == ("Atrial flutter",)
     assert found.labels["value"].tolist() == [1, 0]
     assert len(found.unmapped) == len(ECG_FM_LABELS) - 1
+
+
+@pytest.mark.parametrize("coding", [REPORT_TEXT, OWN_LABELS])
+def test_folder_is_judged_by_the_coding_that_its_reports_have(tmp_path: Path, coding: str) -> None:
+    stored = store_source(tmp_path, "folder", {"a": ["Sinus rhythm"], "b": ["AF"]}, coding)
+    facts = {SOURCE: "folder", **label_facts(ECG_FM_LABEL_SET, 0.5)}
+    unmapped = find_unmapped(stored, facts, ECG_FM_LABELS.names)
+    is_text = coding == REPORT_TEXT
+    assert len(unmapped) == (0 if is_text else len(ECG_FM_LABELS))
+    assert find_stored_labels(stored) == (() if is_text else ("AF", "Sinus rhythm"))
 
 
 def test_coding_that_expresses_no_label_is_refused() -> None:
