@@ -104,7 +104,7 @@ def _write_arrays(folder: Path) -> None:
     scipy.io.savemat(folder / "old.mat", {"signal": millivolts}, format="4")
     tracings = np.random.default_rng(2).normal(size=(3, 200, 12)).astype(np.float32)
     for name, packed in (
-        ("exams", {}),
+        ("exams_part0", {}),
         ("packed", {"compression": "gzip", "chunks": (1, 100, 12)}),
     ):
         with h5py.File(folder / f"{name}.hdf5", "w") as file:
