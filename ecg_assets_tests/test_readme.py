@@ -15,7 +15,7 @@ import yaml
 
 import ecg_assets
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.settings import VARIABLES
+from ecg_assets.defs.settings import VARIABLES, Settings
 from ecg_assets_tests.defs.graph import run_config_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +94,8 @@ def test_every_page_is_named_in_the_readme_or_by_a_page_that_is() -> None:
 
 def test_every_asset_is_in_the_table_of_assets() -> None:
     page = (ROOT / "docs" / "assets.md").read_text("utf-8")
-    graph = build_definitions().resolve_asset_graph()
+    settings = Settings(protocol="ptb-xl-super-tiny", source="ptb-xl")
+    graph = build_definitions({"settings": settings}).resolve_asset_graph()
     assets = {key.to_user_string() for key in graph.get_all_asset_keys()}
     rows = re.findall(r"^\| (`\w+`.*?) \|", page, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
