@@ -13,6 +13,7 @@ from ecg_assets.defs import automation, jobs
 from ecg_assets.defs.alerts import choose_alert
 from ecg_assets.defs.assets import matrix, protocol
 from ecg_assets.defs.checks import ALL_CHECKS
+from ecg_assets.defs.checks.protocol import build_checks
 from ecg_assets.defs.failures import fail_in_words
 from ecg_assets.defs.gpu import require_computable
 from ecg_assets.defs.io_managers import io_managers
@@ -50,7 +51,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
                 settings,
             )
         ),
-        asset_checks=fail_in_words(ALL_CHECKS),
+        asset_checks=fail_in_words([*ALL_CHECKS, *build_checks(settings)]),
         jobs=jobs.define_jobs(settings),
         sensors=automation.SENSORS,
         schedules=[automation.weekly_reevaluation],

@@ -21,7 +21,7 @@ from ecg_assets.errors import SettingsError
 from ecg_assets.evaluation.matrix.design import is_name
 from ecg_assets.evaluation.matrix.linear_probe import ProbeGrid
 from ecg_assets.frozen_model import FrozenModel, Number
-from ecg_assets.metrics.published_intervals import Resampling, Unit
+from ecg_assets.metrics.published_intervals import Resampling, Undefined, Unit
 from ecg_assets.yaml_file import read_yaml
 
 GROUP = "ecg_assets.protocols"
@@ -265,6 +265,12 @@ class Protocol(FrozenModel):
             self._require_known("as_published.deviations.models", deviation.models, self.models)
             self._require_known("as_published.deviations.modes", deviation.modes, self.modes)
             self._require_known("as_published.deviations.tasks", deviation.tasks, self.tasks)
+        metrics = {task.metric for task in self.tasks.values()} - {"macro_auroc"}
+        if metrics and self.as_published.interval.undefined is Undefined.HALF:
+            raise ValueError(
+                f"as_published.interval.undefined is half, which an AUROC is by chance; {metrics} "
+                "need redraw or undefined."
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds are {list(self.seeds)}; expected distinct numbers.")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def build_task_data(
     """
     label_set = load_task_labels(stored, task, rules)
     split_rule = find_split(task, rules)
-    labelled = _Labelled.read(stored, label_set, task.databases)
+    labelled = Labelled.read(stored, label_set, task.databases, splits)
     split = split_task(
         split_rule,
         labelled.records,
@@ -198,8 +198,13 @@ def _require_tables(stored: SourceStore) -> None:
             )
 
 
+def label_task(stored: SourceStore, task: Task, rules: Rules) -> Labelled:
+    """Label all recordings of a source that a task may use."""
+    return Labelled.read(stored, load_task_labels(stored, task, rules), task.databases)
+
+
 @dataclass(frozen=True)
-class _Labelled:
+class Labelled:
     """Recordings of a source that a task may use, with their labels."""
 
     records: pd.DataFrame
@@ -209,12 +214,18 @@ class _Labelled:
 
     @classmethod
     def read(
-        cls, stored: SourceStore, label_set: LabelSet, databases: tuple[str, ...]
-    ) -> _Labelled:
+        cls,
+        stored: SourceStore,
+        label_set: LabelSet,
+        databases: tuple[str, ...] = (),
+        only: Collection[str] | None = None,
+    ) -> Labelled:
+        """Read and label recordings; `only` those of a split, since labels are many rows."""
         records, reports = stored.read_table(RECORD_LIST), stored.read_table(MACHINE_REPORTS)
         if databases:
             records = keep_databases(records, databases)
-            reports = reports[reports["record_id"].isin(records["record_id"])]
+        wanted = records["record_id"] if only is None else set(records["record_id"]) & set(only)
+        reports = reports[reports["record_id"].isin(wanted)]
         found = label_external(reports, label_set, records=records)
         return cls(records, found.labels, found.label_set.vocabulary, found.unmapped)
 
@@ -227,7 +238,7 @@ class _Labelled:
 
 
 def _build(
-    labelled: _Labelled, split: pd.DataFrame, stored: SourceStore, spec: SignalSpec
+    labelled: Labelled, split: pd.DataFrame, stored: SourceStore, spec: SignalSpec
 ) -> Manifest:
     """Build the manifest, with the recordings that lack a label alone in no split."""
     manifest = build_manifest(
@@ -261,7 +272,7 @@ def _build_test(
 ) -> tuple[Tested, dict[str, str]]:
     """Make a test split of all recordings of another source."""
     _require_tables(stored)
-    labelled = _Labelled.read(stored, label_set, ())
+    labelled = Labelled.read(stored, label_set)
     split = labelled.records[["record_id", "subject_id"]].assign(split="test")
     manifest = _build(labelled, SPLIT.from_pandas(split).to_pandas(), stored, spec)
     return Tested(stored, manifest), labelled.unmapped
