@@ -117,32 +117,31 @@ def _tabulate_group(  # noqa: PLR0917
     n_resamples: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Give the row of all seeds, and of several one each."""
+    """Give the row of all seeds, and of several one each, be it missing."""
     task, model, mode = group
     members = [ProtocolCell(model, mode, task, one) for one in protocol.seeds]
-    found = {cell: cells[cell, rules] for cell in members}
-    stored = {cell: one for cell, one in found.items() if isinstance(one, StoredCell)}
-    missing = {cell: one for cell, one in found.items() if isinstance(one, MissingCell)}
     rule = _rule_of(protocol, rules, n_resamples)
-    frame = _frame(protocol, members[0], rules)
-    if not stored:
-        lacking = next(iter(missing.values()))
-        return [frame | _of_missing(lacking)]
-    reasons = [f"seed {cell.seed}: {one.reason}" for cell, one in missing.items()]
-    rows = []
-    parts: list[tuple[str, dict[ProtocolCell, StoredCell]]] = [(ALL_SEEDS, stored)]
+    parts = {str(cell.seed): [cell] for cell in members}
     if len(members) > 1:
-        parts += [(str(cell.seed), {cell: one}) for cell, one in stored.items()]
-    for name, part in parts:
+        parts = {ALL_SEEDS: members, **parts}
+    rows = []
+    for name, part in parts.items():
+        found = [cells[cell, rules] for cell in part]
+        stored = [one for one in found if isinstance(one, StoredCell)]
+        lacking = [
+            (cell.seed, one.reason)
+            for cell, one in zip(part, found, strict=True)
+            if isinstance(one, MissingCell)
+        ]
+        row = _frame(protocol, part[0], rules) | {"seed": name}
+        if not stored:
+            rows.append(row | _of_missing(next(o for o in found if isinstance(o, MissingCell))))
+            continue
         metric = protocol.tasks[task].metric
-        measured = measure([one.predictions for one in part.values()], metric, rule, seed=seed)
-        rows.append(
-            frame
-            | _of_measured(protocol, members[0], measured, list(part.values()))
-            | {"seed": name if len(members) > 1 else str(members[0].seed)}
-        )
-        notes = [rows[-1]["note"], *(reasons if name == ALL_SEEDS else [])]
-        rows[-1]["note"] = " ".join(filter(None, notes)) or None
+        measured = measure([one.predictions for one in stored], metric, rule, seed=seed)
+        row |= _of_measured(protocol, part[0], measured, stored)
+        notes = [row["note"], *(f"Seed {number} is missing: {why}." for number, why in lacking)]
+        rows.append(row | {"note": " ".join(filter(None, notes)) or None})
     return rows
 
 
@@ -159,7 +158,6 @@ def _frame(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> dict[str, An
         "task": cell.task,
         "model": cell.model,
         "mode": cell.mode,
-        "seed": ALL_SEEDS if len(protocol.seeds) > 1 else str(cell.seed),
         "rules": str(rules),
         "metric": protocol.tasks[cell.task].metric,
         "published": published.value if published else np.nan,

@@ -50,7 +50,7 @@ def test_every_number_of_the_page_stands_in_its_document(made: Made, tmp_path: P
     document = json.loads((tmp_path / DOCUMENT).read_text())
     for row in document["rows"]:
         assert f'value="{json.dumps(row["value"])}"' in html
-    assert html.count("in its pre-training.") == 2
+    assert html.count("In its pre-training.") == 2
     assert "outside our interval" in html
     none = make_cells(made[0], {})
     empty = tabulate(made[0], none, n_resamples=0, seed=1)
@@ -61,6 +61,16 @@ def test_every_number_of_the_page_stands_in_its_document(made: Made, tmp_path: P
     wrong["protocol"]["modes"]["full"]["method"] = 0.5
     with pytest.raises(ReportError, match="numbers that its"):
         render(wrong, {"A picture of 3 things": b""})
+
+
+def test_a_cell_that_one_of_the_rules_lacks_is_on_the_page(tmp_path: Path) -> None:
+    protocol = make_protocol(seeds=[1, 2])
+    cells = make_cells(protocol, {"good": 3.0, "fair": 1.5, "poor": 0.5})
+    lacking = next(iter(cells))
+    cells[lacking] = make_cells(protocol, {})[lacking]
+    table = tabulate(protocol, cells, n_resamples=20, seed=1)
+    files = write_page(tmp_path, protocol, cells, table, [])
+    assert "Seed 1 is missing: nobody trained it." in files.page.read_text()
 
 
 def test_the_csv_files_hold_both_tables(made: Made, tmp_path: Path) -> None:

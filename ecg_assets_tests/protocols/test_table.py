@@ -162,7 +162,11 @@ def test_a_missing_seed_is_named_beside_the_mean_of_the_others() -> None:
     table = tabulate(protocol, cells, n_resamples=20, seed=1)
     row = _rows(table, "super", "good", "full", Rules.CORRECTED)[0]
     assert (row["seed"], row["n_seeds"]) == ("all", 1)
-    assert "seed 2: nobody trained it" in row["note"]
+    assert "Seed 2 is missing: nobody trained it." in row["note"]
+    # Both rules have a row of every seed, so that they stand side by side.
+    seeds = {r: [x["seed"] for x in _rows(table, "super", "good", "full", r)] for r in Rules}
+    assert all(found == ["all", "1", "2"] for found in seeds.values())
+    assert _rows(table, "super", "good", "full", Rules.CORRECTED)[2]["verdict"] == MISSING
 
 
 def test_seeds_of_other_recordings_are_refused() -> None:
