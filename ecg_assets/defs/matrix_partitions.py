@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import dagster as dg
 import pandas as pd
 from dagster import BetaWarning
 
+from ecg_assets.defs.partitions import ONE_TRAINING_A_RUN
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import metrics_metadata, png_metadata
 from ecg_assets.defs.tables import table_metadata
@@ -131,6 +132,29 @@ def map_dimensions(
                 for name, (other, found) in keys.items()
             }
         )
+
+
+def computed_asset(
+    group: str, partitions: dg.MultiPartitionsDefinition, kind: str, deps: list[dg.AssetDep]
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make the decorator of an asset that loads a model for one partition a run."""
+    return dg.asset(
+        group_name=group,
+        partitions_def=partitions,
+        backfill_policy=ONE_TRAINING_A_RUN,
+        pool="gpu",
+        code_version="1",
+        kinds={"pytorch", kind},
+        deps=deps,
+    )
+
+
+def keys_of(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Give the partition of a run by dimension."""
+    key = context.partition_key
+    if not isinstance(key, dg.MultiPartitionKey):
+        raise TypeError(f"Partition {key!r} has one dimension; expected two.")
+    return dict(key.keys_by_dimension)
 
 
 def _read(settings: Settings) -> MatrixDesign:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.evaluation.matrix.stored import MissingCell as MissingCell
 from ecg_assets.known import is_positive
 from ecg_assets.metrics.intervals import LEAST_PATIENTS, find_percentiles, undefined_if_constant
 from ecg_assets.metrics.published_intervals import (
@@ -75,22 +76,6 @@ class StoredCell:
 
     facts: CellFacts
     predictions: Predictions
-
-
-@dataclass(frozen=True)
-class MissingCell:
-    """A cell without scores.
-
-    Attributes
-    ----------
-    reason
-        Why there are none.
-    weights
-        What the model would start from, in words.
-    """
-
-    reason: str
-    weights: str
 
 
 Found = StoredCell | MissingCell

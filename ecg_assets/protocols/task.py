@@ -18,11 +18,10 @@ from ecg_assets.build.manifest import positive_weights
 from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.evaluation.external.labels import (
     find_stored_labels,
-    keep_names,
     label_external,
     load_stored_label_set,
 )
-from ecg_assets.evaluation.matrix.cell import find_one_sided
+from ecg_assets.evaluation.matrix.cell import find_one_sided, select_labels
 from ecg_assets.known import NOT_MEASURED, is_positive
 from ecg_assets.labels import LabelSet, LabelVocabulary, label_matrix
 from ecg_assets.preprocess import ShardDataset, SignalSpec
@@ -147,8 +146,8 @@ def build_task_data(
     }
     left_out = {**unmapped, **untrained}
     return TaskData(
-        _select_labels(manifest, kept),
-        Tested(tested.stored, _select_labels(tested.manifest, kept)),
+        select_labels(manifest, kept),
+        Tested(tested.stored, select_labels(tested.manifest, kept)),
         {name: left_out[name] for name in label_set.vocabulary.names if name in left_out},
         facts,
     )
@@ -286,14 +285,3 @@ def _require_splits(manifest: Manifest, task: Task) -> None:
             f"No usable recording of {task.source} is in {', '.join(empty)} of {task.title}. Store "
             "all of the dataset, and its own folds where the protocol splits by them."
         )
-
-
-def _select_labels(manifest: Manifest, names: list[str]) -> Manifest:
-    """Keep some labels of a manifest, in their order."""
-    columns = np.array([manifest.vocabulary.names.index(name) for name in names])
-    return replace(
-        manifest,
-        targets=np.ascontiguousarray(manifest.targets[:, columns]),
-        vocabulary=keep_names(manifest.vocabulary, names),
-        pos_weight=manifest.pos_weight[columns],
-    )

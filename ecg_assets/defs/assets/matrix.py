@@ -1,8 +1,5 @@
 """Stage matrix: several models on several sources and label sets, trained alike and compared."""
 
-from collections.abc import Callable
-from typing import Any
-
 import dagster as dg
 import pandas as pd
 from dagster import AssetExecutionContext
@@ -23,11 +20,13 @@ from ecg_assets.defs.matrix_partitions import (
     cell_metadata,
     cell_partitions,
     cells_of_embeddings,
+    computed_asset,
     design_of,
     embedding_partitions,
+    keys_of,
     matrix_metadata,
 )
-from ecg_assets.defs.partitions import AFTER_ALL_SHARDS, ONE_TRAINING_A_RUN
+from ecg_assets.defs.partitions import AFTER_ALL_SHARDS
 from ecg_assets.defs.resources import Trainer
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.tables import table_result
@@ -43,9 +42,12 @@ _TABLES_OF_A_CELL = [dg.AssetDep(name) for name in ("record_list", "machine_repo
 def build_assets(design: MatrixDesign) -> list[dg.AssetsDefinition]:
     """Build the assets of a matrix: their partitions are its models, sources and label sets."""
     embeddings = dg.AssetDep("frozen_embeddings", partition_mapping=cells_of_embeddings(design))
-    embedded = _trained(embedding_partitions(design), "parquet", [AFTER_ALL_SHARDS])
-    measured = _trained(
-        cell_partitions(design), "scikitlearn", [embeddings, AFTER_ALL_SHARDS, *_TABLES_OF_A_CELL]
+    embedded = computed_asset("matrix", embedding_partitions(design), "parquet", [AFTER_ALL_SHARDS])
+    measured = computed_asset(
+        "matrix",
+        cell_partitions(design),
+        "scikitlearn",
+        [embeddings, AFTER_ALL_SHARDS, *_TABLES_OF_A_CELL],
     )
     table = dg.asset(
         group_name="matrix",
@@ -57,21 +59,6 @@ def build_assets(design: MatrixDesign) -> list[dg.AssetsDefinition]:
     return [embedded(frozen_embeddings), measured(matrix_cell), table(evaluation_matrix)]
 
 
-def _trained(
-    partitions: dg.MultiPartitionsDefinition, kind: str, deps: list[dg.AssetDep]
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Make the decorator of an asset that loads a model for one partition a run."""
-    return dg.asset(
-        group_name="matrix",
-        partitions_def=partitions,
-        backfill_policy=ONE_TRAINING_A_RUN,
-        pool="gpu",
-        code_version="1",
-        kinds={"pytorch", kind},
-        deps=deps,
-    )
-
-
 def frozen_embeddings(
     context: AssetExecutionContext, settings: Settings
 ) -> dg.MaterializeResult[None]:
@@ -79,7 +66,7 @@ def frozen_embeddings(
 
     Made once for a model and a source, and read by the logistic regressions of every label set.
     """
-    names = _keys(context)
+    names = keys_of(context)
     matrix = DeployedMatrix(settings, design_of(settings))
     model = matrix.design.find_model(names[MODEL])
     embedded = embed_source(
@@ -110,7 +97,7 @@ def matrix_cell(
     A logistic regression reads frozen_embeddings; a fine-tuned cell reads none of them, and resumes
     where it was interrupted.
     """
-    names = _keys(context)
+    names = keys_of(context)
     matrix = DeployedMatrix(settings, design_of(settings))
     cell = matrix.design.find_cell(names[ROW], names[COLUMN])
     stored = evaluate_cell(
@@ -140,11 +127,3 @@ def evaluation_matrix(
     if shown["missing_cells"]:
         context.log.warning(f"{len(shown['missing_cells'])} of {len(cells)} cells are missing.")
     return table_result("evaluation_matrix", table, shown)
-
-
-def _keys(context: AssetExecutionContext) -> dict[str, str]:
-    """Partition of a run by dimension."""
-    key = context.partition_key
-    if not isinstance(key, dg.MultiPartitionKey):
-        raise TypeError(f"Partition {key!r} has one dimension; expected two.")
-    return dict(key.keys_by_dimension)

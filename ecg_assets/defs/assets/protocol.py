@@ -1,8 +1,5 @@
 """Stage protocol: a paper's table on your copy of the data, beside the paper's numbers."""
 
-from collections.abc import Callable
-from typing import Any
-
 import dagster as dg
 import pandas as pd
 from dagster import AssetExecutionContext
@@ -10,7 +7,8 @@ from pydantic import Field
 
 from ecg_assets.defs.assets.evaluation import IntervalsConfig
 from ecg_assets.defs.design_models import Embedded, embed_source
-from ecg_assets.defs.partitions import AFTER_ALL_SHARDS, ONE_TRAINING_A_RUN
+from ecg_assets.defs.matrix_partitions import computed_asset, keys_of
+from ecg_assets.defs.partitions import AFTER_ALL_SHARDS
 from ecg_assets.defs.protocol import (
     COLUMN,
     MODEL,
@@ -54,9 +52,11 @@ def build_assets(protocol: Protocol | None) -> list[dg.AssetsDefinition]:
     if protocol is None:
         return []
     features = dg.AssetDep("protocol_features", partition_mapping=cells_of_features(protocol))
-    embedded = _computed(feature_partitions(protocol), "parquet", [AFTER_ALL_SHARDS])
-    evaluated = _computed(
-        cell_partitions(protocol), "scikitlearn", [features, AFTER_ALL_SHARDS, *_TABLES]
+    embedded = computed_asset(
+        "protocol", feature_partitions(protocol), "parquet", [AFTER_ALL_SHARDS]
+    )
+    evaluated = computed_asset(
+        "protocol", cell_partitions(protocol), "scikitlearn", [features, AFTER_ALL_SHARDS, *_TABLES]
     )
     table = dg.asset(
         group_name="protocol",
@@ -66,21 +66,6 @@ def build_assets(protocol: Protocol | None) -> list[dg.AssetsDefinition]:
         deps=["protocol_cell"],
     )
     return [embedded(protocol_features), evaluated(protocol_cell), table(protocol_table)]
-
-
-def _computed(
-    partitions: dg.MultiPartitionsDefinition, kind: str, deps: list[dg.AssetDep]
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Make the decorator of an asset that loads a model for one partition a run."""
-    return dg.asset(
-        group_name="protocol",
-        partitions_def=partitions,
-        backfill_policy=ONE_TRAINING_A_RUN,
-        pool="gpu",
-        code_version="1",
-        kinds={"pytorch", kind},
-        deps=deps,
-    )
 
 
 def deployed_protocol(settings: Settings) -> DeployedProtocol:
@@ -99,7 +84,7 @@ def protocol_features(
     Made once for a model and a source, and read by the logistic regressions of every task; a
     protocol without such a mode needs none.
     """
-    keys = _keys(context)
+    keys = keys_of(context)
     deployed = deployed_protocol(settings)
     stored = deployed.stored(keys[SOURCE])
     made: list[Embedded] = [
@@ -131,7 +116,7 @@ def protocol_cell(
     Where both ask for the same, it is trained once. What is stored and still asked for is kept; an
     interrupted training resumes.
     """
-    keys = _keys(context)
+    keys = keys_of(context)
     deployed = deployed_protocol(settings)
     (model, mode), (task, seed) = (keys[name].rsplit("/", 1) for name in (ROW, COLUMN))
     cell = ProtocolCell(model, mode, task, int(seed))
@@ -192,11 +177,3 @@ def protocol_table(
         "table": table_metadata(table[table["rules"] == str(Rules.CORRECTED)]),
     }
     return table_result("protocol_table", table, shown)
-
-
-def _keys(context: AssetExecutionContext) -> dict[str, str]:
-    """Partition of a run by dimension."""
-    key = context.partition_key
-    if not isinstance(key, dg.MultiPartitionKey):
-        raise TypeError(f"Partition {key!r} has one dimension; expected two.")
-    return dict(key.keys_by_dimension)

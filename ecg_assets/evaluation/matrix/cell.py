@@ -112,7 +112,7 @@ def build_cell_data(
             "more recordings, or lower ECG_LABEL_THRESHOLD."
         )
     return CellData(
-        _select_labels(manifest, kept),
+        select_labels(manifest, kept),
         label_set.vocabulary,
         _in_order({**labelled.unmapped, **untrained}, label_set.vocabulary),
     )
@@ -139,7 +139,7 @@ def _require_splits(manifest: Manifest, source: str) -> None:
         )
 
 
-def _select_labels(manifest: Manifest, names: list[str]) -> Manifest:
+def select_labels(manifest: Manifest, names: list[str]) -> Manifest:
     """Keep some labels of a manifest, in its order."""
     columns = np.array([manifest.vocabulary.names.index(name) for name in names])
     return replace(
