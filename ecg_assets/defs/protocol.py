@@ -20,13 +20,13 @@ from ecg_assets.defs.matrix import describe_seen
 from ecg_assets.defs.matrix_partitions import map_dimensions, two_dimensions
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import EcgAssetsError, SettingsError
-from ecg_assets.evaluation.matrix.stored import read_embedding_inputs
+from ecg_assets.evaluation.matrix.stored import MissingCell, read_embedding_inputs
 from ecg_assets.labels.label_set import fingerprint_label_set
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.made_with import SPLIT_RULE, known_facts
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
-from ecg_assets.protocols.cells import CellFacts, Found, MissingCell, StoredCell, read_cell
+from ecg_assets.protocols.cells import CellFacts, Found, StoredCell, read_cell
 from ecg_assets.protocols.protocol import (
     LOGISTIC_REGRESSION,
     Protocol,

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ecg_assets.errors import SchemaError
-from ecg_assets.evaluation.matrix.stored import MissingCell as MissingCell
+from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.known import is_positive
 from ecg_assets.metrics.intervals import LEAST_PATIENTS, find_percentiles, undefined_if_constant
 from ecg_assets.metrics.published_intervals import (

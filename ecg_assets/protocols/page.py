@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_assets.errors import ReportError
+from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.evaluation.report.numbers import (
     UNDEFINED,
     NumberMarker,
@@ -35,7 +36,7 @@ from ecg_assets.figures import (
     to_png,
 )
 from ecg_assets.metrics.mean_ranks import MeanRanks, draw_critical_difference
-from ecg_assets.protocols.cells import MissingCell, StoredCell
+from ecg_assets.protocols.cells import StoredCell
 from ecg_assets.protocols.protocol import Protocol, Rules
 from ecg_assets.protocols.table import (
     MISSING,

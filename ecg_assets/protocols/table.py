@@ -13,10 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecg_assets.errors import SpecMismatch
+from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.metrics.mean_ranks import MeanRanks, rank_models
 from ecg_assets.metrics.paired import ModelComparison, compare_models
 from ecg_assets.metrics.published_intervals import Resampling, Undefined
-from ecg_assets.protocols.cells import Found, Measured, MissingCell, StoredCell, measure
+from ecg_assets.protocols.cells import Found, Measured, StoredCell, measure
 from ecg_assets.protocols.protocol import Protocol, ProtocolCell, PublishedCell, Rules
 from ecg_assets.tables import Column, TableSchema
 

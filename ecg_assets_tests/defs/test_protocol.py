@@ -18,9 +18,10 @@ from ecg_assets.defs.demo_run import protocol_text
 from ecg_assets.defs.protocol import DeployedProtocol, evaluate_cell, protocol_of
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import LeakageError, SettingsError
+from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.models.checkpoint_folder import read_json
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
-from ecg_assets.protocols.cells import MissingCell, StoredCell
+from ecg_assets.protocols.cells import StoredCell
 from ecg_assets.protocols.page import LATEX, PAGE, TABLE
 from ecg_assets.protocols.protocol import ProtocolCell, Rules
 from ecg_assets.protocols.table import PROTOCOL_TABLE

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.models.predictions import Predictions
-from ecg_assets.protocols.cells import CellFacts, Found, MissingCell, StoredCell
+from ecg_assets.protocols.cells import CellFacts, Found, StoredCell
 from ecg_assets.protocols.protocol import Protocol, ProtocolCell, Rules
 
 LABELS = LabelVocabulary(("MI", "NORM"), ("mean", "mean"))

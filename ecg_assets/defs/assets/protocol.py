@@ -27,8 +27,9 @@ from ecg_assets.defs.show import png_metadata
 from ecg_assets.defs.tables import table_metadata, table_result
 from ecg_assets.defs.training_requests import run_training
 from ecg_assets.errors import SettingsError
+from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.lineage import fingerprint_json
-from ecg_assets.protocols.cells import MissingCell, StoredCell, write_cell
+from ecg_assets.protocols.cells import StoredCell, write_cell
 from ecg_assets.protocols.page import draw_protocol, write_page
 from ecg_assets.protocols.protocol import Protocol, ProtocolCell, Rules
 from ecg_assets.protocols.table import compare, tabulate
