@@ -105,7 +105,7 @@ def _count_looks(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
     return n
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["HR ", "Rate in the ", "AF at ", ""]), st.text(max_size=12))
 def test_any_text_is_read(before: str, text: str) -> None:
     """One statement that cannot be read would end the labels of all recordings."""
@@ -223,7 +223,7 @@ FRAME = st.text(alphabet="*-.;:! \t", max_size=6)
 ALL_STATEMENTS = sorted([*STATED, *HEDGED, *REJECTED])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(ALL_STATEMENTS), FRAME, FRAME, st.randoms(use_true_random=False))
 def test_case_and_surrounding_punctuation_do_not_matter(
     statement: str, before: str, after: str, rng: Random
@@ -236,14 +236,14 @@ def test_case_and_surrounding_punctuation_do_not_matter(
 REPORTS = st.lists(st.sampled_from(ALL_STATEMENTS), min_size=1, max_size=6, unique=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(REPORTS, st.randoms(use_true_random=False))
 def test_order_of_statements_does_not_change_labels(lines: list[str], rng: Random) -> None:
     shuffled = rng.sample(lines, len(lines))
     assert probabilities(make_reports({"a": shuffled})) == probabilities(make_reports({"a": lines}))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(REPORTS, st.sampled_from(ALL_STATEMENTS))
 def test_another_statement_takes_nothing_away_that_a_line_tells(
     lines: list[str], other: str

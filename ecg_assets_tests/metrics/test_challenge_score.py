@@ -37,7 +37,7 @@ def _by_loop(target: np.ndarray, called: np.ndarray, weights: np.ndarray, normal
 
 
 @given(st.integers(1, 25), st.integers(2, 6), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_score_equals_a_loop_over_recordings(n_records: int, n_classes: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     target, called = (generator.random((2, n_records, n_classes)) < 0.4).astype(int)
@@ -157,7 +157,7 @@ def test_sensitivity_within_capacity_at_its_ends() -> None:
 
 
 @given(st.integers(1, 25), st.integers(1, 5), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_beta_scores_equal_a_loop_over_recordings(n_records: int, n_labels: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     target, called = (generator.random((2, n_records, n_labels)) < 0.4).astype(int)

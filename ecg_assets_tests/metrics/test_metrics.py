@@ -24,7 +24,7 @@ ROWS = st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4))
 
 
 @given(st.lists(ROWS, min_size=2, max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_weighted_curves_equal_scikit_learn(rows: Scored) -> None:
     target, score, weight = (np.array(column) for column in zip(*rows, strict=True))
     blocks = TieBlocks.from_scores(target.astype(np.uint8), (score / 8).astype(np.float32))
@@ -38,7 +38,7 @@ def test_weighted_curves_equal_scikit_learn(rows: Scored) -> None:
 
 
 @given(st.integers(2, 80), st.integers(0, 16), st.integers(0, 2**32 - 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_all_metrics_equal_scikit_learn(n_records: int, decimals: int, seed: int) -> None:
     p = simulate_predictions(n_records, seed=seed, decimals=decimals)
     thresholds = np.array([0.3, 0.5, 0.7])

@@ -263,7 +263,7 @@ NAMES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=NAMES,
     n_samples=st.integers(1, 6000),

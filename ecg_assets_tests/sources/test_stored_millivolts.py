@@ -15,7 +15,7 @@ from ecg_assets.sources.folder.arrays import store_millivolts
 @given(
     st.integers(0, 2**32 - 1), st.floats(1e-4, 32.0), st.sampled_from([0.0, -3.0, 300.0, -5000.0])
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_signal_comes_back_to_half_a_microvolt(seed: int, reach_mv: float, offset: float) -> None:
     signal = np.random.default_rng(seed).uniform(-reach_mv, reach_mv, (2, 100))
     signal[0] += offset

@@ -90,7 +90,7 @@ def test_lasting_findings_stay_with_their_patient(plan: CohortPlan) -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_folder_has_a_patient(n_records: int, n_shards: int, seed: int) -> None:
     n_records = max(n_records, n_shards)
     plan = plan_cohort(n_records, seed=seed, n_shards=n_shards)

@@ -27,7 +27,7 @@ def _records(subjects: list[str]) -> pd.DataFrame:
 
 
 @given(st.lists(st.sampled_from([str(i) for i in range(40)]), min_size=1), st.integers(0, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_patient_never_spans_two_splits(subjects: list[str], seed: int) -> None:
     split = split_by_patient(_records(subjects), seed=seed)
     SPLIT.from_pandas(split)
@@ -35,7 +35,7 @@ def test_patient_never_spans_two_splits(subjects: list[str], seed: int) -> None:
 
 
 @given(st.sets(st.integers(0, 10**8), min_size=2, max_size=50))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_split_of_a_record_does_not_depend_on_other_records(subjects: set[int]) -> None:
     names = sorted(map(str, subjects))
     whole = split_by_patient(_records(names), seed=3).set_index("subject_id")["split"]

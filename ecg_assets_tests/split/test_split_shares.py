@@ -21,7 +21,7 @@ def _patients(shares: SplitShares, split: str, seed: int = 1) -> set[str]:
 
 
 @given(SHARE, SHARE, st.floats(0, 0.49))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_larger_share_adds_patients_and_the_others_is_not_touched(
     one: float, other: float, fixed: float
 ) -> None:
@@ -67,7 +67,7 @@ def test_rule_of_the_default_is_named_as_ever() -> None:
 
 @given(SHARE, SHARE, st.integers(-3, 99))
 @example(0.5, 0.4999999999, 1)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_rule_is_read_as_it_was_named(valid: float, test: float, seed: int) -> None:
     assume(round(valid, 10) + round(test, 10) < 1)
     shares = SplitShares(valid, test)
