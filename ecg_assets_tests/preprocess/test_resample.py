@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -60,7 +60,6 @@ def test_constant_stays_constant_through_polyphase() -> None:
     np.testing.assert_allclose(resample_polyphase(np.full(900, 1237.0), 360, 500), 1237, rtol=1e-9)
 
 
-@settings(deadline=None)  # a ratio of large numbers takes a long filter
 @given(st.integers(0, 900), st.floats(50, 2000))
 def test_both_ways_give_as_many_samples(n_old: int, rate: float) -> None:
     n_new = count_resampled(n_old, rate, 500)
