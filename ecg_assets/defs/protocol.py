@@ -13,6 +13,7 @@ from ecg_assets.defs.design_models import (
     DesignModel,
     Train,
     finetune_cell,
+    fingerprint_large,
     fingerprint_signals,
     probe_embeddings,
 )
@@ -37,7 +38,9 @@ from ecg_assets.protocols.protocol import (
 )
 from ecg_assets.protocols.task import build_task_data, find_split
 from ecg_assets.sources.datasets import datasets, find_dataset
+from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
 from ecg_assets.split import SPLIT, name_fold_rule
+from ecg_assets.split.task_split import name_task_rule
 from ecg_assets.store import SourceStore
 from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.recipe import PROBES, RATES, Recipe
@@ -328,7 +331,7 @@ class DeployedProtocol:
         return bool(named.checkpoint) or named.from_scratch
 
     def identify(self, cell: ProtocolCell, rules: Rules) -> str:
-        """Fingerprint all that protocol and settings ask of a cell; it needs no data."""
+        """Fingerprint all that protocol and settings ask of a cell; `name_data` is the rest."""
         settings, protocol = self.settings, self.protocol
         task, mode = protocol.tasks[cell.task], protocol.modes[cell.mode]
         model, method = self.model(cell, rules), protocol.method_of(cell, rules)
@@ -345,25 +348,55 @@ class DeployedProtocol:
                 "seed": cell.seed,
                 "source": [task.source, task.test_source, list(task.databases)],
                 "labels": fingerprint_label_set(task.label_set_by(rules)),
-                "split": task.split_by(rules),
+                "split": find_split(task, rules).model_dump(mode="json"),
                 "precision": settings.precision,
             }
         )
 
+    def name_data(self, cell: ProtocolCell, rules: Rules) -> dict[str, str]:
+        """Fingerprint what is stored of all that a cell is made from."""
+        task = self.protocol.tasks[cell.task]
+        rule, found = find_split(task, rules), {}
+        for source in filter(None, (task.source, task.test_source)):
+            stored = self.stored(source)
+            tables = [RECORD_LIST.name, MACHINE_REPORTS.name]
+            if source == task.source and rule.kind in {"folds", "stored"}:
+                tables.append(SPLIT.name)
+            for path in filter(Path.is_file, map(stored.table_path, tables)):
+                found[f"{source}/{path.stem}"] = fingerprint_large(path)
+            if stored.shard_paths():
+                found[f"{source}/signal_shards"] = fingerprint_signals(stored)
+        if rule.kind == "file":
+            found["split files"] = name_task_rule(rule, self.split_folder)
+        return found
+
+    @property
+    def split_folder(self) -> Path:
+        """Folder of the split files of studies."""
+        return self.settings.store.protocols / "splits"
+
     def find(self, cell: ProtocolCell, rules: Rules) -> Found:
-        """Read a stored cell, or say why there is none."""
+        """Read a stored cell, or say why there is none.
+
+        One whose data changed is none; where they were deleted, nothing says that they did.
+        """
         weights = self.protocol.models[cell.model].checkpoint or "random weights"
         try:
             identity = self.identify(cell, rules)
             stored = read_cell(self.cells, cell, rules)
+            data = self.name_data(cell, rules)
         except EcgAssetsError as error:
             return MissingCell(str(error), weights)
         if stored is None:
             return MissingCell("not evaluated yet", weights)
-        if stored.facts.identity == identity:
-            return stored
-        reason = "evaluated by another protocol or other settings: materialize it again"
-        return MissingCell(reason, weights)
+        if stored.facts.identity != identity:
+            reason = "evaluated by another protocol or other settings: materialize it again"
+            return MissingCell(reason, weights)
+        made_from = stored.facts.data.get("made_from", {})
+        if changed := [name for name in data if data[name] != made_from.get(name)]:
+            reason = f"evaluated before {', '.join(changed)} changed: materialize it again"
+            return MissingCell(reason, weights)
+        return stored
 
     def collect(self) -> dict[tuple[ProtocolCell, Rules], Found]:
         """Read all cells by both rules, and say why another one is missing."""
@@ -389,13 +422,14 @@ def evaluate_cell(
     model, stored = deployed.model(cell, rules), deployed.stored(task.source)
     start, method = model.find(), protocol.method_of(cell, rules)
     model.open_shards(stored, start)
+    made_from = deployed.name_data(cell, rules)
     data = build_task_data(
         stored,
         task,
         rules,
         start.spec,
         splits=deployed.splits(task, rules),
-        split_folder=settings.store.protocols / "splits",
+        split_folder=deployed.split_folder,
         train_fraction=mode.train_fraction,
         seed=cell.seed,
     )
@@ -434,7 +468,11 @@ def evaluate_cell(
         weights_sha256=scored.weights_sha256,
         seen_before=describe_seen(start, test.subject_ids.tolist(), data.tested.stored.name),
         signal_spec=start.spec.to_json(),
-        data={**data.facts, "signals": fingerprint_signals(stored)},
+        data={
+            **data.facts,
+            "signals": fingerprint_signals(stored),
+            "made_from": made_from,
+        },
         left_out=data.left_out,
         training=scored.details,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -264,6 +265,55 @@ def test_another_recipe_makes_a_cell_missing_not_wrong(job: SmallJob, tmp_path: 
     assert "materialize it again" in found.reason
     assert deployed.can_evaluate(ProtocolCell("a", "full", "super", 1))
     assert not deployed.can_evaluate(ProtocolCell("a", "logistic", "super", 1))
+
+
+@pytest.mark.parametrize("changed", ["record_list", "machine_reports", "split", "signal_shards"])
+def test_a_cell_of_other_data_is_missing_not_shown(
+    job: SmallJob, tmp_path: Path, changed: str
+) -> None:
+    """The raw data changed and were stored anew: what was trained before is of the old ones."""
+    shutil.copytree(job.settings.data_dir, tmp_path / "data")
+    deployed = deployed_protocol(job.settings_with(data_dir=str(tmp_path / "data")))
+    cell, root = ProtocolCell("a", "full", "super", 1), deployed.stored("ptb-xl").root
+    assert isinstance(deployed.find(cell, Rules.CORRECTED), StoredCell)
+    path = (
+        next(path for path in root.glob(f"{changed}*/*.parquet"))
+        if changed == ("signal_shards")
+        else root / f"{changed}.parquet"
+    )
+    table = pq.read_table(path)
+    pq.write_table(table.take(list(range(1, len(table)))), path)
+    found = deployed.find(cell, Rules.CORRECTED)
+    assert isinstance(found, MissingCell)
+    assert f"before ptb-xl/{changed} changed" in found.reason
+    assert deployed.can_evaluate(cell)
+    path.unlink()  # and when the data are deleted, the cell is of what they were
+    assert isinstance(deployed.find(cell, Rules.CORRECTED), StoredCell)
+
+
+def test_another_least_duration_makes_a_cell_missing(job: SmallJob, tmp_path: Path) -> None:
+    other = tmp_path / "small.yaml"
+    other.write_text(PROTOCOL.replace("published_as: S}", "published_as: S, least_duration_s: 9}"))
+    deployed = deployed_protocol(job.settings_with(protocol=str(other)))
+    found = deployed.find(ProtocolCell("a", "full", "super", 1), Rules.CORRECTED)
+    assert isinstance(found, MissingCell)
+
+
+def test_another_file_of_a_split_makes_a_cell_missing(job: SmallJob, tmp_path: Path) -> None:
+    """The file has the same name, and other recordings in test."""
+    other = tmp_path / "small.yaml"
+    other.write_text(
+        PROTOCOL.replace("published_as: S}", "split: {kind: file, file: s.csv}, published_as: S}")
+    )
+    changes = {"protocol": str(other), "data_dir": str(tmp_path)}
+    deployed = deployed_protocol(job.settings_with(**changes))
+    cell = ProtocolCell("a", "full", "super", 1)
+    deployed.split_folder.mkdir(parents=True)
+    names = []
+    for split in ("train", "test"):
+        (deployed.split_folder / "s.csv").write_text(f"record_id,split\n1,{split}\n")
+        names.append(deployed.name_data(cell, Rules.CORRECTED)["split files"])
+    assert names[0] != names[1]
 
 
 def test_a_patient_in_two_folds_stops_the_task(job: SmallJob, tmp_path: Path) -> None:

@@ -135,7 +135,12 @@ def protocol_cell(
     facts = {rules: stored.facts for rules, stored in found.items()}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(
-            fingerprint_json([facts[r].weights_sha256 + facts[r].identity for r in Rules])
+            fingerprint_json(
+                [
+                    [one.weights_sha256, one.identity, one.data["made_from"]]
+                    for one in (facts[rules] for rules in Rules)
+                ]
+            )
         ),
         metadata={
             f"{name}_{rules.replace(' ', '_')}": getattr(facts[rules], name) or "–"
