@@ -6,7 +6,8 @@ user's own, which may be ``like`` one of the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import cache, cached_property
 from itertools import product
@@ -45,12 +46,16 @@ class Rules(StrEnum):
 
 
 def _require_names(table: dict[str, Any]) -> dict[str, Any]:
-    if wrong := sorted(name for name in table if not is_name(name)):
+    _require_nameable(table)
+    return table
+
+
+def _require_nameable(names: Iterable[str]) -> None:
+    if wrong := sorted(name for name in names if not is_name(name)):
         raise ValueError(
             f"{wrong} cannot name partitions and files; allowed: letters, digits, '.', '_' and "
             "'-', a letter or digit first, no two dots in a row."
         )
-    return table
 
 
 class ProtocolModel(FrozenModel):
@@ -160,13 +165,18 @@ class Deviation(FrozenModel):
         return all(not names or name in names for names, name in lists)
 
 
+def _of_recordings(value: Any) -> Any:
+    """Draw recordings where an interval does not say what."""
+    return {"unit": Unit.RECORDING, **value} if isinstance(value, Mapping) else value
+
+
 class AsPublished(FrozenModel):
     """The paper's own rules, where they are not those of this package."""
 
     signal: dict[str, Any] = Field(
         default_factory=dict, description="Fields of SignalSpec that all models were fed with."
     )
-    interval: Resampling = Field(
+    interval: Annotated[Resampling, BeforeValidator(_of_recordings)] = Field(
         default=Resampling(Unit.RECORDING), description="How its intervals were drawn."
     )
     deviations: tuple[Deviation, ...] = ()
@@ -178,9 +188,18 @@ class PublishedCell(FrozenModel):
     task: str
     model: str
     mode: str
-    value: Number
-    low: Number | None = None
-    high: Number | None = None
+    value: Number = Field(ge=0, le=1)
+    low: Number | None = Field(default=None, ge=0, le=1)
+    high: Number | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_an_interval_or_none(self) -> Self:
+        if (self.low is None) != (self.high is None) or (self.low or 0) > (self.high or 0):
+            raise ValueError(
+                f"published of {self.task}, {self.model}, {self.mode} has the interval "
+                f"{self.low} to {self.high}; expected both ends in their order, or none."
+            )
+        return self
 
     @property
     def lies_outside_itself(self) -> bool:
@@ -245,7 +264,7 @@ class Protocol(FrozenModel):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
     as_published: AsPublished = AsPublished()
     n_resamples: int = Field(
-        default=1000, ge=0, description="Of the corrected intervals, over patients."
+        default=1000, ge=0, lt=2**16, description="Of the corrected intervals, over patients."
     )
     n_permutations: int = Field(
         default=1000, ge=0, description="Of patients, for differences between models."
@@ -254,6 +273,8 @@ class Protocol(FrozenModel):
 
     @model_validator(mode="after")
     def _names_its_own(self) -> Self:
+        if self.name:
+            _require_nameable([self.name])
         for name, model in self.models.items():
             self._require_known(f"models.{name}.modes", model.modes, self.modes)
             self._require_known(f"models.{name}.saw", model.saw, self.tasks)
@@ -271,8 +292,12 @@ class Protocol(FrozenModel):
                 f"as_published.interval.undefined is half, which an AUROC is by chance; {metrics} "
                 "need redraw or undefined."
             )
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds are {list(self.seeds)}; expected distinct numbers.")
+        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds are {list(self.seeds)}; expected distinct numbers from 0.")
+        if len(self._published_by_name) < len(self.published):
+            names = Counter((cell.task, cell.model, cell.mode) for cell in self.published)
+            twice = sorted(name for name, count in names.items() if count > 1)
+            raise ValueError(f"published has numbers of {twice} more than once; keep one of each.")
         return self
 
     @staticmethod
@@ -362,7 +387,7 @@ def load_protocol(name: str) -> Protocol:
 
     What a file does not say is as in the one that its ``like`` names. ``tasks``, ``models`` and
     ``modes`` of a file name those that it has: what an entry does not say is as in the other's of
-    that name.
+    that name, and so are fields of ``changes`` and of ``as_published`` that it does not name.
 
     Raises
     ------
@@ -391,44 +416,54 @@ def _read(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
     if "like" in own:
         base = _read(_find_file(str(own.pop("like")), path.parent), (*before, path))
         base.pop("name", None)
+        base = _without_strangers(base, own)
     for key in _BY_NAME:
         if isinstance(own.get(key), Mapping):
             inherited = base.get(key, {})
             own[key] = {
-                name: {**inherited.get(name, {}), **entry}
+                name: _merge(inherited.get(name, {}), entry, "changes")
                 if isinstance(entry, Mapping)
                 else inherited.get(name)
                 if entry is None
                 else entry
                 for name, entry in own[key].items()
             }
-    merged = base | own
-    return _without_strangers(merged) if base else merged
+    return _merge(base, own, "as_published")
 
 
-def _without_strangers(table: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was inherited of tasks, models and modes that the file has not."""
-    names = {key: set(table.get(key) or {}) for key in _BY_NAME}
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any], deep: str) -> dict[str, Any]:
+    """Let a file's keys stand before the other's, and so those of one of them."""
+    merged = {**base, **own}
+    if isinstance(base.get(deep), Mapping) and isinstance(own.get(deep), Mapping):
+        merged[deep] = {**base[deep], **own[deep]}
+    return merged
 
-    def keep(entry: Any, field: str, key: str) -> Any:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get(field), list):
-            return entry
-        return {**entry, field: [name for name in entry[field] if name in names[key]]}
 
-    models = {
-        name: keep(keep(entry, "saw", "tasks"), "modes", "modes")
-        for name, entry in (table.get("models") or {}).items()
-    }
-    published = dict(table.get("as_published") or {})
+def _without_strangers(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of what is inherited the tasks, models and modes that a file has not."""
+    names = {key: set(own.get(key) or base.get(key) or {}) for key in _BY_NAME}
+
+    def keep(entry: Mapping[str, Any], *fields: tuple[str, str]) -> dict[str, Any]:
+        listed = ((field, key) for field, key in fields if isinstance(entry.get(field), list))
+        kept = {field: [n for n in entry[field] if n in names[key]] for field, key in listed}
+        return {**entry, **kept}
+
+    models = {}
+    for name, entry in (base.get("models") or {}).items():
+        kept = keep(entry, ("saw", "tasks"), ("modes", "modes"))
+        # An empty list would be all modes: a model of none is in the file only if it says so.
+        if kept.get("modes") or not entry.get("modes"):
+            models[name] = kept
+        elif name in (own.get("models") or {}):
+            models[name] = {**kept, "modes": entry["modes"]}
+    published = dict(base.get("as_published") or {})
     fields = [(key, key) for key in _BY_NAME]
-    deviations = []
-    for entry in published.get("deviations") or ():
-        kept = entry
-        for field, key in fields:
-            kept = keep(kept, field, key)
+    if "deviations" in published:
+        pairs = [(entry, keep(entry, *fields)) for entry in published["deviations"]]
         # One of whose models, modes or tasks none is left is of no cell here.
-        if all(kept.get(field) or not entry.get(field) for field, _ in fields):
-            deviations.append(kept)
-    if deviations or published.get("deviations"):
-        published["deviations"] = deviations
-    return {**table, "models": models, "as_published": published}
+        published["deviations"] = [
+            kept
+            for entry, kept in pairs
+            if all(kept.get(field) or not entry.get(field) for field, _ in fields)
+        ]
+    return {**base, "models": models, "as_published": published}
