@@ -22,9 +22,15 @@ from ecg_assets.defs.matrix_partitions import map_dimensions, two_dimensions
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.evaluation.matrix.stored import MissingCell, read_embedding_inputs
-from ecg_assets.labels.label_set import fingerprint_label_set
+from ecg_assets.labels.label_set import (
+    OWN_SET,
+    fingerprint_label_set,
+    is_label_set,
+    shipped_label_sets,
+)
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.made_with import SPLIT_RULE, known_facts
+from ecg_assets.models.checkpoint_folder import read_spec
 from ecg_assets.models.families import FAMILIES
 from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
 from ecg_assets.protocols.cells import CellFacts, Found, StoredCell, read_cell
@@ -85,6 +91,20 @@ def _require_known(protocol: Protocol) -> None:
                     f"Protocol {protocol.name}: tasks.{name} is of source {source!r}; known: "
                     f"{', '.join(datasets())}."
                 )
+        for rules in Rules:
+            find_split(task, rules)
+            label_set = task.label_set_by(rules)
+            if label_set != OWN_SET and not is_label_set(label_set):
+                raise SettingsError(
+                    f"Protocol {protocol.name}: tasks.{name} has the label set {label_set!r}, "
+                    f"which is neither a file nor one of {', '.join((*shipped_label_sets(), OWN_SET))}."
+                )
+        known = find_dataset(task.source).database_folders
+        if known and (unknown := [one for one in task.databases if one not in known]):
+            raise SettingsError(
+                f"Protocol {protocol.name}: tasks.{name} is of the databases {unknown}; "
+                f"{task.source} has {list(known)}."
+            )
 
 
 def _require_no_contradiction(protocol: Protocol, settings: Settings) -> None:
@@ -161,12 +181,15 @@ def recipe_of(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> Recipe:
 
 
 def signal_of(protocol: Protocol, model: str, rules: Rules) -> dict[str, Any]:
-    """Give the fields of a model's signal spec that are not its family's, by some rules.
+    """Give the fields of a model's signal spec that are not its own, by some rules.
 
-    So that a paper that fed a model what it reads asks for no second training.
+    So that a paper that fed a model what it reads asks for no second training. A checkpoint
+    folder's own are those that it was trained on, other weights' their family's.
     """
-    changes = protocol.signal_of(model, rules)
-    own = FAMILIES[PRESETS[protocol.models[model].preset].family].signal_spec(STANDARD_LEADS)
+    changes, named = protocol.signal_of(model, rules), protocol.models[model]
+    folder = Path(named.checkpoint).expanduser()
+    own = read_spec(folder) if named.checkpoint and folder.is_dir() else None
+    own = own or FAMILIES[PRESETS[named.preset].family].signal_spec(STANDARD_LEADS)
     try:
         return {} if replace(own, **changes) == own else changes
     except (TypeError, ValueError) as error:

@@ -177,6 +177,11 @@ def shipped_label_sets() -> tuple[str, ...]:
     return (ECG_FM_17, *sorted(path.stem for path in _SHIPPED.glob("*.yaml")), *shipped_studies())
 
 
+def is_label_set(name: str) -> bool:
+    """Whether a name is a shipped set's, or a file's; the user's own labels apart."""
+    return name in shipped_label_sets() or _find_file(name) is not None
+
+
 def _find_file(name: str) -> Path | None:
     """Find the file of a label set; None where there is none."""
     path = _STUDIES / f"{name}.yaml" if name in shipped_studies() else _SHIPPED / f"{name}.yaml"

@@ -16,18 +16,21 @@ import pytest
 from ecg_assets.defs.assets.protocol import deployed_protocol
 from ecg_assets.defs.build import build_definitions
 from ecg_assets.defs.demo_run import protocol_text
-from ecg_assets.defs.protocol import DeployedProtocol, evaluate_cell, protocol_of
+from ecg_assets.defs.protocol import DeployedProtocol, evaluate_cell, protocol_of, signal_of
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import LeakageError, SettingsError
 from ecg_assets.evaluation.matrix.stored import MissingCell
-from ecg_assets.models.checkpoint_folder import read_json
-from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
+from ecg_assets.models.checkpoint_folder import SIGNAL_SPEC, read_json
+from ecg_assets.models.families import FAMILIES
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS, SignalSpec
 from ecg_assets.protocols.cells import StoredCell
 from ecg_assets.protocols.page import LATEX, PAGE, TABLE
 from ecg_assets.protocols.protocol import ProtocolCell, Rules
 from ecg_assets.protocols.table import PROTOCOL_TABLE
 from ecg_assets.protocols.task import build_task_data
 from ecg_assets.sources.synthetic.made import write_made
+from ecg_assets.storage import write_json
+from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets_tests.defs.small_job import TABLES, SmallJob
 
@@ -314,6 +317,41 @@ def test_another_file_of_a_split_makes_a_cell_missing(job: SmallJob, tmp_path: P
         (deployed.split_folder / "s.csv").write_text(f"record_id,split\n1,{split}\n")
         names.append(deployed.name_data(cell, Rules.CORRECTED)["split files"])
     assert names[0] != names[1]
+
+
+def test_a_checkpoint_of_other_signals_than_its_familys_is_fed_as_published(
+    job: SmallJob, deployed: DeployedProtocol, tmp_path: Path
+) -> None:
+    """What the paper fed is the family's, but not what this checkpoint was trained on."""
+    raw = _stored(deployed, ProtocolCell("a", "logistic", "super", 1), Rules.AS_PUBLISHED)
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    spec = SignalSpec.from_json(raw.facts.signal_spec)
+    write_json(folder / SIGNAL_SPEC, spec.to_json())
+    family = FAMILIES[PRESETS["merl-resnet18-tiny"].family].signal_spec(STANDARD_LEADS)
+    assert spec.normalization != family.normalization
+    models = {"a": {"preset": "merl-resnet18-tiny", "checkpoint": str(folder)}}
+    published = {"signal": {"normalization": family.normalization}}
+    protocol = deployed.protocol.changed(models=models, as_published=published)
+    assert signal_of(protocol, "a", Rules.AS_PUBLISHED) != {}
+    same = deployed.protocol.changed(as_published=published)
+    assert signal_of(same, "a", Rules.AS_PUBLISHED) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("label_set: ptb-xl-super-drop", "label_set: ptb-xl-super", "tasks.super has the label"),
+        ("published_as: S}", "split: {kind: fold}, published_as: S}", "kind is 'fold'"),
+    ],
+)
+def test_labels_and_splits_that_are_none_are_refused_before_any_run(
+    job: SmallJob, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(PROTOCOL.replace(old, new, 1))
+    with pytest.raises(SettingsError, match=said):
+        protocol_of(job.settings_with(protocol=str(path)))
 
 
 def test_a_patient_in_two_folds_stops_the_task(job: SmallJob, tmp_path: Path) -> None:
