@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.evaluation.external.labels import keep_names
 from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.known import is_positive
 from ecg_assets.metrics.intervals import LEAST_PATIENTS, find_percentiles, undefined_if_constant
 from ecg_assets.metrics.published_intervals import (
     Measure,
     Resampling,
+    Undefined,
     Unit,
     find_two_class_labels,
     resample_macro,
@@ -137,6 +139,8 @@ class Measured:
         Recordings, patients, positives over all labels, and labels that the mean is over.
     reason
         Why value or interval is undefined; empty where it is not.
+    left_out
+        Labels that the mean is not over though they were scored, each with the reason.
     """
 
     value: float
@@ -148,6 +152,7 @@ class Measured:
     n_pos: int
     n_labels: int
     reason: str
+    left_out: dict[str, str]
 
 
 def measure(seeds: Sequence[Predictions], metric: str, rule: Resampling, *, seed: int) -> Measured:
@@ -156,7 +161,8 @@ def measure(seeds: Sequence[Predictions], metric: str, rule: Resampling, *, seed
     Parameters
     ----------
     seeds
-        Scores of the same recordings by trainings that differ in their seed.
+        Scores of the same recordings by trainings that differ in their seed; the mean is over the
+        labels that all of them have.
     metric
         ``macro_auroc``, ``macro_auprc`` or ``sensitivity_within_capacity``.
     rule
@@ -169,19 +175,22 @@ def measure(seeds: Sequence[Predictions], metric: str, rule: Resampling, *, seed
     SchemaError
         When the seeds were measured on other recordings.
     """
+    named = {name for one in seeds for name in one.vocabulary.names}
+    seeds = share_labels(seeds)
     first = seeds[0]
-    if any(
-        len(one) != len(first)
-        or (one.record_ids != first.record_ids).any()
-        or (one.target != first.target).any()
-        for one in seeds[1:]
-    ):
-        raise SchemaError(
-            "Seeds of one cell were measured on other recordings or labels: materialize all of "
-            "them again."
-        )
+    left_out = dict.fromkeys(
+        sorted(named - {*first.vocabulary.names}), "not trained with each of the seeds"
+    )
     n_patients = len(np.unique(first.subject_ids))
     labels = find_two_class_labels(first.target)
+    n_labels = len(labels)
+    if rule.undefined is Undefined.HALF:
+        n_labels = len(first.vocabulary)
+    else:
+        one_sided = np.setdiff1d(np.arange(len(first.vocabulary)), labels)
+        left_out |= {
+            first.vocabulary.names[k]: "one class only in the test split" for k in one_sided
+        }
     is_few = rule.unit is Unit.PATIENT and n_patients < LEAST_PATIENTS
     values, draws = resample_macro(
         first.target,
@@ -212,6 +221,43 @@ def measure(seeds: Sequence[Predictions], metric: str, rule: Resampling, *, seed
         len(first),
         n_patients,
         int(is_positive(first.target).sum()),
-        len(labels),
+        n_labels,
         reason,
+        left_out,
+    )
+
+
+def share_labels(seeds: Sequence[Predictions]) -> list[Predictions]:
+    """Keep the labels that all seeds scored: of a part of the patients one may lack a label.
+
+    Raises
+    ------
+    SchemaError
+        When they were measured on other recordings, or on other targets.
+    """
+    first = seeds[0]
+    names = [n for n in first.vocabulary.names if all(n in s.vocabulary.names for s in seeds)]
+    kept = [_take_labels(one, names) for one in seeds]
+    if any(
+        len(one) != len(first)
+        or (one.record_ids != first.record_ids).any()
+        or (one.target != kept[0].target).any()
+        for one in kept
+    ):
+        raise SchemaError(
+            "Seeds of one cell were measured on other recordings or labels: materialize all of "
+            "them again."
+        )
+    return kept
+
+
+def _take_labels(scores: Predictions, names: Sequence[str]) -> Predictions:
+    if tuple(names) == scores.vocabulary.names:
+        return scores
+    columns = np.array([scores.vocabulary.names.index(name) for name in names], np.intp)
+    return replace(
+        scores,
+        vocabulary=keep_names(scores.vocabulary, names),
+        target=scores.target[:, columns],
+        score=scores.score[:, columns],
     )

@@ -17,7 +17,7 @@ from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.metrics.mean_ranks import MeanRanks, rank_models
 from ecg_assets.metrics.paired import ModelComparison, compare_models
 from ecg_assets.metrics.published_intervals import Resampling, Undefined
-from ecg_assets.protocols.cells import Found, Measured, StoredCell, measure
+from ecg_assets.protocols.cells import Found, Measured, StoredCell, measure, share_labels
 from ecg_assets.protocols.protocol import Protocol, ProtocolCell, PublishedCell, Rules
 from ecg_assets.tables import Column, TableSchema
 
@@ -73,7 +73,12 @@ PROTOCOL_COMPARISONS = TableSchema(
         Column("mode", pa.string(), "mode of both"),
         Column("first", pa.string(), "model"),
         Column("second", pa.string(), "the other model"),
-        Column("difference", pa.float64(), "macro AUROC, first minus second", nullable=True),
+        Column(
+            "difference",
+            pa.float64(),
+            "macro AUROC, first minus second; of several seeds of their mean scores",
+            nullable=True,
+        ),
         Column("low", pa.float64(), "lower end, paired bootstrap of patients", nullable=True),
         Column("high", pa.float64(), "upper end", nullable=True),
         Column("p_value", pa.float64(), "permutation of patients, two-sided", nullable=True),
@@ -199,7 +204,8 @@ def _of_measured(
     protocol: Protocol, cell: ProtocolCell, measured: Measured, stored: Sequence[StoredCell]
 ) -> dict[str, Any]:
     facts, published = stored[0].facts, protocol.published_of(cell)
-    left_out = facts.left_out
+    left_out = {name: why for one in stored for name, why in one.facts.left_out.items()}
+    left_out = measured.left_out | left_out
     notes = note_cell(protocol, cell, published)
     if measured.reason:
         notes.append(f"{measured.reason[0].upper()}{measured.reason[1:]}.")
@@ -274,8 +280,9 @@ def compare(
 ) -> list[ComparedModels]:
     """Compare the models of each mode on each task, by the corrected rules.
 
-    Of several seeds the mean of the scores is compared. Models count that have a score of every
-    task that another model of the mode has one of; so that ranks are over the same models.
+    Of several seeds the mean of the scores is compared, of those that all models have. Models count
+    that have a score of every task that another model of the mode has one of; so that ranks are over
+    the same models.
     """
     found = []
     for mode in protocol.modes:
@@ -324,26 +331,29 @@ class _Scores:
 
 
 def _mean_scores(protocol: Protocol, cells: Cells, task: str, mode: str) -> dict[str, _Scores]:
-    found = {}
+    """Take the mean scores of the seeds that all models have: more seeds alone score better."""
+    of_models = {}
     for model in protocol.models:
-        members = [
-            one.predictions
+        found = {
+            seed: cells.get((ProtocolCell(model, mode, task, seed), Rules.CORRECTED))
             for seed in protocol.seeds
-            if isinstance(
-                one := cells.get((ProtocolCell(model, mode, task, seed), Rules.CORRECTED)),
-                StoredCell,
-            )
-        ]
-        if members:
-            first = members[0]
-            found[model] = _Scores(
-                first.record_ids,
-                first.subject_ids,
-                first.vocabulary.names,
-                first.target,
-                np.mean([one.score.astype(np.float64) for one in members], axis=0),
-            )
-    return found
+        }
+        stored = {s: one.predictions for s, one in found.items() if isinstance(one, StoredCell)}
+        if stored:
+            of_models[model] = stored
+    shared = [s for s in protocol.seeds if all(s in stored for stored in of_models.values())]
+    means = {}
+    for model, stored in of_models.items() if shared else ():
+        members = share_labels([stored[seed] for seed in shared])
+        first = members[0]
+        means[model] = _Scores(
+            first.record_ids,
+            first.subject_ids,
+            first.vocabulary.names,
+            first.target,
+            np.mean([one.score.astype(np.float64) for one in members], axis=0),
+        )
+    return means
 
 
 def _align(
@@ -357,7 +367,7 @@ def _align(
     aligned = []
     for one in scores:
         rows = pd.Index(one.record_ids).get_indexer(pd.Index(shared))
-        columns = np.array([one.names.index(name) for name in names])
+        columns = np.array([one.names.index(name) for name in names], np.intp)
         aligned.append((one.target[np.ix_(rows, columns)], one.score[np.ix_(rows, columns)]))
     rows = pd.Index(scores[0].record_ids).get_indexer(pd.Index(shared))
     target = aligned[0][0]

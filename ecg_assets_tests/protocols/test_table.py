@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.labels import LabelVocabulary
 from ecg_assets.metrics.published_intervals import Resampling, Undefined, Unit
-from ecg_assets.protocols.cells import StoredCell, measure
+from ecg_assets.models.predictions import Predictions
+from ecg_assets.protocols.cells import MissingCell, StoredCell, measure
 from ecg_assets.protocols.protocol import Protocol, Rules
 from ecg_assets.protocols.table import (
     INSIDE,
@@ -173,6 +176,80 @@ def test_seeds_of_other_recordings_are_refused() -> None:
     one, other = make_scores(1.0, 1), make_scores(1.0, 2, target_seed=5)
     with pytest.raises(SchemaError, match="other recordings or labels"):
         measure([one, other], "macro_auroc", Resampling(n_resamples=10), seed=1)
+
+
+def _without(scores: Predictions, label: int) -> Predictions:
+    """Take one of the two labels away, as a part of the patients may not teach it."""
+    kept = 1 - label
+    return replace(
+        scores,
+        vocabulary=LabelVocabulary((scores.vocabulary.names[kept],), ("mean",)),
+        target=scores.target[:, [kept]],
+        score=scores.score[:, [kept]],
+    )
+
+
+def test_seeds_that_lack_a_label_are_measured_on_those_that_all_have() -> None:
+    """1 % of the patients may have no positive of a label with one seed, and some with another."""
+    protocol = make_protocol(seeds=[1, 2])
+    cells = make_cells(protocol, {"good": 3.0, "fair": 1.5})
+    cell = next(c for c in protocol.cells if c == ("good", "full", "super", 2))
+    whole = cells[cell, Rules.CORRECTED]
+    assert isinstance(whole, StoredCell)
+    cells[cell, Rules.CORRECTED] = replace(
+        whole,
+        facts=replace(whole.facts, left_out={"MI": "no positive record"}),
+        predictions=_without(whole.predictions, 0),
+    )
+    table = tabulate(protocol, cells, n_resamples=20, seed=1)
+    rows = {row["seed"]: row for row in _rows(table, "super", "good", "full", Rules.CORRECTED)}
+    assert {seed: row["n_labels"] for seed, row in rows.items()} == {"all": 1, "1": 2, "2": 1}
+    first = cells[cell._replace(seed=1), Rules.CORRECTED]
+    assert isinstance(first, StoredCell)
+    of_norm = [
+        roc_auc_score(p.target[:, k], p.score[:, k])
+        for p, k in ((first.predictions, 1), (_without(whole.predictions, 0), 0))
+    ]
+    assert rows["all"]["value"] == pytest.approx(np.mean(of_norm))
+    assert "MI: no positive record" in rows["all"]["note"]
+    pair = compare(protocol, cells, n_resamples=0, n_permutations=0, seed=1)[0]
+    assert len(pair.tasks["super"].labels) == 1
+    assert len(pair.tasks["sub"].labels) == 2
+
+
+def test_models_are_compared_by_the_seeds_that_all_have() -> None:
+    """The mean score of two seeds is better than that of one."""
+    protocol = make_protocol(seeds=[1, 2])
+    cells = make_cells(protocol, {"good": 1.0, "fair": 1.0})
+    lacking = next(c for c in protocol.cells if c == ("fair", "full", "super", 2))
+    cells[lacking, Rules.CORRECTED] = MissingCell("not evaluated yet", "")
+    (found, *_) = compare(protocol, cells, n_resamples=0, n_permutations=0, seed=1)
+    values = []
+    for model in ("good", "fair"):
+        stored = cells[lacking._replace(model=model, seed=1), Rules.CORRECTED]
+        assert isinstance(stored, StoredCell)
+        p = stored.predictions
+        values.append(np.mean([roc_auc_score(p.target[:, k], p.score[:, k]) for k in (0, 1)]))
+    assert found.tasks["super"].values == pytest.approx(values)
+
+
+def test_a_label_that_the_test_split_cannot_measure_is_named_and_counted_by_half_alone() -> None:
+    for undefined, n_labels in (("undefined", 1), ("half", 2)):
+        interval = {"unit": "recording", "n_resamples": 10, "undefined": undefined}
+        protocol = make_protocol(as_published={"interval": interval})
+        cells = make_cells(protocol, {"good": 3.0})
+        for key, stored in cells.items():
+            if isinstance(stored, StoredCell):
+                target = stored.predictions.target.copy()
+                target[:, 0] = 0
+                predictions = replace(stored.predictions, target=target)
+                cells[key] = replace(stored, predictions=predictions)
+        table = tabulate(protocol, cells, n_resamples=10, seed=1)
+        row = _row(table, "super", "good", "full", Rules.AS_PUBLISHED)
+        assert row["n_labels"] == n_labels
+        row = _row(table, "super", "good", "full", Rules.CORRECTED)
+        assert row["n_labels"] == 1
+        assert "first MI: one class only in the test split" in row["note"]
 
 
 def test_few_patients_have_no_interval_and_the_reason_is_said() -> None:
