@@ -256,7 +256,8 @@ class Demo:
             if source not in lacking and deployed.needs_features(model, source):
                 self._job("protocol_features_job", partition=f"{model}|{source}", always=True)
         for cell in protocol.cells:
-            if protocol.tasks[cell.task].source not in lacking and deployed.can_evaluate(cell):
+            is_stored = not {*protocol.tasks[cell.task].sources} & {*lacking}
+            if is_stored and deployed.can_evaluate(cell):
                 partition = f"{cell.row}|{cell.column}"
                 self._job("protocol_cell_job", partition=partition, always=True)
         self._job("protocol_table_job", always=True)

@@ -85,7 +85,7 @@ def _require_known(protocol: Protocol) -> None:
                 f"{', '.join(PRESETS)}."
             )
     for name, task in protocol.tasks.items():
-        for source in filter(None, (task.source, task.test_source)):
+        for source in task.sources:
             if source not in datasets():
                 raise SettingsError(
                     f"Protocol {protocol.name}: tasks.{name} is of source {source!r}; known: "
@@ -141,9 +141,7 @@ def _require_no_contradiction(protocol: Protocol, settings: Settings) -> None:
 
 def sources_of(protocol: Protocol) -> tuple[str, ...]:
     """Datasets whose stored results a protocol reads, in its order."""
-    tasks = protocol.tasks.values()
-    named = [source for task in tasks for source in (task.source, task.test_source) if source]
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys(s for task in protocol.tasks.values() for s in task.sources))
 
 
 def recipe_of(protocol: Protocol, cell: ProtocolCell, rules: Rules) -> Recipe:
@@ -226,7 +224,7 @@ def cells_of_features(protocol: Protocol) -> dg.MultiPartitionMapping:
         source: [
             f"{name}/{seed}"
             for name, task in protocol.tasks.items()
-            if source in (task.source, task.test_source)
+            if source in task.sources
             for seed in protocol.seeds
         ]
         for source in sources_of(protocol)
@@ -324,7 +322,7 @@ class DeployedProtocol:
         found: dict[Path, DesignModel] = {}
         for cell in self.protocol.cells:
             task = self.protocol.tasks[cell.task]
-            if cell.model != model or source not in (task.source, task.test_source):
+            if cell.model != model or source not in task.sources:
                 continue
             for rules in Rules:
                 if self.protocol.method_of(cell, rules) == LOGISTIC_REGRESSION:
@@ -380,7 +378,7 @@ class DeployedProtocol:
         """Fingerprint what is stored of all that a cell is made from."""
         task = self.protocol.tasks[cell.task]
         rule, found = find_split(task, rules), {}
-        for source in filter(None, (task.source, task.test_source)):
+        for source in task.sources:
             stored = self.stored(source)
             tables = [RECORD_LIST.name, MACHINE_REPORTS.name]
             if source == task.source and rule.kind in {"folds", "stored"}:
@@ -464,7 +462,7 @@ def evaluate_cell(
             stored,
             data.manifest,
             lambda of: deployed.features(model, of),
-            advice=f"Materialize protocol_features, partition {cell.model}|{task.source}, first.",
+            advice="Materialize protocol_features, the partition of this model and source, first.",
             tested=tested,
             grid=mode.probe,
         )

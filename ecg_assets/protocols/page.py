@@ -370,14 +370,19 @@ def to_latex(protocol: Protocol, table: pd.DataFrame) -> str:
     Of several seeds their mean is written, with its deviation.
     """
     shown = table[~table.duplicated(["task", "model", "mode", "rules"])]
-    parts = ["% \\usepackage{booktabs}", f"% {protocol.name}: {protocol.reference}"]
+    parts = [
+        "% \\usepackage{booktabs}",
+        f"% {protocol.name}: {' '.join(protocol.reference.split())}",
+    ]
+    interval = protocol.as_published.interval
     for name, task in protocol.tasks.items():
         rows = shown[shown["task"] == name]
         corrected = rows[rows["rules"] == str(Rules.CORRECTED)]
         n, n_patients = (int(corrected[column].max()) for column in ("n", "n_patients"))
         caption = (
             f"{task.title}: {task.metric.replace('_', ' ')} on the test split ({n} recordings of "
-            f"{n_patients} patients), with 95 % intervals over patients."
+            f"{n_patients} patients); corrected with 95 % intervals over patients, as published with "
+            f"{interval.percent:g} % intervals over {interval.unit}s."
         )
         parts += [
             "\\begin{table}",

@@ -136,6 +136,11 @@ class Task(FrozenModel):
     corrected: TaskRules = TaskRules()
     note: str = ""
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Datasets whose stored results it reads."""
+        return tuple(dict.fromkeys(filter(None, (self.source, self.test_source))))
+
     def label_set_by(self, rules: Rules) -> str:
         """Give its label set by some rules."""
         return self._of(rules).label_set or self.label_set

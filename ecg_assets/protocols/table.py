@@ -280,9 +280,9 @@ def compare(
 ) -> list[ComparedModels]:
     """Compare the models of each mode on each task, by the corrected rules.
 
-    Of several seeds the mean of the scores is compared, of those that all models have. Models count
-    that have a score of every task that another model of the mode has one of; so that ranks are over
-    the same models.
+    Of several seeds that all models have the mean of the scores is compared. Models count that have
+    a score of every task that another model of the mode has one of; so that ranks are over the same
+    models.
     """
     found = []
     for mode in protocol.modes:

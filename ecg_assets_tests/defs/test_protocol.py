@@ -15,7 +15,7 @@ import pytest
 
 from ecg_assets.defs.assets.protocol import deployed_protocol
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.demo_run import protocol_text
+from ecg_assets.defs.demo_run import Demo, protocol_text
 from ecg_assets.defs.protocol import DeployedProtocol, evaluate_cell, protocol_of, signal_of
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import LeakageError, SettingsError
@@ -352,6 +352,27 @@ def test_labels_and_splits_that_are_none_are_refused_before_any_run(
     path.write_text(PROTOCOL.replace(old, new, 1))
     with pytest.raises(SettingsError, match=said):
         protocol_of(job.settings_with(protocol=str(path)))
+
+
+def test_the_demo_leaves_cells_alone_whose_test_dataset_is_not_stored(
+    job: SmallJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Materialized, they would end it with an error before there is a table."""
+    path = tmp_path / "tested.yaml"
+    other = "super: {title: Super, source: ptb-xl, test_source: code-test, label_set: "
+    path.write_text(PROTOCOL.replace("super: {title: Super, source: ptb-xl, label_set: ", other))
+    settings = job.settings_with(protocol=str(path))
+    asked: list[str | None] = []
+
+    def note(_: Demo, name: str, *, partition: str | None = None, **__: Any) -> None:
+        if name == "protocol_cell_job":
+            asked.append(partition)
+
+    monkeypatch.setattr(Demo, "_job", note)
+    monkeypatch.setattr("ecg_assets.defs.demo_run.protocol_text", lambda _: "")
+    Demo(job.instance, settings)._run_protocol(deployed_protocol(settings).protocol)
+    assert asked
+    assert not [partition for partition in asked if "super" in str(partition)]
 
 
 def test_a_patient_in_two_folds_stops_the_task(job: SmallJob, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ecg_assets.protocols.page import (
     to_latex,
     write_page,
 )
-from ecg_assets.protocols.protocol import Protocol
+from ecg_assets.protocols.protocol import Protocol, Rules
 from ecg_assets.protocols.table import Cells, ComparedModels, compare, tabulate
 from ecg_assets_tests.protocols.made_cells import make_cells, make_protocol
 
@@ -89,6 +89,28 @@ def test_latex_has_each_cell_and_no_sign_of_its_own(made: Made) -> None:
     assert len(rows) == 12
     assert all(line.count("&") == 4 for line in rows)
     assert "0.900" in next(line for line in rows if line.startswith("good & full"))
+
+
+def test_a_cell_by_one_of_the_rules_alone_has_its_seeds_on_the_page(tmp_path: Path) -> None:
+    """The paper's rules were changed in the file: only the corrected cells are of now."""
+    protocol = make_protocol(seeds=[1, 2])
+    cells = make_cells(protocol, {"good": 3.0, "fair": 1.5})
+    lacking = make_cells(protocol, {})
+    cells |= {(c, r): lacking[c, r] for c, r in cells if r is Rules.AS_PUBLISHED}
+    table = tabulate(protocol, cells, n_resamples=20, seed=1)
+    write_page(tmp_path, protocol, cells, table, [])
+    rows = table[(table["model"] == "good") & (table["task"] == "super")]
+    assert rows.groupby(["mode", "rules"])["seed"].apply(list).tolist() == [["all", "1", "2"]] * 4
+
+
+def test_latex_says_whose_intervals_are_of_what() -> None:
+    interval = {"unit": "recording", "percent": 90, "n_resamples": 10}
+    protocol = make_protocol(reference="two\nlines", as_published={"interval": interval})
+    table = tabulate(protocol, make_cells(protocol, {"good": 3.0}), n_resamples=20, seed=1)
+    latex = to_latex(protocol, table)
+    assert "as published with 90 \\% intervals over recordings" in latex
+    assert "corrected with 95 \\% intervals over patients" in latex
+    assert "% small: two lines\n" in latex
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")

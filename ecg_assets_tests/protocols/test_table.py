@@ -12,10 +12,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecg_assets.errors import SchemaError
+from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.metrics.published_intervals import Resampling, Undefined, Unit
 from ecg_assets.models.predictions import Predictions
-from ecg_assets.protocols.cells import MissingCell, StoredCell, measure
+from ecg_assets.protocols.cells import StoredCell, measure
 from ecg_assets.protocols.protocol import Protocol, Rules
 from ecg_assets.protocols.table import (
     INSIDE,
