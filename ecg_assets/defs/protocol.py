@@ -93,11 +93,11 @@ def _require_known(protocol: Protocol) -> None:
                 )
         for rules in Rules:
             find_split(task, rules)
-            label_set = task.label_set_by(rules)
+            label_set, shipped = task.label_set_by(rules), (*shipped_label_sets(), OWN_SET)
             if label_set != OWN_SET and not is_label_set(label_set):
                 raise SettingsError(
                     f"Protocol {protocol.name}: tasks.{name} has the label set {label_set!r}, "
-                    f"which is neither a file nor one of {', '.join((*shipped_label_sets(), OWN_SET))}."
+                    f"which is neither a file nor one of {', '.join(shipped)}."
                 )
         known = find_dataset(task.source).database_folders
         if known and (unknown := [one for one in task.databases if one not in known]):

@@ -381,8 +381,8 @@ def to_latex(protocol: Protocol, table: pd.DataFrame) -> str:
         n, n_patients = (int(corrected[column].max()) for column in ("n", "n_patients"))
         caption = (
             f"{task.title}: {task.metric.replace('_', ' ')} on the test split ({n} recordings of "
-            f"{n_patients} patients); corrected with 95 % intervals over patients, as published with "
-            f"{interval.percent:g} % intervals over {interval.unit}s."
+            f"{n_patients} patients); corrected with 95 % intervals over patients, as published "
+            f"with {interval.percent:g} % intervals over {interval.unit}s."
         )
         parts += [
             "\\begin{table}",

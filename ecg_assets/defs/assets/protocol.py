@@ -137,7 +137,7 @@ def protocol_cell(
         data_version=dg.DataVersion(
             fingerprint_json(
                 [
-                    [one.weights_sha256, one.identity, one.data["made_from"]]
+                    [one.weights_sha256, one.identity, one.data.get("made_from")]
                     for one in (facts[rules] for rules in Rules)
                 ]
             )
