@@ -208,11 +208,11 @@ def measure(seeds: Sequence[Predictions], metric: str, rule: Resampling, *, seed
     if not math.isfinite(value):
         reason = "no label has both classes in the test split"
     elif not math.isfinite(low[0]):
-        reason = (
-            f"no interval: {n_patients} patients, fewer than {LEAST_PATIENTS}"
-            if is_few
-            else "no interval: a label has one class only in more than half of the resamples"
-        )
+        reason = "no interval: a label has one class only in more than half of the resamples"
+        if is_few:
+            reason = f"no interval: {n_patients} patients, fewer than {LEAST_PATIENTS}"
+        elif not rule.n_resamples:
+            reason = "no interval: no resamples are asked for"
     return Measured(
         value,
         float(low[0]),

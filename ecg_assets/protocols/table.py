@@ -25,6 +25,7 @@ ALL_SEEDS = "all"
 
 INSIDE, OUTSIDE = "inside our interval", "outside our interval"
 OTHER_DATA, NOT_PUBLISHED = "other data", "not published"
+NOT_COUNTED = "How many recordings the paper tested is not known, so not whether these are its."
 NO_INTERVAL, MISSING = "no interval", "missing"
 
 PROTOCOL_TABLE = TableSchema(
@@ -180,6 +181,8 @@ def note_cell(protocol: Protocol, cell: ProtocolCell, published: PublishedCell |
     notes = [deviation.what for deviation in protocol.deviations_of(cell)]
     if published and published.lies_outside_itself:
         notes.append("The published number lies outside its own interval.")
+    if published and protocol.tasks[cell.task].published_test_records is None:
+        notes.append(NOT_COUNTED)
     if note := protocol.tasks[cell.task].note:
         notes.append(note)
     return notes

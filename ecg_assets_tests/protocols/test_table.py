@@ -21,6 +21,7 @@ from ecg_assets.protocols.protocol import Protocol, Rules
 from ecg_assets.protocols.table import (
     INSIDE,
     MISSING,
+    NOT_COUNTED,
     NOT_PUBLISHED,
     OTHER_DATA,
     OUTSIDE,
@@ -112,7 +113,7 @@ def test_a_published_number_outside_its_own_interval_is_said() -> None:
     table = tabulate(protocol, cells, n_resamples=20, seed=1)
     outside = "The published number lies outside its own interval."
     assert outside in _row(table, "sub", "poor", "full", Rules.CORRECTED)["note"]
-    assert pd.isna(_row(table, "super", "good", "full", Rules.CORRECTED)["note"])
+    assert outside not in _row(table, "super", "good", "full", Rules.CORRECTED)["note"]
 
 
 def test_numbers_of_other_recordings_are_not_judged() -> None:
@@ -126,6 +127,12 @@ def test_numbers_of_other_recordings_are_not_judged() -> None:
         table = tabulate(protocol, make_cells(protocol, STRENGTHS), n_resamples=50, seed=1)
         verdicts[expected] = _row(table, "super", "good", "full", Rules.CORRECTED)["verdict"]
     assert verdicts == {N_RECORDS: OUTSIDE, 2158: OTHER_DATA}
+
+
+def test_a_verdict_on_recordings_that_nobody_counted_says_so(table: pd.DataFrame) -> None:
+    """A made dataset would be judged as the paper's own."""
+    assert NOT_COUNTED in _row(table, "super", "good", "full", Rules.CORRECTED)["note"]
+    assert pd.isna(_row(table, "super", "good", "linear", Rules.CORRECTED)["note"])
 
 
 def test_each_column_has_the_interval_of_its_rules(protocol: Protocol) -> None:
@@ -266,6 +273,8 @@ def test_few_patients_have_no_interval_and_the_reason_is_said() -> None:
     assert math.isfinite(found.value)
     assert math.isnan(found.low)
     assert "25 patients" in found.reason
+    asked = measure([scores], "macro_auroc", Resampling(Unit.RECORDING, 0), seed=1)
+    assert asked.reason == "no interval: no resamples are asked for"
 
 
 def test_models_are_compared_by_mode_on_shared_recordings_and_ranked(protocol: Protocol) -> None:
