@@ -493,6 +493,7 @@ def evaluate_cell(
             **data.facts,
             "signals": fingerprint_signals(stored),
             "made_from": made_from,
+            "leads": list(settings.leads),
         },
         left_out=data.left_out,
         training=scored.details,

@@ -381,8 +381,9 @@ def _find_file(name: str, beside: Path | None = None) -> Path:
     if path.suffix in {".yaml", ".yml"} and path.is_file():
         return path
     fault = _brought().faults.get(name, "")
+    named = "ECG_PROTOCOL" if beside is None else f"like of a file in {beside}"
     raise SettingsError(
-        f"ECG_PROTOCOL is {name!r}, which is neither one of {', '.join(list_protocols())} nor a "
+        f"{named} is {name!r}, which is neither one of {', '.join(list_protocols())} nor a "
         f"YAML file. {fault}".strip()
     )
 

@@ -17,6 +17,7 @@ from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.metrics.mean_ranks import MeanRanks, rank_models
 from ecg_assets.metrics.paired import ModelComparison, compare_models
 from ecg_assets.metrics.published_intervals import Resampling, Undefined
+from ecg_assets.preprocess.signal_spec import STANDARD_LEADS
 from ecg_assets.protocols.cells import Found, Measured, StoredCell, measure, share_labels
 from ecg_assets.protocols.protocol import Protocol, ProtocolCell, PublishedCell, Rules
 from ecg_assets.tables import Column, TableSchema
@@ -212,6 +213,9 @@ def _of_measured(
     notes = note_cell(protocol, cell, published)
     if measured.reason:
         notes.append(f"{measured.reason[0].upper()}{measured.reason[1:]}.")
+    leads = facts.data.get("leads", STANDARD_LEADS)
+    if {*STANDARD_LEADS} - {*leads}:
+        notes.append(f"It was asked to read {', '.join(leads)} alone (ECG_LEADS).")
     if left_out:
         name, reason = next(iter(left_out.items()))
         notes.append(f"{len(left_out)} labels are left out, first {name}: {reason}.")

@@ -108,6 +108,7 @@ def test_a_name_that_the_file_itself_got_wrong_is_refused(tmp_path: Path) -> Non
         (_published("value: 0.9, low: 0.95, high: 0.8"), "the interval 0.95 to 0.8"),
         (_published("value: 0.9, low: 0.8"), "the interval 0.8 to None"),
         (_published("value: 0.9", "value: 0.8"), "more than once"),
+        ("like: nothing", "is 'nothing', which is neither one of"),
         ("like: mine.yaml", "like: mine.yaml leads back to the file itself"),
         ("published: nothing.csv", "published is 'nothing.csv'; expected cells, or one of"),
         ("models: {a/b: {preset: tiny}}", "['a/b'] cannot name partitions and files"),
@@ -125,8 +126,9 @@ def test_a_fault_is_said_with_its_place(tmp_path: Path, change: str, said: str) 
         part for part in re.split(r"\n(?=\w)", BASE.strip()) if not part.startswith(f"{key}:")
     )
     path = _write(tmp_path, "mine.yaml", f"{kept}\n{change}\n")
-    with pytest.raises(SettingsError, match=re.escape(said)):
+    with pytest.raises(SettingsError, match=re.escape(said)) as found:
         load_protocol(path)
+    assert "ECG_PROTOCOL" not in str(found.value)
 
 
 def test_half_for_an_undefined_label_is_for_an_auroc_alone() -> None:

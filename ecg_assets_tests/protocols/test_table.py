@@ -260,6 +260,21 @@ def test_a_label_that_the_test_split_cannot_measure_is_named_and_counted_by_half
         assert "first MI: one class only in the test split" in row["note"]
 
 
+def test_a_cell_of_fewer_leads_than_the_papers_says_so(protocol: Protocol) -> None:
+    cells = make_cells(protocol, {"good": 3.0})
+    for key, stored in cells.items():
+        if isinstance(stored, StoredCell) and key[0].mode == "full":
+            data = stored.facts.data | {"leads": ["I"]}
+            cells[key] = replace(stored, facts=replace(stored.facts, data=data))
+    table = tabulate(protocol, cells, n_resamples=0, seed=1)
+    notes = [
+        str(_row(table, "super", "good", mode, Rules.CORRECTED)["note"])
+        for mode in ("full", "linear")
+    ]
+    assert "asked to read I alone" in notes[0]
+    assert "asked to read" not in notes[1]
+
+
 def test_few_patients_have_no_interval_and_the_reason_is_said() -> None:
     scores = make_scores(1.0, 1)
     few = type(scores)(
