@@ -17,7 +17,7 @@ from dagster._core.storage.tags import (
 
 from ecg_assets.defs.build import build_definitions
 from ecg_assets.defs.child import train_request
-from ecg_assets.defs.resources import Trainer
+from ecg_assets.defs.resources import Context, Trainer
 from ecg_assets.defs.settings import Settings
 
 TABLES = (
@@ -49,14 +49,9 @@ class TrainsHere(Trainer):
     """Trains in this process: a child of its own needs longer to start than to train."""
 
     def run(
-        self,
-        context: dg.AssetExecutionContext,
-        module: str,
-        arguments: Sequence[str | Path],
-        extras: dict[str, Any] | None = None,
-    ) -> Sequence[Any]:
-        training, path = arguments
-        return [{"checkpoint": str(train_request(str(training), Path(path), lambda _: None))}]
+        self, context: Context, settings: Settings, task: str, path: Path, *, alone: bool = False
+    ) -> Path:
+        return train_request(task, path, lambda _: None)
 
 
 @dataclass
