@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate
@@ -22,7 +23,7 @@ from ecg_assets.defs.child import COMPUTE, read_result, write_call
 from ecg_assets.defs.computing import Compute, P, Report, T
 from ecg_assets.defs.failures import FailsInWords
 from ecg_assets.defs.settings import CodeLocation, Settings
-from ecg_assets.errors import EcgAssetsError, hide_password
+from ecg_assets.errors import EcgAssetsError, SettingsError, hide_password
 
 Context = AssetExecutionContext | dg.AssetCheckExecutionContext
 """Of the step that a child computes for."""
@@ -120,8 +121,13 @@ class Trainer(dg.ConfigurableResource):  # type: ignore[type-arg]
         ------
         EcgAssetsError
             When the child ends with a non-zero status, with what it reported as ``error`` or else
-            what the program of `launch` said; or without a result.
+            what the program of `launch` said; or without a result; or there is no such program.
         """
+        if self.launch and shutil.which(self.launch[0]) is None:
+            raise SettingsError(
+                f"ECG_LAUNCH starts with {self.launch[0]!r}, which is no program here. Run Dagster "
+                "where jobs are submitted, or unset ECG_LAUNCH to compute on this machine."
+            )
         launcher = [] if alone else self.launcher
         child = [self.python, *launcher, "-m", "ecg_assets.defs.child", task, str(path)]
         command, said = [*self.launch, *child], list[str]()
@@ -147,7 +153,8 @@ class Trainer(dg.ConfigurableResource):  # type: ignore[type-arg]
             finally:
                 self._end_group(process)
             listener.join(self.grace_s)
-            messages = self._await_messages(session, status)
+            self._await_message(session, status)
+        messages = session.get_custom_messages()
         if status == 0 and messages and "result" in messages[-1]:
             return Path(messages[-1]["result"])
         raise EcgAssetsError(
@@ -179,20 +186,20 @@ class Trainer(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield Path(folder)
 
     def _listen(self, process: subprocess.Popen[bytes], said: list[str]) -> None:
-        """Hand on what is written to standard error; keep what `launch`'s own program says."""
+        """Hand on what is written to standard error; keep what programs of `launch` say."""
+        programs = tuple(f"{Path(word).name}: " for word in self.launch)
         for line in process.stderr or ():
             text = line.decode(errors="replace")
             sys.stderr.write(text)
-            if text.startswith(f"{Path(self.launch[0]).name}: "):
+            if text.startswith(programs):
                 said.append(text.strip())
 
-    def _await_messages(self, session: dg.PipesSession, status: int) -> Sequence[Any]:
-        """Give the child's messages; a shared disk may show those of another machine late."""
+    def _await_message(self, session: dg.PipesSession, status: int) -> None:
+        """Wait for what a launched child says at its end, which a shared disk may show late."""
         wait_s = self.late_s if status == 0 else self.late_s / 10
-        deadline = time.monotonic() + (wait_s if self.launch else 1.0)
+        deadline = time.monotonic() + (wait_s if self.launch else 0.0)
         while not session.get_custom_messages() and time.monotonic() < deadline:
             time.sleep(0.05)
-        return session.get_custom_messages()
 
     def _end_group(self, process: subprocess.Popen[bytes]) -> None:
         """End what is left of the child's process group."""
