@@ -59,10 +59,10 @@ def test_a_training_that_its_cluster_ended_goes_on_and_its_scores_are_the_same(
         ender = threading.Thread(target=end_after_an_epoch)
         ender.start()
         with pytest.raises(EcgAssetsError, match=r"srun: .*\n.*Run the asset again"):
-            job.train(epochs=30)
+            job.train(epochs=12)
         ender.join()
         assert [one.name for one in checkpoints.glob("[!.]*")] == finished.checkpoints
-        job.train(epochs=30)
+        job.train(epochs=12)
         scores = job.settings.stored.folder("predictions") / f"{finished.checkpoints[0]}.parquet"
         scores.unlink()
         job.materialize("predictions", partition=finished.checkpoints[0])
