@@ -38,7 +38,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
     choose_alert()
     settings = (resources or {}).get("settings", Settings())
     location = CodeLocation()
-    if location.executor != "ray":  # whose machines are others
+    if location.executor != "ray" and not location.launch:  # whose machines are others
         require_computable(settings.device, settings.precision)
     return dg.Definitions(
         assets=fail_in_words(

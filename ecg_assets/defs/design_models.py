@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ecg_assets.build import Manifest, SignalCache, fingerprint_manifest, write_manifest
+from ecg_assets.build import Manifest, fingerprint_manifest, write_manifest
 from ecg_assets.build.fractions import UNUSED
+from ecg_assets.defs.computing import Compute, Report, score
 from ecg_assets.defs.settings import Settings, read_record_part
 from ecg_assets.defs.training_requests import places_of_training
 from ecg_assets.errors import SettingsError
@@ -195,13 +196,13 @@ class Embedded:
     is_reused: bool
 
 
-def embed_source(
-    model: DesignModel, stored: SourceStore, path: Path, progress: Callable[[int], None]
-) -> Embedded:
+def embed_source(report: Report, model: DesignModel, stored: SourceStore, path: Path) -> Embedded:
     """Run a frozen encoder over all shards of a source, unless it was done before.
 
     Parameters
     ----------
+    report
+        Told of the recordings done.
     path
         File of the embeddings.
 
@@ -226,7 +227,7 @@ def embed_source(
         batches = apply_to_shards(
             encoder, shards, device=settings.device, precision=settings.precision
         )
-        write_embeddings(batches, inputs, path, progress=progress)
+        write_embeddings(batches, inputs, path, progress=lambda done: report(f"{done} recordings"))
     n_records = pq.read_metadata(path).num_rows
     n_stored = sum(pq.read_metadata(shard).num_rows for shard in shards.values())
     return Embedded(path, inputs, n_records, n_stored - n_records, is_reused)
@@ -248,12 +249,13 @@ class Scored:
 
 
 def probe_embeddings(
+    report: Report,
     model: DesignModel,
     start: StartingPoint,
     stored: SourceStore,
     manifest: Manifest,
-    path: Callable[[SourceStore], Path],
     *,
+    files: Mapping[str, Path],
     advice: str,
     tested: tuple[SourceStore, Manifest] | None = None,
     grid: ProbeGrid | None = None,
@@ -262,8 +264,8 @@ def probe_embeddings(
 
     Parameters
     ----------
-    path
-        Gives the file of the embeddings of a source.
+    files
+        File of the embeddings of each source, by its name.
     advice
         What makes them, for errors.
     tested
@@ -273,7 +275,7 @@ def probe_embeddings(
     """
 
     def read(stored: SourceStore, manifest: Manifest) -> tuple[EmbeddingInputs, NDArray[Any]]:
-        expected, file = model.name_inputs(start, stored), path(stored)
+        expected, file = model.name_inputs(start, stored), files[stored.name]
         inputs = read_embedding_inputs(file)
         if inputs is None or not inputs.is_of(expected):
             state = "are not stored" if inputs is None else "were made from something else"
@@ -298,8 +300,9 @@ def finetune_cell(
     stored: SourceStore,
     manifest: Manifest,
     recipe: Recipe,
-    train: Train,
     *,
+    train: Train,
+    compute: Compute,
     preset: str,
     name: str,
     settings: Settings,
@@ -312,6 +315,8 @@ def finetune_cell(
     ----------
     preset, recipe
         The recipe, which has taken no fraction of the training patients: the manifest has.
+    train, compute
+        What trains and what scores, here or elsewhere.
     name
         What the manifest is called.
     root
@@ -319,8 +324,6 @@ def finetune_cell(
     tested
         Source and manifest of the test split, where it is another's.
     """
-    from ecg_assets.evaluation.predict import predict_checkpoint
-
     content = fingerprint_manifest(manifest)
     # Named by its content: another cell's training may be reading it.
     folder = root / "manifests" / stored.name / f"{name}-{content[:16]}"
@@ -340,16 +343,7 @@ def finetune_cell(
     )
     trained = train(request)
     test_stored, test_manifest = tested or (stored, manifest)
-    signals = SignalCache.open(
-        test_manifest.index, test_stored.shards, manifest.spec, test_stored.cache
-    )
-    test = predict_checkpoint(
-        trained,
-        test_manifest,
-        signals,
-        test_manifest.rows("test"),
-        device=request.device,
-        precision=request.precision,
-    )
-    scores = CellScores(read_validation_predictions(trained), test)
+    rows = {"test": test_manifest.rows("test")}
+    found = compute(score, settings, trained, test_manifest, stored=test_stored, rows=rows)
+    scores = CellScores(read_validation_predictions(trained), found["test"])
     return Scored(scores, fingerprint_file(trained / WEIGHTS), {"checkpoint": trained.name})

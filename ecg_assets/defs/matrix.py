@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_assets.build import fingerprint_manifest
+from ecg_assets.defs.computing import Compute, compute_silently
 from ecg_assets.defs.design_models import (
     DesignModel,
     Train,
@@ -123,7 +124,12 @@ class DeployedMatrix:
 
 
 def evaluate_cell(
-    matrix: DeployedMatrix, cell: Cell, train: Train, *, n_resamples: int
+    matrix: DeployedMatrix,
+    cell: Cell,
+    train: Train,
+    compute: Compute = compute_silently,
+    *,
+    n_resamples: int,
 ) -> StoredCell:
     """Train and evaluate one cell; only its last step reads the test split.
 
@@ -149,12 +155,13 @@ def evaluate_cell(
         seed=settings.seed,
     )
     if cell.method == LOGISTIC_REGRESSION:
-        scored = probe_embeddings(
+        scored = compute(
+            probe_embeddings,
             model,
             start,
             stored,
             data.manifest,
-            lambda of: matrix.embeddings(cell.model, of.name),
+            files={cell.source: matrix.embeddings(cell.model, cell.source)},
             advice=(f"Materialize frozen_embeddings, partition {cell.model}|{cell.source}, first."),
         )
     else:
@@ -163,7 +170,8 @@ def evaluate_cell(
             stored,
             data.manifest,
             recipe_of(matrix.design, named, cell.method),
-            train,
+            train=train,
+            compute=compute,
             preset=named.preset,
             name=cell.label_set,
             settings=settings,

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from ecg_assets.defs.computing import Compute, compute_silently
 from ecg_assets.defs.design_models import (
     DesignModel,
     Train,
@@ -427,7 +428,11 @@ class DeployedProtocol:
 
 
 def evaluate_cell(
-    deployed: DeployedProtocol, cell: ProtocolCell, rules: Rules, train: Train
+    deployed: DeployedProtocol,
+    cell: ProtocolCell,
+    rules: Rules,
+    train: Train,
+    compute: Compute = compute_silently,
 ) -> StoredCell:
     """Train a cell's model by some rules and score the test split.
 
@@ -456,12 +461,13 @@ def evaluate_cell(
     )
     tested = None if data.tested.stored is stored else (data.tested.stored, data.tested.manifest)
     if method == LOGISTIC_REGRESSION:
-        scored = probe_embeddings(
+        scored = compute(
+            probe_embeddings,
             model,
             start,
             stored,
             data.manifest,
-            lambda of: deployed.features(model, of),
+            files={of.name: deployed.features(model, of) for of in (stored, data.tested.stored)},
             advice="Materialize protocol_features, the partition of this model and source, first.",
             tested=tested,
             grid=mode.probe,
@@ -472,7 +478,8 @@ def evaluate_cell(
             stored,
             data.manifest,
             model.recipe,
-            train,
+            train=train,
+            compute=compute,
             preset=protocol.models[cell.model].preset,
             name=cell.task,
             settings=settings,
@@ -506,6 +513,7 @@ def evaluate_both(
     cell: ProtocolCell,
     train: Train,
     write: Callable[[Rules, StoredCell], Any],
+    compute: Compute = compute_silently,
 ) -> dict[Rules, StoredCell]:
     """Evaluate a cell by both rules; where they ask for the same training, it is done once."""
     done: dict[Rules, StoredCell] = {}
@@ -515,7 +523,7 @@ def evaluate_both(
         if same is not None:
             found = replace(same, facts=replace(same.facts, rules=rules))
         else:
-            found = evaluate_cell(deployed, cell, rules, train)
+            found = evaluate_cell(deployed, cell, rules, train, compute)
         write(rules, found)
         done[rules] = found
     return done

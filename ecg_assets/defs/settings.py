@@ -299,6 +299,12 @@ class CodeLocation(BaseModel):
     sensor_seconds: int = _env(
         "ECG_SENSOR_SECONDS", "30", "Seconds between two looks of the sensors.", PositiveInt
     )
+    launch: list[str] = _env(
+        "ECG_LAUNCH",
+        "",
+        "Put before each process that trains or runs a model, e.g. srun --gres=gpu:1; unset: here.",
+        Words,
+    )
     launcher: list[str] = _env(
         "ECG_LAUNCHER",
         "",
@@ -504,6 +510,10 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             folders_per_shard=self.folders_per_shard,
             n_records=self.n_synthetic_records,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Dagster's resources cannot be pickled; a child on another machine needs the values.
+        return partial(type(self), **self.model_dump()), ()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """End a step's process with that of its run; every step has the settings."""

@@ -13,6 +13,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
+from ecg_assets.defs.computing import Compute, compute_silently, find_fairseq
 from ecg_assets.defs.data_versions import (
     input_version_of,
     manifest_inputs,
@@ -173,11 +174,11 @@ def run_training(
     with replace_file(path) as temporary:
         request.to_json_file(temporary)
     try:
-        messages = trainer.run(context, "ecg_assets.defs.child", [training, path])
+        # fairseq-signals starts the processes of its GPUs itself.
+        return trainer.run(context, settings, training, path, alone=training == "fairseq")
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         context.log.warning(describe_resumption(request, resumes=training != "fairseq"))
         raise
-    return Path(messages[-1]["checkpoint"])
 
 
 def _pretrained_folder(settings: Settings, pretrained: str) -> Path | None:
@@ -198,6 +199,7 @@ def build_fairseq_request(
     settings: Settings,
     config: FinetuneConfig,
     fairseq_signals: FairseqSignalsResource,
+    compute: Compute = compute_silently,
     *,
     n_labels: int,
 ) -> FairseqRequest:
@@ -251,7 +253,12 @@ def build_fairseq_request(
         pretrained=Path(pretrained).resolve(),
         options=options.changed(n_gpus=fairseq_signals.n_gpus, n_workers=fairseq_signals.n_workers),
         data_folder=data.folder,
-        install=fairseq_signals.probe(),
+        install=compute(
+            find_fairseq,
+            fairseq_signals.python,
+            fairseq_signals.config_folder,
+            needs_gpu=fairseq_signals.needs_gpu,
+        ),
         **places_of_training(settings, settings.stored),
     )
 

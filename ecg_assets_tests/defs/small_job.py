@@ -7,17 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
+from pydantic import Field
 
 from ecg_assets.defs.build import build_definitions
-from ecg_assets.defs.child import train_request
-from ecg_assets.defs.resources import Trainer
+from ecg_assets.defs.child import COMPUTE, answer_call, read_result, train_request
+from ecg_assets.defs.resources import Context, Trainer
 from ecg_assets.defs.settings import Settings
 
 TABLES = (
@@ -49,14 +50,26 @@ class TrainsHere(Trainer):
     """Trains in this process: a child of its own needs longer to start than to train."""
 
     def run(
-        self,
-        context: dg.AssetExecutionContext,
-        module: str,
-        arguments: Sequence[str | Path],
-        extras: dict[str, Any] | None = None,
-    ) -> Sequence[Any]:
-        training, path = arguments
-        return [{"checkpoint": str(train_request(str(training), Path(path), lambda _: None))}]
+        self, context: Context, settings: Settings, task: str, path: Path, *, alone: bool = False
+    ) -> Path:
+        return train_request(task, path, lambda _: None)
+
+
+class LaunchesHere(TrainsHere):
+    """Does in this process what a launched child is asked for, and notes it in `asked`."""
+
+    launch: list[str] = Field(default=["srun"])
+    asked: ClassVar[list[str]] = []
+
+    def run(
+        self, context: Context, settings: Settings, task: str, path: Path, *, alone: bool = False
+    ) -> Path:
+        if task != COMPUTE:
+            self.asked.append("train_request")
+            return super().run(context, settings, task, path, alone=alone)
+        name, _, _ = read_result(path)
+        self.asked.append(name.split(":")[1])
+        return answer_call(path, lambda _: None)
 
 
 @dataclass

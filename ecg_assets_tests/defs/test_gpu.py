@@ -71,3 +71,6 @@ def test_definitions_do_not_load_with_a_torch_of_other_hardware(
     monkeypatch.setattr("ecg_assets.defs.build.choose_executor", lambda _: dg.in_process_executor)
     monkeypatch.setenv("ECG_EXECUTOR", "ray")
     build_definitions()
+    monkeypatch.setenv("ECG_EXECUTOR", "processes")
+    monkeypatch.setenv("ECG_LAUNCH", "srun --gres=gpu:1")
+    build_definitions()

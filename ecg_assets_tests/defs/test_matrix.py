@@ -50,10 +50,10 @@ def _matrix(job: SmallJob, folder: Path, design: str) -> DeployedMatrix:
     return DeployedMatrix(settings, design_of(settings))
 
 
-def _embed(matrix: DeployedMatrix, name: str, progress: Callable[[int], None]) -> Embedded:
+def _embed(matrix: DeployedMatrix, name: str, progress: Callable[[str], None]) -> Embedded:
     model = matrix.model(matrix.design.find_model(name))
     path = matrix.embeddings(name, "synthetic")
-    return embed_source(model, matrix.stored("synthetic"), path, progress)
+    return embed_source(progress, model, matrix.stored("synthetic"), path)
 
 
 def _graph(folder: Path, job: SmallJob) -> AssetGraph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +33,7 @@ from ecg_assets.sources.synthetic.made import write_made
 from ecg_assets.storage import write_json
 from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.request import FinetuneRequest
-from ecg_assets_tests.defs.small_job import TABLES, SmallJob
+from ecg_assets_tests.defs.small_job import TABLES, LaunchesHere, SmallJob
 
 PROTOCOL = """
 title: A table of two tasks
@@ -155,6 +156,33 @@ def test_features_are_made_once_for_a_model_and_a_source(
     assert made.metadata["reused"].value == 2
     assert not deployed.needs_features("a", "ptb-xl")
     assert not deployed.needs_features("b", "ptb-xl")
+
+
+@pytest.mark.parametrize(
+    ("asset", "partition", "calls"),
+    [
+        ("protocol_features", "a|ptb-xl", ["embed_source"] * 2),
+        ("protocol_cell", "a/logistic|super/1", ["probe_embeddings"] * 2),
+        ("protocol_cell", "a/linear|super/1", ["train_request", "score"] * 2),
+    ],
+)
+def test_what_computes_is_launched_and_gives_the_same_bytes(
+    job: SmallJob, deployed: DeployedProtocol, asset: str, partition: str, calls: list[str]
+) -> None:
+    """By ECG_LAUNCH, for both rules; finished trainings are found again."""
+    mode = partition.partition("|")[0]
+    places = {
+        "protocol_features": "features/**/*.parquet",
+        "protocol_cell": f"cells/super/{mode}/1/*/*",
+    }
+    before = {path: path.read_bytes() for path in deployed.root.glob(places[asset])}
+    for path in before:
+        path.unlink()
+    LaunchesHere.asked.clear()
+    replace(job, trainer=LaunchesHere()).materialize(asset, partition=partition)
+    assert LaunchesHere.asked == calls
+    assert before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_rerun_trains_nothing(job: SmallJob, monkeypatch: pytest.MonkeyPatch) -> None:

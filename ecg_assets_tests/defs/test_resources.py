@@ -26,6 +26,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
     [
         ("trainer", {"python": PROGRAM}),
         ("trainer", {"launcher": [PROGRAM]}),
+        ("trainer", {"launch": [PROGRAM]}),
         ("fairseq_signals", {"python": PROGRAM}),
         ("settings", {"ecg_fm_python": PROGRAM}),
         ("settings", {"data_dir": "/elsewhere"}),

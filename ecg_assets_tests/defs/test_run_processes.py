@@ -174,7 +174,7 @@ def test_a_killed_command_line_run_neither_blocks_the_next_nor_lives_on(
 def test_a_cancelled_training_says_where_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: type[BaseException]
 ) -> None:
-    def cancel(*_: object) -> None:
+    def cancel(*_: object, **__: object) -> None:
         raise ended
 
     said: list[str] = []

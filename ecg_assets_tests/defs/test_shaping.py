@@ -231,6 +231,7 @@ def test_every_variable_is_in_the_table_of_settings() -> None:
         "batch_sizes": "names the partitions of grid_checkpoint",
         "shards_per_run": "how many shards share a run",
         "executor": "where steps run",
+        "launch": "what starts what computes",
         "launcher": "how many processes train",
         "ui_hosts": "who is answered",
         "sensor_seconds": "how often the sensors look",

@@ -10,7 +10,9 @@ from dagster import AssetExecutionContext
 from pydantic import Field
 
 from ecg_assets.build import count_cut
+from ecg_assets.defs.computing import apply, explain
 from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
+from ecg_assets.defs.resources import Trainer
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import png_metadata
 from ecg_assets.errors import SettingsError
@@ -19,7 +21,7 @@ from ecg_assets.evaluation.production import export_production
 from ecg_assets.evaluation.result import EvaluationResult, read_results
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.lineage import fingerprint_file, fingerprint_folder
-from ecg_assets.models.checkpoint_folder import validation_scores_path
+from ecg_assets.models.checkpoint_folder import read_card, validation_scores_path
 from ecg_assets.preprocess import ShardDataset, draw_strips, lead_in_mv, used_part
 from ecg_assets.storage import replace_folder
 from ecg_assets.tables import disarm_formula
@@ -45,31 +47,30 @@ from ecg_assets.tables import disarm_formula
     deps=["checkpoint"],
 )
 def apply_checkpoint(
-    context: AssetExecutionContext, settings: Settings, signal_shards: ShardDataset
+    context: AssetExecutionContext,
+    settings: Settings,
+    trainer: Trainer,
+    signal_shards: ShardDataset,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Run the model over all stored shards of the current source.
 
     A recording that is too short or holds no signal has its row, without numbers: ``reason``
     says why.
     """
-    from ecg_assets.models.apply import apply_to_shards, write_applied
-    from ecg_assets.models.checkpoint import load_trained
-
-    trained = load_trained(settings.store.checkpoints / context.partition_key)
+    card = read_card(settings.store.checkpoints / context.partition_key)
     paths = {
         asset: settings.stored.folder(asset) / f"{context.partition_key}.parquet"
         for asset in ("embeddings", "record_scores")
     }
-    counts = write_applied(
-        apply_to_shards(
-            trained, signal_shards, device=settings.device, precision=settings.precision
-        ),
-        trained.vocabulary,
-        paths["embeddings"],
-        paths["record_scores"],
-        progress=lambda done: context.log.info(f"{done} recordings"),
+    counts = trainer.computing(context, settings)(
+        apply,
+        settings,
+        card.folder,
+        signal_shards,
+        embeddings=paths["embeddings"],
+        scores=paths["record_scores"],
     )
-    label = _most_varied(paths["record_scores"], trained.vocabulary)
+    label = _most_varied(paths["record_scores"], card.vocabulary)
     picture = draw_embedding_map(paths["embeddings"], paths["record_scores"], label)
     shown = {"embeddings": {"map": png_metadata(picture, "Embeddings")} if picture else {}}
     for asset, path in paths.items():
@@ -81,8 +82,8 @@ def apply_checkpoint(
                 "dagster/row_count": counts.total(),
                 "scored": counts[""],
                 "without_score": {reason: n for reason, n in counts.items() if reason},
-                "used_of_a_recording": trained.spec.describe_part(),
-                "records_longer": count_cut(signal_shards, trained.spec),
+                "used_of_a_recording": card.spec.describe_part(),
+                "records_longer": count_cut(signal_shards, card.spec),
                 **shown.get(asset, {}),
             },
         )
@@ -114,18 +115,14 @@ def saliency(
     context: AssetExecutionContext,
     config: SaliencyConfig,
     settings: Settings,
+    trainer: Trainer,
     signal_shards: ShardDataset,
 ) -> dg.MaterializeResult[None]:
     """Strips of recordings, shaded by what the model's answer rests on: red for, blue against."""
-    from ecg_assets.models.checkpoint import load_trained
-    from ecg_assets.models.device import choose_device
-    from ecg_assets.models.saliency import explain_recordings
-
-    trained = load_trained(settings.store.checkpoints / context.partition_key)
-    trained.model.to(choose_device(settings.device))
+    card = read_card(settings.store.checkpoints / context.partition_key)
     scores = settings.stored.folder("record_scores") / f"{context.partition_key}.parquet"
-    names = trained.vocabulary.names
-    label = config.label or _most_varied(scores, trained.vocabulary)
+    names = card.vocabulary.names
+    label = config.label or _most_varied(scores, card.vocabulary)
     if label not in names:
         raise SettingsError(f"label is {label!r}; the checkpoint has {', '.join(names)}.")
     table = pq.read_table(scores, columns=["record_id", label]).to_pandas()
@@ -133,18 +130,25 @@ def saliency(
     chosen = config.record_ids or score_of.nlargest(4).index.tolist()
     if not chosen:
         raise SettingsError(f"No recording has a score; column reason of {scores} says why.")
-    signals = signal_shards.read_records(chosen, trained.spec.leads)
-    weights = explain_recordings(trained, signals, names.index(label), config.method)
-    lead = trained.spec.leads[0]
+    signals = signal_shards.read_records(chosen, card.spec.leads)
+    weights = trainer.computing(context, settings)(
+        explain,
+        settings,
+        card.folder,
+        signals,
+        label=names.index(label),
+        method=config.method,
+    )
+    lead = card.spec.leads[0]
     leads = [lead_in_mv(signals, row, lead) for row in range(len(chosen))]
-    seconds = [len(weight) / trained.spec.sample_rate_hz for weight in weights]
+    seconds = [len(weight) / card.spec.sample_rate_hz for weight in weights]
     png = draw_strips(
         [
             f"recording {number}: {label}, score {score_of.get(name, np.nan):.2f} · lead {lead}"
             for number, name in enumerate(chosen, start=1)
         ],
         [
-            signal[used_part(trained.spec, rate)][: round(length * rate)]
+            signal[used_part(card.spec, rate)][: round(length * rate)]
             for (signal, rate), length in zip(leads, seconds, strict=True)
         ],
         [rate for _, rate in leads],

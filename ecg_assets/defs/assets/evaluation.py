@@ -1,16 +1,15 @@
 """Stage evaluation: every checkpoint, by its partition, on the current source."""
 
-from functools import partial
-
 import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
 from dagster import AssetExecutionContext
 from pydantic import Field
 
-from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.build import Manifest
 from ecg_assets.build.builder import keep_scorable
 from ecg_assets.defs.checkpoint_state import CONTENT
+from ecg_assets.defs.computing import score
 from ecg_assets.defs.conditions import (
     ANY_EVALUATION_CHANGED,
     EVALUATED_ON_OTHER_DATA,
@@ -19,6 +18,7 @@ from ecg_assets.defs.conditions import (
 from ecg_assets.defs.data_versions import current_inputs
 from ecg_assets.defs.input_facts import source_of
 from ecg_assets.defs.partitions import CHECKPOINTS
+from ecg_assets.defs.resources import Trainer
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import metrics_metadata, training_inputs
 from ecg_assets.defs.show_leaderboard import (
@@ -94,18 +94,6 @@ def checkpoint(context: AssetExecutionContext, settings: Settings) -> dg.Materia
     )
 
 
-def _open_signals(
-    context: AssetExecutionContext, settings: Settings, manifest: Manifest
-) -> SignalCache:
-    return SignalCache.open(
-        manifest.index,
-        settings.stored.shards,
-        manifest.spec,
-        settings.stored.cache,
-        progress=lambda done, total: context.log.info(f"signals of {done} of {total} records read"),
-    )
-
-
 @dg.asset(
     group_name="evaluation",
     partitions_def=CHECKPOINTS,
@@ -117,7 +105,7 @@ def _open_signals(
     automation_condition=EVALUATED_ON_OTHER_DATA,
 )
 def predictions(
-    context: AssetExecutionContext, settings: Settings, manifests: Manifest
+    context: AssetExecutionContext, settings: Settings, trainer: Trainer, manifests: Manifest
 ) -> dg.MaterializeResult[Predictions]:
     """Probability of each label for each recording of the evaluation set.
 
@@ -125,34 +113,34 @@ def predictions(
     recordings of any other source. A checkpoint that was not trained here gets its
     thresholds from this source's validation split, and is evaluated on the test split.
     """
-    from ecg_assets.evaluation.predict import predict_checkpoint
-
     folder = settings.store.checkpoints / context.partition_key
     source = source_of(manifests.made_with, settings)
     seen = read_seen_patients(folder)
     part = choose_part(seen, source, gave_thresholds=True)
     rows, _ = choose_unseen_rows(seen, manifests, source, part)
-    predict = partial(
-        predict_checkpoint,
+    stored = settings.stored
+    wanted = {"evaluated": rows}
+    if not (folder / VALIDATION_PREDICTIONS).is_file():
+        wanted["valid"] = manifests.rows("valid")
+    found = trainer.computing(context, settings)(
+        score,
+        settings,
         folder,
         manifests,
-        _open_signals(context, settings, manifests),
-        device=settings.device,
-        precision=settings.precision,
+        stored=stored,
+        rows={n: keep_scorable(manifests, some, stored.shards) for n, some in wanted.items()},
     )
-    scorable = keep_scorable(manifests, rows, settings.stored.shards)
-    scores = predict(scorable)
-    if not (folder / VALIDATION_PREDICTIONS).is_file():
-        with replace_file(validation_scores_path(folder, settings.stored)) as temporary:
-            valid = keep_scorable(manifests, manifests.rows("valid"), settings.stored.shards)
-            pq.write_table(predict(valid).to_table(), temporary, compression="zstd")
+    scores = found["evaluated"]
+    if "valid" in found:
+        with replace_file(validation_scores_path(folder, stored)) as temporary:
+            pq.write_table(found["valid"].to_table(), temporary, compression="zstd")
     return dg.MaterializeResult(
         value=scores,
         data_version=dg.DataVersion(fingerprint_table(scores.to_table())),
         metadata={
             "records": len(scores),
             "evaluation_set": EvaluationSet(source, part).name,
-            "without_signal": len(rows) - len(scorable),
+            "without_signal": len(rows) - len(scores),
             "left_out_of_manifests": table_metadata(manifests.count_excluded()),
         },
     )

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 from dagster import AssetExecutionContext
 from pydantic import Field
 
-from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.build import Manifest
 from ecg_assets.build.builder import keep_scorable
+from ecg_assets.defs.computing import score
 from ecg_assets.defs.input_facts import require_manifest
 from ecg_assets.defs.partitions import (
     AFTER_ALL_SHARDS,
@@ -231,8 +232,6 @@ def repeated_checkpoint(
     finished model scores the test split, which chooses nothing. Results are kept apart from the
     ordinary checkpoints; a finished one is reused, an interrupted one resumes, as those are.
     """
-    from ecg_assets.evaluation.predict import predict_checkpoint
-
     require_native(config.trainer)
     require_manifest(settings, manifests)
     require_labels_to_measure(manifests)
@@ -249,12 +248,11 @@ def repeated_checkpoint(
     root = stored.folder("repeated_trainings")
     request = repeated_request(plain, fraction=fraction, seed=seed, root=root)
     folder = run_training(context, settings, trainer, request)
-    signals = SignalCache.open(manifests.index, stored.shards, manifests.spec, stored.cache)
-    scores = predict_checkpoint(
-        folder, manifests, signals, rows, device=settings.device, precision=settings.precision
+    scores = trainer.computing(context, settings)(
+        score, settings, folder, manifests, stored=stored, rows={"test": rows}
     )
     with replace_file(_test_scores(folder)) as temporary:
-        pq.write_table(scores.to_table(), temporary, compression="zstd")
+        pq.write_table(scores["test"].to_table(), temporary, compression="zstd")
     return trained_result(folder, {EXPERIMENT: request.output_folder.name})
 
 

@@ -1,22 +1,22 @@
 """Stage evaluation: checkpoints on other sources and with fewer leads; labels across codings."""
 
-from pathlib import Path
-
 import dagster as dg
 import numpy as np
 import pandas as pd
 from dagster import AssetExecutionContext
 from pydantic import Field
 
-from ecg_assets.build import Manifest, SignalCache
+from ecg_assets.build import Manifest
 from ecg_assets.build.builder import keep_scorable
 from ecg_assets.defs.assets.evaluation import IntervalsConfig
 from ecg_assets.defs.assets.labels import CODE_VERSION
+from ecg_assets.defs.computing import evaluate_elsewhere, score_lead_sets
 from ecg_assets.defs.conditions import EVALUATED_ON_OTHER_DATA, WITH_ITS_INPUTS
 from ecg_assets.defs.input_facts import source_of
 from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
+from ecg_assets.defs.resources import Trainer
 from ecg_assets.defs.settings import Settings
-from ecg_assets.defs.show import png_metadata, training_inputs
+from ecg_assets.defs.show import png_metadata
 from ecg_assets.defs.tables import MEASURES_LABELS, table_metadata, table_result
 from ecg_assets.evaluation import EvaluationResult
 from ecg_assets.evaluation.external.crosswalk import (
@@ -25,11 +25,7 @@ from ecg_assets.evaluation.external.crosswalk import (
     crosswalk_fingerprint,
     crosswalk_sources,
 )
-from ecg_assets.evaluation.external.evaluate_sets import (
-    ExternalEvaluation,
-    choose_sources,
-    overview_table,
-)
+from ecg_assets.evaluation.external.evaluate_sets import choose_sources, overview_table
 from ecg_assets.evaluation.leads import (
     LEAD_DEGRADATION,
     compare_lead_sets,
@@ -40,7 +36,6 @@ from ecg_assets.evaluation.sets import choose_part, choose_unseen_rows
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.metrics.metrics import added_metrics
 from ecg_assets.models.checkpoint_folder import read_card
-from ecg_assets.models.predictions import Predictions
 from ecg_assets.models.seen_patients import read_seen_patients
 from ecg_assets.preprocess import ShardDataset
 from ecg_assets.sources import datasets
@@ -91,7 +86,7 @@ class ExternalConfig(IntervalsConfig):
     automation_condition=WITH_ITS_INPUTS,
 )
 def external_metrics(
-    context: AssetExecutionContext, config: ExternalConfig, settings: Settings
+    context: AssetExecutionContext, config: ExternalConfig, settings: Settings, trainer: Trainer
 ) -> dg.MaterializeResult[list[EvaluationResult]]:
     """Metrics on every other source that is stored (or that the run's configuration names).
 
@@ -105,20 +100,10 @@ def external_metrics(
             data_version=dg.DataVersion(fingerprint_json([])),
             metadata={"skipped": MEASURES_LABELS},
         )
-    evaluation = ExternalEvaluation(
-        settings.stored,
-        card,
-        load_label_set=settings.load_label_set,
-        threshold=settings.label_threshold,
-        quality=settings.quality_policy,
-        device=settings.device,
-        precision=settings.precision,
-        n_resamples=config.n_resamples,
-        seed=settings.seed,
-        lineage=training_inputs(card),
-    )
     asked = choose_sources(settings.stored, config.sets)
-    sets = evaluation.run(asked, context.log.info)
+    sets = trainer.computing(context, settings)(
+        evaluate_elsewhere, settings, card.folder, asked, config.n_resamples
+    )
     macro = {f"macro_auroc, {one.source}": one.macro["auroc"] for one in sets.results}
     return dg.MaterializeResult(
         value=sets.results,
@@ -150,6 +135,7 @@ def lead_degradation(
     context: AssetExecutionContext,
     config: IntervalsConfig,
     settings: Settings,
+    trainer: Trainer,
     manifests: Manifest,
     signal_shards: ShardDataset,
 ) -> dg.MaterializeResult[pd.DataFrame]:
@@ -167,7 +153,9 @@ def lead_degradation(
     part = choose_part(seen, source, gave_thresholds=True)
     rows, _ = choose_unseen_rows(seen, manifests, source, part)
     rows = keep_scorable(manifests, rows, settings.stored.shards)
-    predictions, obstacles = _predict(settings, folder, manifests.take(rows), signal_shards.leads)
+    predictions, obstacles = trainer.computing(context, settings)(
+        score_lead_sets, settings, folder, manifests.take(rows), signal_shards.leads
+    )
     table = compare_lead_sets(
         predictions, obstacles, n_resamples=config.n_resamples, seed=settings.seed
     )
@@ -181,20 +169,3 @@ def lead_degradation(
         "curve": png_metadata(png, "AUROC with fewer leads"),
     }
     return table_result("lead_degradation", table, {"records": len(rows), **shown})
-
-
-def _predict(
-    settings: Settings, folder: Path, manifest: Manifest, stored_leads: tuple[str, ...]
-) -> tuple[dict[str, Predictions], dict[str, str]]:
-    """Score recordings with each configuration of leads; say why others cannot be run."""
-    from ecg_assets.evaluation.predict import predict_lead_sets
-
-    shards, cache = settings.stored.shards, settings.stored.cache
-    return predict_lead_sets(
-        folder,
-        manifest,
-        lambda spec: SignalCache.open(manifest.index, shards, spec, cache),
-        stored_leads,
-        device=settings.device,
-        precision=settings.precision,
-    )

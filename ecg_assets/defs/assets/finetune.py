@@ -49,11 +49,10 @@ def finetuned_checkpoint(
             settings,
             config,
             fairseq_signals,
+            trainer.computing(context, settings),
             n_labels=len(manifests.vocabulary),
         )
-        # Its own launcher is for processes of the native trainer.
-        runner = Trainer(python=trainer.python, grace_s=trainer.grace_s)
-        folder = run_training(context, settings, runner, fairseq_request, training="fairseq")
+        folder = run_training(context, settings, trainer, fairseq_request, training="fairseq")
         return _result(context, folder)
     request = native_request(context.instance, settings, config)
     return _result(context, run_training(context, settings, trainer, request))

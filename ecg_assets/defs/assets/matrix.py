@@ -60,7 +60,7 @@ def build_assets(design: MatrixDesign) -> list[dg.AssetsDefinition]:
 
 
 def frozen_embeddings(
-    context: AssetExecutionContext, settings: Settings
+    context: AssetExecutionContext, settings: Settings, trainer: Trainer
 ) -> dg.MaterializeResult[None]:
     """Features of each stored recording of a source by a model as it is before any training.
 
@@ -69,11 +69,11 @@ def frozen_embeddings(
     names = keys_of(context)
     matrix = DeployedMatrix(settings, design_of(settings))
     model = matrix.design.find_model(names[MODEL])
-    embedded = embed_source(
+    embedded = trainer.computing(context, settings)(
+        embed_source,
         matrix.model(model),
         matrix.stored(names[SOURCE]),
         matrix.embeddings(model.name, names[SOURCE]),
-        lambda done: context.log.info(f"{done} recordings"),
     )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(embedded.inputs.sha256),
@@ -104,6 +104,7 @@ def matrix_cell(
         matrix,
         cell,
         lambda request: run_training(context, settings, trainer, request),
+        trainer.computing(context, settings),
         n_resamples=config.n_resamples,
     )
     folder = write_cell(matrix.cells, stored)

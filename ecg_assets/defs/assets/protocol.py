@@ -78,7 +78,7 @@ def deployed_protocol(settings: Settings) -> DeployedProtocol:
 
 
 def protocol_features(
-    context: AssetExecutionContext, settings: Settings
+    context: AssetExecutionContext, settings: Settings, trainer: Trainer
 ) -> dg.MaterializeResult[None]:
     """Features of each stored recording of a source by a model before any training.
 
@@ -88,13 +88,9 @@ def protocol_features(
     keys = keys_of(context)
     deployed = deployed_protocol(settings)
     stored = deployed.stored(keys[SOURCE])
+    compute = trainer.computing(context, settings)
     made: list[Embedded] = [
-        embed_source(
-            model,
-            stored,
-            deployed.features(model, stored),
-            lambda done: context.log.info(f"{done} recordings"),
-        )
+        compute(embed_source, model, stored, deployed.features(model, stored))
         for model in deployed.feature_models(keys[MODEL], keys[SOURCE])
     ]
     return dg.MaterializeResult(
@@ -131,6 +127,7 @@ def protocol_cell(
             cell,
             lambda request: run_training(context, settings, trainer, request),
             lambda rules, stored: write_cell(deployed.cells, cell, rules, stored),
+            trainer.computing(context, settings),
         )
     facts = {rules: stored.facts for rules, stored in found.items()}
     return dg.MaterializeResult(

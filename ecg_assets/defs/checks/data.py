@@ -9,9 +9,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 from dagster import AssetCheckExecutionContext
 
-from ecg_assets.build import Manifest, SignalCache, find_missing_samples, label_definition
+from ecg_assets.build import Manifest, find_missing_samples, label_definition
+from ecg_assets.defs.computing import reproduce_loss
 from ecg_assets.defs.data_versions import latest_metadata
 from ecg_assets.defs.partitions import SHARDS
+from ecg_assets.defs.resources import Trainer
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import count_databases
 from ecg_assets.defs.tables import table_metadata
@@ -408,23 +410,15 @@ def no_label_is_of_one_database(
     pool="gpu",
 )
 def reproduces_its_validation_loss(
-    context: dg.AssetCheckExecutionContext, settings: Settings, manifests: Manifest
+    context: dg.AssetCheckExecutionContext,
+    settings: Settings,
+    trainer: Trainer,
+    manifests: Manifest,
 ) -> dg.AssetCheckResult:
     """Load the checkpoint from disk and compute its validation loss again."""
-    from ecg_assets.models.checkpoint import load_trained
-    from ecg_assets.training.finetune.validate import reproduce_validation_loss
-
     stored = latest_metadata(context.instance, "finetuned_checkpoint")
     folder = settings.store.checkpoints / str(stored["checkpoint_id"].value)
-    signals = SignalCache.open(
-        manifests.index,
-        settings.stored.shards,
-        manifests.spec,
-        settings.stored.cache,
-    )
-    found = reproduce_validation_loss(
-        load_trained(folder), manifests, signals, device=settings.device
-    )
+    found = trainer.computing(context, settings)(reproduce_loss, settings, folder, manifests)
     expected = float(stored["valid_loss"].value)
     return dg.AssetCheckResult(
         passed=bool(np.isclose(found, expected, rtol=1e-3, atol=1e-5)),
