@@ -32,6 +32,7 @@ from ecg_assets.defs.run_processes import end_dead_runs, process_tags
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.tables import schema_of
 from ecg_assets.dropped.checkpoints import explain_misfit
+from ecg_assets.errors import EcgAssetsError
 from ecg_assets.evaluation import EvaluationResult
 from ecg_assets.evaluation.classes import DETAILS
 from ecg_assets.evaluation.report.numbers import UNDEFINED, format_number
@@ -251,17 +252,23 @@ class Demo:
         ]
         for source in lacking:
             print(f"{source} is not stored: its cells stay missing. Run with ECG_SOURCE={source}.")
-        deployed = DeployedProtocol(self._settings, protocol)
+        deployed, failed = DeployedProtocol(self._settings, protocol), []
         for model, source in product(protocol.models, sources_of(protocol)):
             if source not in lacking and deployed.needs_features(model, source):
                 self._job("protocol_features_job", partition=f"{model}|{source}", always=True)
         for cell in protocol.cells:
             is_stored = not {*protocol.tasks[cell.task].sources} & {*lacking}
-            if is_stored and deployed.can_evaluate(cell):
-                partition = f"{cell.row}|{cell.column}"
+            if not is_stored or not deployed.can_evaluate(cell):
+                continue
+            partition = f"{cell.row}|{cell.column}"
+            try:
                 self._job("protocol_cell_job", partition=partition, always=True)
+            except EcgAssetsError as error:  # the others go on, and the table says what is missing
+                failed.append(f"{partition}: {error}")
         self._job("protocol_table_job", always=True)
         print(protocol_text(deployed))
+        if failed:
+            raise EcgAssetsError("\n".join([f"{len(failed)} cells failed.", *failed]))
 
     def _evaluate_checkpoints(self) -> None:
         """Evaluate what lies below checkpoints; name what is not of this deployment."""

@@ -202,24 +202,35 @@ def signal_of(protocol: Protocol, model: str, rules: Rules) -> dict[str, Any]:
 
 def cell_partitions(protocol: Protocol) -> dg.MultiPartitionsDefinition:
     """Partition cells by model with mode, and by task with seed."""
+    models = runnable_models(protocol)
+    cells = [cell for cell in protocol.cells if cell.model in models]
     return two_dimensions(
         {
-            ROW: dict.fromkeys(cell.row for cell in protocol.cells),
-            COLUMN: dict.fromkeys(cell.column for cell in protocol.cells),
+            ROW: dict.fromkeys(cell.row for cell in cells),
+            COLUMN: dict.fromkeys(cell.column for cell in cells),
         }
     )
 
 
+def runnable_models(protocol: Protocol) -> list[str]:
+    """Name the models that have weights to start from: the others' partitions could only fail.
+
+    All of them where none has: the message of a run then says what to name.
+    """
+    named = [name for name, model in protocol.models.items() if model.has_weights]
+    return named or list(protocol.models)
+
+
 def feature_partitions(protocol: Protocol) -> dg.MultiPartitionsDefinition:
     """Partition frozen features by model and source."""
-    return two_dimensions({MODEL: list(protocol.models), SOURCE: sources_of(protocol)})
+    return two_dimensions({MODEL: runnable_models(protocol), SOURCE: sources_of(protocol)})
 
 
 def cells_of_features(protocol: Protocol) -> dg.MultiPartitionMapping:
     """Map each model's features of a source to its cells of the tasks of that source."""
     rows = {
         model: list(dict.fromkeys(c.row for c in protocol.cells if c.model == model))
-        for model in protocol.models
+        for model in runnable_models(protocol)
     }
     columns = {
         source: [
@@ -277,7 +288,7 @@ class DeployedProtocol:
             When the model has no checkpoint, and is not meant to start from random weights.
         """
         named = self.protocol.models[cell.model]
-        if not self._has_weights(cell.model):
+        if not self.protocol.models[cell.model].has_weights:
             raise SettingsError(
                 f"models.{cell.model} has no checkpoint. Name its weights in a file of yours: "
                 f"like: {self.protocol.name}, models: {{{cell.model}: {{checkpoint: …}}}}, and "
@@ -333,7 +344,7 @@ class DeployedProtocol:
 
     def needs_features(self, model: str, source: str) -> bool:
         """Whether a cell reads features of a model that are not stored."""
-        if not self._has_weights(model):
+        if not self.protocol.models[model].has_weights:
             return False
         stored = self.stored(source)
         return any(
@@ -344,13 +355,9 @@ class DeployedProtocol:
 
     def can_evaluate(self, cell: ProtocolCell) -> bool:
         """Whether a cell has weights to start from, and is not stored by both rules."""
-        return self._has_weights(cell.model) and any(
+        return self.protocol.models[cell.model].has_weights and any(
             isinstance(self.find(cell, rules), MissingCell) for rules in Rules
         )
-
-    def _has_weights(self, model: str) -> bool:
-        named = self.protocol.models[model]
-        return bool(named.checkpoint) or named.from_scratch
 
     def identify(self, cell: ProtocolCell, rules: Rules) -> str:
         """Fingerprint all that protocol and settings ask of a cell; `name_data` is the rest."""

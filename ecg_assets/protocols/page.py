@@ -35,7 +35,7 @@ from ecg_assets.figures import (
     make_figure,
     to_png,
 )
-from ecg_assets.metrics.mean_ranks import MeanRanks, draw_critical_difference
+from ecg_assets.metrics.mean_ranks import draw_critical_difference
 from ecg_assets.protocols.cells import StoredCell
 from ecg_assets.protocols.protocol import Protocol, Rules
 from ecg_assets.protocols.table import (
@@ -44,6 +44,7 @@ from ecg_assets.protocols.table import (
     OUTSIDE,
     Cells,
     ComparedModels,
+    RankedModels,
     tabulate_comparisons,
 )
 from ecg_assets.storage import replace_file, to_json_value
@@ -92,11 +93,11 @@ def write_page(
     """
     pictures = {"Our numbers and the published ones": draw_protocol(table)}
     for one in compared:
-        if one.ranks is not None:
+        if one.ranked is not None:
             pictures[f"Mean ranks, {one.mode}"] = draw_critical_difference(
-                one.ranks.mean_ranks,
-                one.ranks.critical_difference,
-                one.models,
+                one.ranked.ranks.mean_ranks,
+                one.ranked.ranks.critical_difference,
+                one.ranked.models,
             )
     document = build_document(protocol, cells, table, compared)
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -167,7 +168,9 @@ def build_document(
         "comparisons": comparisons.astype(object)
         .where(comparisons.notna(), None)
         .to_dict("records"),
-        "ranks": [_describe_ranks(one, one.ranks) for one in compared if one.ranks is not None],
+        "ranks": [
+            _describe_ranks(one.mode, one.ranked) for one in compared if one.ranked is not None
+        ],
         "n_cells": len(cells),
         "n_missing": n_missing,
         "made_of": _made_of(cells),
@@ -176,10 +179,14 @@ def build_document(
     return found
 
 
-def _describe_ranks(compared: ComparedModels, ranks: MeanRanks) -> dict[str, Any]:
+def _describe_ranks(mode: str, ranked: RankedModels) -> dict[str, Any]:
+    ranks = ranked.ranks
     return {
-        "mode": compared.mode,
-        "tasks": len(compared.tasks),
+        "mode": mode,
+        "n_tasks": len(ranked.tasks),
+        "tasks": ", ".join(ranked.tasks),
+        "seen": ", ".join(ranked.seen),
+        "has_seen": bool(set(ranked.seen) & set(ranked.tasks)),
         "critical_difference": ranks.critical_difference,
         "alpha": ranks.alpha,
         "friedman_p": ranks.friedman_p,
@@ -187,7 +194,7 @@ def _describe_ranks(compared: ComparedModels, ranks: MeanRanks) -> dict[str, Any
             {"model": model, "rank": rank, "low": low, "high": high}
             for model, rank, low, high in sorted(
                 zip(
-                    compared.models,
+                    ranked.models,
                     ranks.mean_ranks,
                     ranks.mean_low,
                     ranks.mean_high,

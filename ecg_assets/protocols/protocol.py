@@ -85,6 +85,11 @@ class ProtocolModel(FrozenModel):
         "go before those of the protocol.",
     )
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is said what it starts from."""
+        return bool(self.checkpoint) or self.from_scratch
+
 
 class Mode(FrozenModel):
     """How a model is trained for a task."""

@@ -86,6 +86,12 @@ PROTOCOL_COMPARISONS = TableSchema(
         Column("p_value", pa.float64(), "permutation of patients, two-sided", nullable=True),
         Column("p_holm", pa.float64(), "adjusted for all pairs of task and mode", nullable=True),
         Column("n", pa.int64(), "recordings that all models of task and mode scored"),
+        Column(
+            "in_pretraining",
+            pa.string(),
+            "models whose pre-training had the task's recordings",
+            nullable=True,
+        ),
     ),
 )
 
@@ -258,6 +264,48 @@ def judge(
 
 
 @dataclass(frozen=True)
+class ComparedTask:
+    """Models of one mode on one task.
+
+    Attributes
+    ----------
+    models
+        Those that have a score.
+    saw
+        Those of which the task's recordings were in the pre-training.
+    comparison
+        Two by two, in the order of `models`.
+    n
+        Recordings that all scored.
+    """
+
+    models: tuple[str, ...]
+    saw: tuple[str, ...]
+    comparison: ModelComparison
+    n: int
+
+
+@dataclass(frozen=True)
+class RankedModels:
+    """Models over tasks that all of them have a value of.
+
+    Attributes
+    ----------
+    models, tasks
+        Of which.
+    seen
+        Tasks that were in a model's pre-training: left out where two others are there.
+    ranks
+        Of `models`, over `tasks`.
+    """
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seen: tuple[str, ...]
+    ranks: MeanRanks
+
+
+@dataclass(frozen=True)
 class ComparedModels:
     """Models of one mode, compared on each task and ranked over all of them.
 
@@ -265,21 +313,15 @@ class ComparedModels:
     ----------
     mode
         What all were trained in.
-    models
-        Their names.
     tasks
-        The comparison of each task that all models were evaluated on.
-    n
-        Recordings of each.
-    ranks
-        Over these tasks; None with fewer than three models or two tasks.
+        Each task that two models or more have a score of.
+    ranked
+        None with fewer than three models that all such tasks have, or fewer than two tasks.
     """
 
     mode: str
-    models: tuple[str, ...]
-    tasks: dict[str, ModelComparison]
-    n: dict[str, int]
-    ranks: MeanRanks | None
+    tasks: dict[str, ComparedTask]
+    ranked: RankedModels | None
 
 
 def compare(
@@ -287,21 +329,17 @@ def compare(
 ) -> list[ComparedModels]:
     """Compare the models of each mode on each task, by the corrected rules.
 
-    Of several seeds that all models have the mean of the scores is compared. Models count that have
-    a score of every task that another model of the mode has one of; so that ranks are over the same
-    models.
+    Of several seeds that all models have the mean of the scores is compared.
     """
     found = []
     for mode in protocol.modes:
-        scored = {task: _mean_scores(protocol, cells, task, mode) for task in protocol.tasks}
-        tasks = [task for task, of_task in scored.items() if len(of_task) > 1]
-        models = [m for m in protocol.models if all(m in scored[task] for task in tasks)]
-        if len(models) < 2 or not tasks:
-            continue
-        comparisons, counts = {}, {}
-        for task in tasks:
-            target, scores, patients = _align([scored[task][model] for model in models])
-            comparisons[task] = compare_models(
+        tasks = {}
+        for task in protocol.tasks:
+            scored = _mean_scores(protocol, cells, task, mode)
+            if len(scored) < 2:
+                continue
+            target, scores, patients = _align(list(scored.values()))
+            compared = compare_models(
                 target,
                 scores,
                 patients,
@@ -310,20 +348,32 @@ def compare(
                 generator=np.random.default_rng(seed),
                 is_redrawn=True,
             )
-            counts[task] = len(target)
-        ranks = _rank(list(comparisons.values()))
-        found.append(ComparedModels(mode, tuple(models), comparisons, counts, ranks))
+            saw = tuple(model for model in scored if task in protocol.models[model].saw)
+            tasks[task] = ComparedTask(tuple(scored), saw, compared, len(target))
+        if tasks:
+            found.append(ComparedModels(mode, tasks, _rank(protocol, tasks)))
     return found
 
 
-def _rank(comparisons: Sequence[ModelComparison]) -> MeanRanks | None:
-    """Rank three models or more over two tasks or more that all have a value of."""
-    of_all = [one for one in comparisons if np.isfinite(one.values).all()]
-    if len(of_all) < 2 or len(of_all[0].values) < 3:
+def _rank(protocol: Protocol, tasks: Mapping[str, ComparedTask]) -> RankedModels | None:
+    """Rank the models that every task has, where it can be over tasks that none of them saw."""
+    models = [m for m in protocol.models if all(m in one.models for one in tasks.values())]
+    columns = {name: [one.models.index(m) for m in models] for name, one in tasks.items()}
+    defined = {
+        name: at
+        for name, at in columns.items()
+        if np.isfinite(tasks[name].comparison.values[at]).all()
+    }
+    seen = [name for name in defined if set(tasks[name].saw) & set(models)]
+    unseen = {name: at for name, at in defined.items() if name not in seen}
+    chosen = unseen if len(unseen) > 1 else defined
+    if len(models) < 3 or len(chosen) < 2:
         return None
-    return rank_models(
-        np.stack([one.values for one in of_all]), np.stack([one.draws for one in of_all])
+    ranks = rank_models(
+        np.stack([tasks[name].comparison.values[at] for name, at in chosen.items()]),
+        np.stack([tasks[name].comparison.draws[:, at] for name, at in chosen.items()]),
     )
+    return RankedModels(tuple(models), tuple(chosen), tuple(seen), ranks)
 
 
 @dataclass(frozen=True)
@@ -392,18 +442,22 @@ def tabulate_comparisons(compared: Sequence[ComparedModels]) -> pd.DataFrame:
         {
             "task": task,
             "mode": one.mode,
-            "first": one.models[first],
-            "second": one.models[second],
-            "difference": found.difference[k],
-            "low": found.difference_low[k],
-            "high": found.difference_high[k],
-            "p_value": found.p_value[k],
-            "p_holm": found.p_holm[k],
-            "n": one.n[task],
+            "first": of_task.models[first],
+            "second": of_task.models[second],
+            "difference": of_task.comparison.difference[k],
+            "low": of_task.comparison.difference_low[k],
+            "high": of_task.comparison.difference_high[k],
+            "p_value": of_task.comparison.p_value[k],
+            "p_holm": of_task.comparison.p_holm[k],
+            "n": of_task.n,
+            "in_pretraining": ", ".join(
+                of_task.models[at] for at in (first, second) if of_task.models[at] in of_task.saw
+            )
+            or None,
         }
         for one in compared
-        for task, found in one.tasks.items()
-        for k, (first, second) in enumerate(found.pairs)
+        for task, of_task in one.tasks.items()
+        for k, (first, second) in enumerate(of_task.comparison.pairs)
     ]
     columns = [column.name for column in PROTOCOL_COMPARISONS.columns]
     return pd.DataFrame(rows, columns=columns)

@@ -221,8 +221,8 @@ def test_seeds_that_lack_a_label_are_measured_on_those_that_all_have() -> None:
     assert rows["all"]["value"] == pytest.approx(np.mean(of_norm))
     assert "MI: no positive record" in rows["all"]["note"]
     pair = compare(protocol, cells, n_resamples=0, n_permutations=0, seed=1)[0]
-    assert len(pair.tasks["super"].labels) == 1
-    assert len(pair.tasks["sub"].labels) == 2
+    assert len(pair.tasks["super"].comparison.labels) == 1
+    assert len(pair.tasks["sub"].comparison.labels) == 2
 
 
 def test_models_are_compared_by_the_seeds_that_all_have() -> None:
@@ -238,7 +238,7 @@ def test_models_are_compared_by_the_seeds_that_all_have() -> None:
         assert isinstance(stored, StoredCell)
         p = stored.predictions
         values.append(np.mean([roc_auc_score(p.target[:, k], p.score[:, k]) for k in (0, 1)]))
-    assert found.tasks["super"].values == pytest.approx(values)
+    assert found.tasks["super"].comparison.values == pytest.approx(values)
 
 
 def test_a_label_that_the_test_split_cannot_measure_is_named_and_counted_by_half_alone() -> None:
@@ -297,9 +297,11 @@ def test_models_are_compared_by_mode_on_shared_recordings_and_ranked(protocol: P
     compared = compare(protocol, cells, n_resamples=100, n_permutations=200, seed=1)
     assert [one.mode for one in compared] == ["full", "linear"]
     for one in compared:
-        assert one.models == ("good", "fair", "poor")
-        assert one.ranks is not None
-        assert list(one.ranks.mean_ranks) == [1.0, 2.0, 3.0]
+        assert one.ranked is not None
+        assert one.ranked.models == ("good", "fair", "poor")
+        assert list(one.ranked.ranks.mean_ranks) == [1.0, 2.0, 3.0]
+        # One task alone was in no pre-training: both are ranked, and it is said.
+        assert (one.ranked.tasks, one.ranked.seen) == (("super", "sub"), ("sub",))
     table = tabulate_comparisons(compared)
     assert len(table) == 2 * 2 * 3
     pairs = [row for row in table.to_dict("records") if row["task"] == "super"]
@@ -353,3 +355,30 @@ def test_a_cell_is_read_as_it_was_written(protocol: Protocol, tmp_path: Any) -> 
     assert read.facts == stored.facts
     np.testing.assert_array_equal(read.predictions.score, stored.predictions.score)
     assert read_cell(tmp_path, cell, Rules.AS_PUBLISHED) is None
+
+
+def test_tasks_of_a_pretraining_are_ranked_only_where_no_others_are() -> None:
+    task = {"title": "T", "source": "ptb-xl", "label_set": "ptb-xl-super-drop"}
+    protocol = make_protocol(tasks=dict.fromkeys(("super", "sub", "form"), task))
+    cells = make_cells(protocol, STRENGTHS)
+    compared = compare(protocol, cells, n_resamples=20, n_permutations=20, seed=1)
+    ranked = compared[0].ranked
+    assert ranked is not None
+    assert (ranked.tasks, ranked.seen) == (("super", "form"), ("sub",))
+    table = tabulate_comparisons(compared)
+    marked = table[table["in_pretraining"].notna()]
+    assert set(marked["task"]) == {"sub"}
+    assert set(marked["in_pretraining"]) == {"good"}
+    assert len(marked) == 2 * 2  # with each other model, in each mode
+
+
+def test_a_model_of_one_task_is_compared_there_and_not_ranked() -> None:
+    protocol = make_protocol()
+    cells = make_cells(protocol, STRENGTHS)
+    for cell, rules in list(cells):
+        if (cell.model, cell.task) == ("poor", "sub"):
+            cells[cell, rules] = MissingCell("not evaluated yet", "")
+    compared = compare(protocol, cells, n_resamples=0, n_permutations=0, seed=1)
+    assert compared[0].tasks["super"].models == ("good", "fair", "poor")
+    assert compared[0].tasks["sub"].models == ("good", "fair")
+    assert compared[0].ranked is None
