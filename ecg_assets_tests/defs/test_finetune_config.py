@@ -41,6 +41,7 @@ OF_REQUEST = {
 }
 FINE_TUNING: dict[str, Any] = {
     "size": "base",
+    "any_signals": True,
     "epochs": 7,
     "batch_size": 5,
     "learning_rate": 0.5,
