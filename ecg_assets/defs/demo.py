@@ -17,7 +17,7 @@ from ecg_assets.defs.settings import Settings
 from ecg_assets.sources.synthetic.made import list_made, write_made
 from ecg_assets.storage import replace_folder
 
-N_MADE = 400
+N_MADE = 500
 """Recordings of a made dataset."""
 
 
