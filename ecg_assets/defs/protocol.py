@@ -288,7 +288,7 @@ class DeployedProtocol:
             When the model has no checkpoint, and is not meant to start from random weights.
         """
         named = self.protocol.models[cell.model]
-        if not self.protocol.models[cell.model].has_weights:
+        if not named.has_weights:
             raise SettingsError(
                 f"models.{cell.model} has no checkpoint. Name its weights in a file of yours: "
                 f"like: {self.protocol.name}, models: {{{cell.model}: {{checkpoint: …}}}}, and "
@@ -413,14 +413,14 @@ class DeployedProtocol:
         try:
             identity = self.identify(cell, rules)
             stored = read_cell(self.cells, cell, rules)
+            if stored is None:
+                return MissingCell("not evaluated yet", weights)
+            if stored.facts.identity != identity:
+                reason = "evaluated by another protocol or other settings: materialize it again"
+                return MissingCell(reason, weights)
             data = self.name_data(cell, rules)
         except EcgAssetsError as error:
             return MissingCell(str(error), weights)
-        if stored is None:
-            return MissingCell("not evaluated yet", weights)
-        if stored.facts.identity != identity:
-            reason = "evaluated by another protocol or other settings: materialize it again"
-            return MissingCell(reason, weights)
         made_from = stored.facts.data.get("made_from", {})
         if changed := [name for name in data if data[name] != made_from.get(name)]:
             reason = f"evaluated before {', '.join(changed)} changed: materialize it again"

@@ -116,7 +116,9 @@ def build_task_data(
         labelled.targets() if split_rule.kind == "stratified" else None,
         splits=splits,
         folder=split_folder,
-        duration_s=_read_durations(stored) if split_rule.least_duration_s else None,
+        duration_s=ShardDataset(stored.shard_paths()).read_durations()
+        if split_rule.least_duration_s
+        else None,
     )
     if task.test_source:
         split = split[split["split"] != "test"]
@@ -165,10 +167,6 @@ def find_split(task: Task, rules: Rules) -> TaskSplit:
         return TaskSplit(**{"least_duration_s": task.least_duration_s, **task.split_by(rules)})
     except ValueError as error:
         raise SettingsError(f"{task.title}, split {rules}: {error}") from error
-
-
-def _read_durations(stored: SourceStore) -> pd.Series[float]:
-    return ShardDataset(stored.shard_paths()).read_durations()
 
 
 def load_task_labels(stored: SourceStore, task: Task, rules: Rules) -> LabelSet:
