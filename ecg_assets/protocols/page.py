@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import re
@@ -11,20 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
-from ecg_assets.errors import ReportError
 from ecg_assets.evaluation.matrix.stored import MissingCell
 from ecg_assets.evaluation.report.numbers import (
     UNDEFINED,
-    NumberMarker,
-    TextMarker,
-    find_wrong_numbers,
     format_number,
-    resolve_pointer,
 )
+from ecg_assets.evaluation.report.page import render_checked
 from ecg_assets.figures import (
     ACCENT,
     CONTRAST,
@@ -232,36 +226,22 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     ReportError
         When a number differs, or is not marked with its place in the document.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("ecg_assets.protocols", "templates"),
-                jinja2.PackageLoader("ecg_assets.evaluation.report", "templates"),
-            ]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["n"] = NumberMarker(document)
-    environment.globals["text"] = TextMarker(document)
-    environment.globals["look"] = lambda path: resolve_pointer(document, path)
-    html = environment.get_template("protocol.html").render(
+    view = {
         **document,
-        sections=_sections(document),
-        pictures={title: base64.b64encode(png).decode() for title, png in pictures.items()},
-        outside=OUTSIDE,
-        other_data=OTHER_DATA,
-        missing=MISSING,
+        "sections": _sections(document),
+        "outside": OUTSIDE,
+        "other_data": OTHER_DATA,
+        "missing": MISSING,
+    }
+    return render_checked(
+        document,
+        view,
+        pictures,
+        template="protocol.html",
+        what=f"The page of {document['protocol']['name']}",
+        file=DOCUMENT,
+        package="ecg_assets.protocols",
     )
-    if faults := find_wrong_numbers(html, document):
-        listed = "\n".join(f"  {fault}" for fault in faults[:10])
-        raise ReportError(
-            f"The page of {document['protocol']['name']} would show {len(faults)} numbers that its "
-            f"{DOCUMENT} does not hold:\n{listed}"
-        )
-    return html
 
 
 def _sections(document: Mapping[str, Any]) -> list[dict[str, Any]]:

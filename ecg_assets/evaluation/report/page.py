@@ -103,6 +103,7 @@ def _maximum_labels(evaluation: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_PACKAGE = "ecg_assets.evaluation.report"
 REPORT, METRICS_JSON, METRICS_TABLE = "report.html", "metrics.json", "metrics.parquet"
 CURVES_TABLE = "curves.parquet"
 CHECKLIST, CHECKLIST_TABLE = "tripod_ai.html", "tripod_ai.csv"
@@ -180,8 +181,49 @@ def render_report(
     ReportError
         When a number differs, or is not marked with its place in the document.
     """
+    return render_checked(
+        document,
+        build_view(document),
+        pictures,
+        template=template,
+        what=f"The report of {document['evaluation']['checkpoint']}",
+        file=METRICS_JSON,
+    )
+
+
+def render_checked(
+    document: Mapping[str, Any],
+    view: Mapping[str, Any],
+    pictures: Mapping[str, bytes],
+    *,
+    template: str,
+    what: str,
+    file: str,
+    package: str = _PACKAGE,
+) -> str:
+    """Render a page and hold every number on it against its document.
+
+    Parameters
+    ----------
+    document
+        JSON values; templates write its numbers by ``n(path)`` and its texts by ``text(path)``.
+    view
+        What else the template is given.
+    pictures
+        Title to PNG bytes.
+    template
+        Its name in the folder ``templates`` of `package`, or else of the report.
+    what, file
+        The page and the file of its document, for the error.
+
+    Raises
+    ------
+    ReportError
+        When a number differs, or is not marked with its place in the document.
+    """
+    folders = dict.fromkeys((package, _PACKAGE))
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ecg_assets.evaluation.report", "templates"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(one, "templates") for one in folders]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -194,15 +236,13 @@ def render_report(
     environment.filters["part"] = pointer_part
     environment.filters["words"] = _in_words
     html = environment.get_template(template).render(
-        **build_view(document),
+        **view,
         pictures={title: base64.b64encode(png).decode() for title, png in pictures.items()},
     )
-    faults = find_wrong_numbers(html, document)
-    if faults:
+    if faults := find_wrong_numbers(html, document):
         listed = "\n".join(f"  {fault}" for fault in faults[:10])
         raise ReportError(
-            f"The report of {document['evaluation']['checkpoint']} would show {len(faults)} "
-            f"numbers that its metrics.json does not hold:\n{listed}\nWrite each through n(path) "
-            "in the templates, and put it into the document."
+            f"{what} would show {len(faults)} numbers that its {file} does not hold:\n{listed}\n"
+            "Write each through n(path) in the templates, and put it into the document."
         )
     return html
