@@ -104,6 +104,7 @@ def draw_calibration_groups(table: pd.DataFrame) -> bytes | None:
         axes.set_title(str(label), fontsize=8, color=INK)
         axes.tick_params(labelsize=7)
     grid[0, 0].set_yticks(list(place_of.values()), [group for _, group in names])
+    grid[0, 0].locator_params(axis="x", nbins=4)  # shared; more would run into each other
     grid[0, 0].set_ylim(0.7 - len(names), 0.7)
     figure.supxlabel("share of positives − mean score, 95 % interval", fontsize=9)
     return to_png(figure)
