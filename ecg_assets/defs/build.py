@@ -25,6 +25,12 @@ from ecg_assets.defs.run_processes import ends_dead_runs
 from ecg_assets.defs.settings import CodeLocation, Settings, require_known_variables
 from ecg_assets.defs.shaping import with_shaping_settings
 
+ON_OTHER_MACHINES = ("ray", "k8s")
+"""Executors whose steps see other devices than the process that loads the definitions."""
+
+GPU_POOL = "gpu"
+"""The pool of the steps that run a model."""
+
 
 def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Build the code location; `resources` replace those of the same name (in tests, say).
@@ -38,20 +44,23 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
     choose_alert()
     settings = (resources or {}).get("settings", Settings())
     location = CodeLocation()
-    if location.executor != "ray" and not location.launch:  # whose machines are others
+    if location.executor not in ON_OTHER_MACHINES and not location.launch:
         require_computable(settings.device, settings.precision)
+    assets = fail_in_words(
+        with_shaping_settings(
+            [
+                *dg.load_assets_from_package_module(stages),
+                *matrix.build_assets(design_of(settings)),
+                *protocol.build_assets(protocol_of(settings)),
+            ],
+            settings,
+        )
+    )
+    checks = fail_in_words([*ALL_CHECKS, *build_checks(settings)])
+    computing = [one.op.name for one in (*assets, *checks) if one.op.pool == GPU_POOL]
     return dg.Definitions(
-        assets=fail_in_words(
-            with_shaping_settings(
-                [
-                    *dg.load_assets_from_package_module(stages),
-                    *matrix.build_assets(design_of(settings)),
-                    *protocol.build_assets(protocol_of(settings)),
-                ],
-                settings,
-            )
-        ),
-        asset_checks=fail_in_words([*ALL_CHECKS, *build_checks(settings)]),
+        assets=assets,
+        asset_checks=checks,
         jobs=jobs.define_jobs(settings),
         sensors=automation.SENSORS,
         schedules=[automation.weekly_reevaluation],
@@ -65,5 +74,5 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
                 **(resources or {}),
             }.items()
         },
-        executor=ends_dead_runs(choose_executor(settings)),
+        executor=ends_dead_runs(choose_executor(settings, computing)),
     )

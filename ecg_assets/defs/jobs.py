@@ -1,7 +1,7 @@
 """Jobs: which assets are made together, from the UI, a sensor, the schedule or the demo."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
@@ -102,31 +102,72 @@ def _jobs_of_protocol() -> list[Any]:
     ]
 
 
-# Where the steps of a run execute: processes of this machine, or jobs of a Ray cluster.
+# Where the steps of a run execute: processes of this machine, or jobs of a cluster.
 
 
 MAX_PROCESSES = 2
 """Steps of one run that run at the same time on this machine."""
 
 
-def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """Choose by ECG_EXECUTOR: ``processes``, ``one-process`` or ``ray``.
+GPU_STEP = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}
+"""What a step that computes on a GPU asks of Kubernetes, beside what every step asks for."""
+
+
+def choose_executor(settings: Settings, computing: Iterable[str] = ()) -> dg.ExecutorDefinition:
+    """Choose by ECG_EXECUTOR: ``processes``, ``one-process``, ``ray`` or ``k8s``.
 
     One process for all steps of a run spares small runs the start of a process a step; a
     step that dies takes its run with it.
     A step on Ray is a job of the cluster at RAY_ADDRESS. Its machines must see the same
     DAGSTER_HOME, ECG_DATA_DIR and ECG_RAW_ROOT, which go to them with all other ECG_ variables.
+    A step on Kubernetes is a pod like that of its run.
+
+    Parameters
+    ----------
+    settings
+        Where results lie, and on what device a model is run.
+    computing
+        Names of the ops that run a model.
 
     Raises
     ------
     SettingsError
-        When the name is unknown, dagster-ray is not installed, or RAY_ADDRESS is not set.
+        When the name is unknown, its package is not installed, or there is no such cluster.
     """
     name = CodeLocation().executor
     if name == "processes":
         return dg.multiprocess_executor.configured({"max_concurrent": MAX_PROCESSES})
     if name == "one-process":
         return dg.in_process_executor
+    return _on_kubernetes(settings, computing) if name == "k8s" else _on_ray(settings)
+
+
+def _on_kubernetes(settings: Settings, computing: Iterable[str]) -> dg.ExecutorDefinition:
+    """Start a pod for each step; those that compute on a GPU ask for one."""
+    try:
+        from dagster_k8s import k8s_job_executor
+    except ImportError as error:
+        raise SettingsError(
+            "ECG_EXECUTOR=k8s needs dagster-k8s: pip install 'ecg-assets[k8s]'."
+        ) from error
+    if not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        raise SettingsError(
+            "ECG_EXECUTOR=k8s is for pods of a Kubernetes cluster, and this process is in none "
+            "(KUBERNETES_SERVICE_HOST is not set). Set processes, one-process or ray."
+        )
+    on_gpu = computing if settings.device.startswith("cuda") else ()
+    # Without a configuration of their own, runs cannot choose another image or command.
+    configured: dg.ExecutorDefinition = k8s_job_executor.configured(
+        {
+            "enable_owner_references": True,  # steps go with the pod of their run
+            "per_step_k8s_config": dict.fromkeys(on_gpu, GPU_STEP),
+        }
+    )
+    return configured
+
+
+def _on_ray(settings: Settings) -> dg.ExecutorDefinition:
+    """Start a job of the cluster at RAY_ADDRESS for each step."""
     try:
         from dagster_ray.core.executor import ray_executor
     except ImportError as error:

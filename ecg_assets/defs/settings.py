@@ -290,8 +290,8 @@ class CodeLocation(BaseModel):
     executor: str = _env(
         "ECG_EXECUTOR",
         "processes",
-        "Where steps run: processes, one-process or ray.",
-        Literal["processes", "one-process", "ray"],
+        "Where steps run: processes, one-process, ray or k8s.",
+        Literal["processes", "one-process", "ray", "k8s"],
     )
     alert: str = _env(
         "ECG_ALERT", "log", "Who is told of failed runs and checks: log, or module:function."

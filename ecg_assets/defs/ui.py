@@ -110,6 +110,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--workspace", default="workspace.yaml")
     parser.add_argument("--read-only", action="store_true", help="nothing can be started")
+    parser.add_argument("--no-daemon", action="store_true", help="the daemon runs elsewhere")
     options = parser.parse_args()
     host = "127.0.0.1"
     hosts = CodeLocation().ui_hosts
@@ -119,8 +120,8 @@ def main() -> int:
     lock = FileLock(home / LOCK)
     try:
         require_free_port(host, options.port)
-        if options.read_only:
-            serve(hosts, [*arguments, "--read-only"])
+        if options.read_only or options.no_daemon:
+            serve(hosts, [*arguments, *(["--read-only"] if options.read_only else [])])
             return 0
         with lock.acquire(blocking=False):
             _serve_with_daemon(hosts, arguments, workspace)
