@@ -15,7 +15,6 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.instance.ref import InstanceRef
-from jsonschema import Draft202012Validator
 
 import ecg_assets
 from ecg_assets.defs.jobs import choose_executor
@@ -68,7 +67,9 @@ def _of_the_instance(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_cluster_s_instance_differs_from_that_of_one_machine_in_fetching_the_image_alone() -> None:
+def test_a_cluster_s_instance_differs_from_that_of_one_machine_in_fetching_the_image_alone() -> (
+    None
+):
     one_machine = yaml.safe_load(INSTANCE_FILE.read_text("utf-8"))
     cluster = _of_the_instance(VALUES)
     assert cluster["run_monitoring"].pop("start_timeout_seconds") >= 1800
@@ -194,11 +195,30 @@ def test_the_image_runs_as_a_number_that_is_not_root_and_listens_to_itself() -> 
 
 
 def test_the_image_takes_the_releases_of_constraints_txt() -> None:
-    (command,) = [" ".join(step) for step in _steps() if "requirements.txt" in step and "pip" in step]
+    (command,) = [
+        " ".join(step) for step in _steps() if "requirements.txt" in step and "pip" in step
+    ]
     for install in command.split("pip install")[1:]:
         assert "--constraint constraints.txt" in install
     extras = re.search(r"ARG EXTRAS=(\S+)", DOCKERFILE)
     assert extras and set(extras[1].split(",")) == {"k8s", "postgres"}
+
+
+# The page.
+
+
+def test_the_page_names_files_that_exist_and_releases_that_are_pinned() -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+    files = set(re.findall(r"deploy/\w[\w.]*", page))
+    assert files == {f"deploy/{path.name}" for path in DEPLOY.iterdir()}
+    (dagster,) = re.findall(r"^dagster==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)
+    assert f"helm upgrade --install dagster dagster/dagster --version {dagster} " in page
+    assert f"version {dagster}" in (DEPLOY / "values.yaml").read_text("utf-8")
+    assert set(re.findall(r"ecg-assets:([\d.]+\d)", page)) == {ecg_assets.__version__}
+    assert f"create secret generic {VALUES['global']['postgresqlSecretName']} " in page
+    arguments = dict(re.findall(r"^ARG (\w+)=(.*)", DOCKERFILE, re.M))
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(\S+)`)? ?\|", page, re.M)
+    assert dict(rows) == arguments
 
 
 # Rendered by Helm, where it and Dagster's chart are at hand.
@@ -231,6 +251,8 @@ def _one(rendered: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]
 
 @pytest.mark.helm
 def test_values_fit_the_schema_of_the_chart(chart: Path) -> None:
+    validator = pytest.importorskip("jsonschema").Draft202012Validator
+
     def own(schema: Any) -> Any:
         """Leave out what the schema takes from elsewhere."""
         if isinstance(schema, list):
@@ -242,7 +264,7 @@ def test_values_fit_the_schema_of_the_chart(chart: Path) -> None:
         return {name: own(value) for name, value in schema.items() if name != "required"}
 
     schema = own(json.loads((chart / "values.schema.json").read_text("utf-8")))
-    assert list(Draft202012Validator(schema).iter_errors(VALUES)) == []
+    assert list(validator(schema).iter_errors(VALUES)) == []
 
 
 @pytest.mark.helm
@@ -263,9 +285,9 @@ def test_the_rendered_instance_is_what_values_and_dagster_yaml_say(
 def test_services_are_of_the_cluster_alone_and_the_ui_of_its_pod(
     rendered: list[dict[str, Any]],
 ) -> None:
-    assert {one["spec"].get("type", "ClusterIP") for one in rendered if one["kind"] == "Service"} == {
-        "ClusterIP"
-    }
+    assert {
+        one["spec"].get("type", "ClusterIP") for one in rendered if one["kind"] == "Service"
+    } == {"ClusterIP"}
     assert not [one for one in rendered if one["kind"] == "Ingress"]
     assert _one(rendered, "Deployment", "-webserver")["spec"]["replicas"] == 0
     daemon = _one(rendered, "Deployment", "-daemon")["spec"]["template"]["spec"]
@@ -293,7 +315,9 @@ def test_the_rendered_code_server_mounts_the_volumes_and_reads_the_settings(
 
 
 @pytest.fixture
-def launcher(rendered: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def launcher(
+    rendered: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     """The launcher of runs, as Dagster reads it from the rendered instance."""
     if not (find_spec("dagster_k8s") and find_spec("dagster_postgres")):
         pytest.skip("dagster-k8s and dagster-postgres are not installed (extras k8s, postgres)")
@@ -328,8 +352,8 @@ def _pod(launcher: Any, of_step: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.helm
 def test_pods_of_runs_and_steps_differ_in_the_gpu_alone(launcher: Any) -> None:
-    executor = choose_executor(Settings(device="cuda"), ["predictions"])
-    of_steps = executor.apply_config_mapping({}).value["config"]["per_step_k8s_config"]
+    made: Any = choose_executor(Settings(device="cuda"), ["predictions"]).apply_config_mapping({})
+    of_steps = made.value["config"]["per_step_k8s_config"]
     run, step = _pod(launcher, {}), _pod(launcher, of_steps["predictions"])
     (container,) = run["containers"]
     instance = [one for one in container["volumeMounts"] if one["mountPath"].endswith(".yaml")]

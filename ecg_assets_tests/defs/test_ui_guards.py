@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from ecg_assets.defs import ui
 from ecg_assets.defs.ui import LOCK, guards
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,3 +108,17 @@ def test_one_daemon_an_instance(tmp_path: Path) -> None:
         ended = _start(tmp_path, port)
     assert ended.returncode == 1
     assert "Another UI runs the daemon" in ended.stderr
+
+
+def test_without_a_daemon_it_serves_beside_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[list[str]] = []
+    monkeypatch.setattr(ui, "serve", lambda hosts, arguments: served.append(arguments))
+    monkeypatch.setattr(ui, "require_free_port", lambda host, port: None)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["ui", "--no-daemon"])
+    with FileLock(tmp_path / LOCK):
+        assert ui.main() == 0
+    assert served == [["--host", "127.0.0.1", "--port", "3000", "--workspace", "workspace.yaml"]]
