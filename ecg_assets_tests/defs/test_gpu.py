@@ -68,9 +68,10 @@ def test_definitions_do_not_load_with_a_torch_of_other_hardware(
     with pytest.raises(SettingsError, match="'cuda', but the installed torch is built for CPUs"):
         build_definitions()
     # On a cluster it is another machine that computes.
-    monkeypatch.setattr("ecg_assets.defs.build.choose_executor", lambda _: dg.in_process_executor)
-    monkeypatch.setenv("ECG_EXECUTOR", "ray")
-    build_definitions()
+    monkeypatch.setattr("ecg_assets.defs.build.choose_executor", lambda *_: dg.in_process_executor)
+    for elsewhere in ("ray", "k8s"):
+        monkeypatch.setenv("ECG_EXECUTOR", elsewhere)
+        build_definitions()
     monkeypatch.setenv("ECG_EXECUTOR", "processes")
     monkeypatch.setenv("ECG_LAUNCH", "srun --gres=gpu:1")
     build_definitions()
