@@ -26,7 +26,7 @@ from ecg_assets.made_with import (
     facts_of,
     require_made_with,
 )
-from ecg_assets.sources import datasets
+from ecg_assets.sources.datasets import look_up_dataset
 
 _OF_LABELS = (LABEL_SET, LABEL_RULES, LABEL_VOCABULARY, LABEL_STUDY, LABEL_THRESHOLD)
 
@@ -56,7 +56,7 @@ def require_same_source(instance: dg.DagsterInstance, settings: Settings) -> Non
     n_shards = len(instance.get_dynamic_partitions(str(SHARDS.name)))
     source = latest_metadata(instance, "record_list").get("source")
     held = str(source.value) if source is not None else settings.source
-    known = datasets().get(held)
+    known = look_up_dataset(held)
     if not n_shards or held == settings.source or (known is not None and known.is_made_here):
         return
     asked = "is" if os.environ.get("ECG_SOURCE") else "is not set, so it is"

@@ -32,6 +32,7 @@ from ecg_assets.evaluation.matrix.stored import MissingCell, StoredCell
 from ecg_assets.evaluation.matrix.table import BEST, draw_matrix
 from ecg_assets.metrics.metrics import pick_macro
 from ecg_assets.sources import datasets
+from ecg_assets.sources.ecgbench import PREFIX, served
 from ecg_assets.training.finetune.presets import PRESETS, tiny_presets
 from ecg_assets.training.finetune.recipe import RATES, Recipe
 
@@ -163,7 +164,7 @@ def _read(settings: Settings) -> MatrixDesign:
     return read_design(
         Path(settings.matrix).expanduser(),
         presets=tuple(PRESETS),
-        sources=tuple(datasets()),
+        sources=(*datasets(), *(f"{PREFIX}{slug}" for slug in served())),
         recipe_fields=[name for name in Recipe.settings() if name not in FIXED_FIELDS],
     )
 

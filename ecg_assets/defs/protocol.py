@@ -44,7 +44,7 @@ from ecg_assets.protocols.protocol import (
     load_protocol,
 )
 from ecg_assets.protocols.task import build_task_data, find_split
-from ecg_assets.sources.datasets import datasets, find_dataset
+from ecg_assets.sources.datasets import datasets, find_dataset, look_up_dataset
 from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
 from ecg_assets.split import SPLIT, name_fold_rule
 from ecg_assets.split.task_split import name_task_rule
@@ -87,7 +87,7 @@ def _require_known(protocol: Protocol) -> None:
             )
     for name, task in protocol.tasks.items():
         for source in task.sources:
-            if source not in datasets():
+            if look_up_dataset(source) is None:
                 raise SettingsError(
                     f"Protocol {protocol.name}: tasks.{name} is of source {source!r}; known: "
                     f"{', '.join(datasets())}."

@@ -340,7 +340,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
     source: str = _env(
         "ECG_SOURCE",
         _source_of_protocol,
-        f"Dataset: one of {', '.join(datasets())}.",
+        f"Dataset: one of {', '.join(datasets())}, or ecgbench:<slug>.",
         by_default="`synthetic`; the first of `ECG_PROTOCOL`",
     )
     raw_root: str = _env(
@@ -671,7 +671,7 @@ class Settings(dg.ConfigurableResource):  # type: ignore[type-arg]
             "folders_per_shard": self.folders_per_shard,
         }
         shaped_by = {name: value for name, value in options.items() if name in self.dataset.options}
-        return {SOURCE: self.source, SOURCE_SETTINGS: shaped_by}
+        return {SOURCE: self.source, SOURCE_SETTINGS: shaped_by | dict(self.dataset.facts)}
 
     def label_facts(self) -> dict[str, Any]:
         """Say what labels are asked for, as `labels` states it.

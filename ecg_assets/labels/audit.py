@@ -11,7 +11,7 @@ import pandas as pd
 
 from ecg_assets.known import is_known, is_positive
 from ecg_assets.labels.label_tables import label_prevalence
-from ecg_assets.sources import datasets
+from ecg_assets.sources.datasets import look_up_dataset
 from ecg_assets.yaml_file import parse_yaml
 
 
@@ -37,7 +37,7 @@ class PublishedCounts:
 
 def read_published_counts(source: str) -> PublishedCounts | None:
     """Read what was published of a dataset; None where there is nothing."""
-    dataset = datasets().get(source)
+    dataset = look_up_dataset(source)
     if dataset is None or dataset.published_counts is None:
         return None
     table = parse_yaml(dataset.published_counts.read_text(encoding="utf-8"))

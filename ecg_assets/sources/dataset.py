@@ -16,7 +16,7 @@ from ecg_assets.errors import SettingsError
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.schema import MEASUREMENTS, OWN_LABELS, RECORD_LIST
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = re.compile(r"(?:ecgbench:)?[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,9 @@ class Dataset:
         Folders that name the database below them.
     database_names
         Pattern of records' names to their database, the first that fits.
+    facts
+        What else shapes its record list, and is stored with it: of ecgbench's datasets the version
+        of the package and the fingerprint of the dataset's configuration.
     """
 
     name: str
@@ -174,6 +177,7 @@ class Dataset:
     is_collection: bool = False
     database_folders: tuple[str, ...] = ()
     database_names: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -20,6 +20,7 @@ from ecg_assets.sources.code_15 import CODE_15
 from ecg_assets.sources.code_test import CODE_TEST
 from ecg_assets.sources.condition_folders import CONDITION_FOLDERS
 from ecg_assets.sources.dataset import Dataset, RecordingReader, Source
+from ecg_assets.sources.ecgbench import PREFIX, find_ecgbench_dataset
 from ecg_assets.sources.echonext import ECHONEXT
 from ecg_assets.sources.folder.dataset import FOLDER
 from ecg_assets.sources.mimic_iv_ecg import MIMIC_IV_ECG
@@ -60,7 +61,10 @@ UNKNOWN = "unknown"
 
 @lru_cache(maxsize=1)
 def datasets() -> Mapping[str, Dataset]:
-    """Give every dataset by its name; no package replaces a built-in one."""
+    """Give every dataset by its name; no package replaces a built-in one.
+
+    Those of ecgbench, which are many, are not listed: `look_up_dataset` finds them.
+    """
     found = {dataset.name: dataset for dataset in _BUILT_IN}
     for name, dataset in _brought().found.items():
         found.setdefault(name, dataset)
@@ -91,15 +95,26 @@ def find_dataset(name: str) -> Dataset:
         When there is none; the message has the known ones, and what is wrong with the package
         that brings it.
     """
+    if name.startswith(PREFIX):
+        return find_ecgbench_dataset(name)
     if name not in datasets():
         raise SettingsError(f"ECG_SOURCE is {name!r}; set it to one of {list_known([name])}")
     return datasets()[name]
 
 
+def look_up_dataset(name: str) -> Dataset | None:
+    """Give a dataset by its name; None where `find_dataset` would raise an error."""
+    try:
+        return find_dataset(name)
+    except SettingsError:
+        return None
+
+
 def list_known(unknown: Iterable[str]) -> str:
     """List the known datasets in a sentence, and why packages that bring others cannot be used."""
     faults = (_brought().faults.get(name, "") for name in unknown)
-    return " ".join([f"{', '.join(datasets())}.", *filter(None, faults)])
+    known = f"{', '.join(datasets())}, {PREFIX}<slug>."
+    return " ".join([known, *filter(None, faults)])
 
 
 def open_source(
@@ -142,6 +157,8 @@ def _require_root(dataset: Dataset, root: Path) -> None:
         )
     if dataset.needed_files:
         _require_files(dataset, root)
+    elif dataset.name.startswith(PREFIX):
+        return  # its files may be another's too; those that it lacks are told when it is read
     elif not (dataset.decisive_file and (root / dataset.decisive_file).is_file()):
         _require_no_other(dataset, root)
 
@@ -207,7 +224,7 @@ def shared_recordings(one: str, other: str) -> str | None:
     >>> shared_recordings("ptb-xl", "code-15")
     """
     for name, of in ((one, other), (other, one)):
-        dataset = datasets().get(name)
+        dataset = look_up_dataset(name)
         if dataset and of in dataset.shares_recordings:
             return dataset.shares_recordings[of]
     return None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ecg_assets.errors import BadRecord
 from ecg_assets.sources.datasets import ARRAYS, own_endings, recording_readers
+from ecg_assets.sources.ecgbench import PREFIX, read_csv_recording
 from ecg_assets.sources.file_limits import require_inside_root
 from ecg_assets.sources.record import Record
 from ecg_assets.sources.wfdb.reader import read_record
@@ -59,6 +60,8 @@ def read_recording(
     if found["form"] == "mat" and file.with_suffix(".hea").is_file():
         return read_record(file.with_suffix(""), leads, root=root)
     require_inside_root(file, root)
+    if (found["part"] or "").startswith(PREFIX):
+        return read_csv_recording(file, found["part"], leads)
     readers = recording_readers()
     reader = readers.get(file.name) or readers.get(found["form"].lower())
     if reader is not None:

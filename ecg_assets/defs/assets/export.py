@@ -37,7 +37,7 @@ from ecg_assets.lineage import (
 )
 from ecg_assets.preprocess import ShardDataset, SignalSpec, read_shard
 from ecg_assets.sources import is_remote
-from ecg_assets.sources.datasets import datasets
+from ecg_assets.sources.datasets import look_up_dataset
 
 # Shards of one run as .mat files, made one by one as the IO manager writes them.
 
@@ -285,7 +285,7 @@ def croissant(config: CroissantConfig, settings: Settings) -> dg.MaterializeResu
     ``croissant.json`` stands beside the tables, for data catalogues and loaders. It holds
     no row of a table; what is not stored is left out.
     """
-    known = datasets().get(settings.source)
+    known = look_up_dataset(settings.source)
     title = known.title if known else settings.source
     described = write_croissant(settings.stored, title, Statement(**config.model_dump()))
     path = settings.stored.folder(CROISSANT)

@@ -48,7 +48,13 @@ from ecg_assets.models.checkpoint_folder import (
 )
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
 from ecg_assets.models.seen_patients import SeenPatients, read_seen_patients
-from ecg_assets.sources.datasets import datasets, list_known, shared_recordings
+from ecg_assets.sources.datasets import (
+    datasets,
+    list_known,
+    look_up_dataset,
+    shared_recordings,
+)
+from ecg_assets.sources.ecgbench import PREFIX
 from ecg_assets.sources.schema import MACHINE_REPORTS, RECORD_LIST
 from ecg_assets.split import SPLIT
 from ecg_assets.storage import replace_folder, write_json
@@ -319,13 +325,15 @@ def choose_sources(stored: SourceStore, asked: Sequence[str]) -> list[str]:
     SettingsError
         When an unknown source is asked for.
     """
-    unknown = sorted(set(asked) - set(datasets()))
+    unknown = sorted(name for name in set(asked) if look_up_dataset(name) is None)
     if unknown:
         raise SettingsError(
             f"The run's configuration names the sets {unknown}; allowed: {list_known(unknown)}"
         )
-    wanted = asked or [name for name in datasets() if stored.store.source(name).root.is_dir()]
-    return [name for name in datasets() if name in wanted and name != stored.name]
+    of_ecgbench = sorted({path.name for path in stored.store.root.glob(f"{PREFIX}*")} | {*asked})
+    known = dict.fromkeys([*datasets(), *(n for n in of_ecgbench if n.startswith(PREFIX))])
+    wanted = asked or [name for name in known if stored.store.source(name).root.is_dir()]
+    return [name for name in known if name in wanted and name != stored.name]
 
 
 def find_unmapped(stored: SourceStore, facts: Facts, labels: Sequence[str]) -> dict[str, str]:
@@ -339,7 +347,7 @@ def find_unmapped(stored: SourceStore, facts: Facts, labels: Sequence[str]) -> d
         What the evaluated labels were made with.
     """
     label_set = label_set_of(facts)
-    dataset = datasets().get(str(facts.get(SOURCE)))
+    dataset = look_up_dataset(str(facts.get(SOURCE)))
     if label_set is None or dataset is None:
         return {}
     own = tuple(c.removeprefix(OWN) for c in label_set.concepts if is_own(c))

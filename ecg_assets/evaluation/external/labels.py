@@ -24,7 +24,7 @@ from ecg_assets.labels.concepts import DEFINITE
 from ecg_assets.labels.label_set import needs_reports
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.sources.dataset import Dataset
-from ecg_assets.sources.datasets import datasets, keep_databases
+from ecg_assets.sources.datasets import keep_databases, look_up_dataset
 from ecg_assets.sources.schema import (
     MACHINE_REPORTS,
     NO_LABEL,
@@ -176,7 +176,7 @@ def list_own_labels(reports: pd.DataFrame) -> tuple[str, ...]:
 
 def find_stored_labels(stored: SourceStore) -> tuple[str, ...]:
     """Labels that a dataset's stored reports bring: none unless its labels are its own."""
-    dataset = datasets().get(stored.name)
+    dataset = look_up_dataset(stored.name)
     if dataset is None or dataset.coding != OWN_LABELS or stored.find_missing():
         return ()
     return list_own_labels(stored.read_table(MACHINE_REPORTS))
