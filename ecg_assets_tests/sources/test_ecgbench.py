@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from ecg_assets.sources import datasets as list_datasets
 from ecg_assets.sources import ecgbench as adapter
 from ecg_assets.sources.code_test import LEADS as CODE_TEST_LEADS
 from ecg_assets.sources.datasets import shared_recordings
-from ecg_assets.sources.ecgbench import PREFIX, refused, served
+from ecg_assets.sources.ecgbench import PREFIX, EcgBench, refused, served
 from ecg_assets.sources.echonext import LEADS as ECHONEXT_LEADS
 from ecg_assets.sources.schema import NO_LABEL
 from ecg_assets.sources.synthetic.made import write_made
@@ -85,7 +86,7 @@ def test_package_that_is_missing_or_of_another_version_is_told(
 ) -> None:
     def version(_: str) -> str:
         if not found:
-            raise adapter.PackageNotFoundError
+            raise PackageNotFoundError
         return found
 
     adapter.find_ecgbench_dataset.cache_clear()
@@ -269,6 +270,12 @@ def _write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(rows)
 
 
+def _open(slug: str, root: Path) -> EcgBench:
+    source = open_source(f"ecgbench:{slug}", root)
+    assert isinstance(source, EcgBench)
+    return source
+
+
 def _lines(source: Any) -> list[list[str]]:
     return list(map(list, source.read_reports(source.read_records().table).table["lines"]))
 
@@ -289,7 +296,7 @@ def test_chapman_of_figshare_is_read_out_of_csv_in_microvolts(tmp_path: Path) ->
         )
     ]
     _write_rows(tmp_path / "Diagnostics.csv", rows)
-    source = open_source("ecgbench:chapman_shaoxing", tmp_path)
+    source = _open("chapman_shaoxing", tmp_path)
     records = source.read_records().table
     assert records["record_id"].tolist() == [f"chapman_shaoxing_{name}" for name in names]
     assert (records["age"][0], records["sex"][0]) == (59.0, "F")
@@ -322,7 +329,7 @@ def test_medalcare_is_read_out_of_rows_of_leads_and_its_models_are_its_patients(
     _write_medalcare(
         tmp_path, {"sinus/train": "S01", "mi/LAD_0.3/validation": "S02", "lbbb/test": "S03"}
     )
-    source = open_source("ecgbench:medalcare_xl", tmp_path)
+    source = _open("medalcare_xl", tmp_path)
     records = source.read_records().table
     assert records["subject_id"].tolist() == ["S03", "S02", "S01"]
     assert _lines(source) == [["lbbb"], ["mi_LAD_0.3"], ["sinus"]]
@@ -341,7 +348,7 @@ def test_medalcare_is_read_out_of_rows_of_leads_and_its_models_are_its_patients(
 def test_folds_of_medalcare_with_one_model_on_both_sides_are_refused(tmp_path: Path) -> None:
     """The release has S64 in test of sinus and in train of fam; ecgbench takes its folds."""
     _write_medalcare(tmp_path, {"sinus/test": "S64", "fam/train": "S64", "iab/validation": "S02"})
-    source, folds = open_source("ecgbench:medalcare_xl", tmp_path), None
+    source = _open("medalcare_xl", tmp_path)
     folds = find_dataset("ecgbench:medalcare_xl").folds
     assert folds is not None
     with pytest.raises(LeakageError):
@@ -370,7 +377,7 @@ def test_ludb_has_labels_of_several_columns_and_leads_in_small_letters(tmp_path:
         _write_wfdb(
             tmp_path / "data" / str(n), _simulate(n), [lead.lower() for lead in TWELVE], 500
         )
-    source = open_source("ecgbench:ludb", tmp_path)
+    source = _open("ludb", tmp_path)
     records = source.read_records().table
     assert records["path"].tolist() == ["data/1", "data/2"]
     assert (records["age"].tolist(), records["sex"].tolist()) == ([51.0, 89.0], ["F", "F"])
@@ -388,7 +395,7 @@ def test_brugada_that_is_neither_healthy_nor_confirmed_is_not_known(tmp_path: Pa
     for row in rows:
         name = str(row["patient_id"])
         _write_wfdb(tmp_path / "files" / name / name, _simulate(1, n_samples=1200), TWELVE, 100)
-    source = open_source("ecgbench:brugada_huca", tmp_path)
+    source = _open("brugada_huca", tmp_path)
     assert _lines(source) == [
         [NO_LABEL],
         ["brugada", "sudden_death"],
@@ -452,11 +459,12 @@ def test_headers_of_wfdb_give_patients_and_labels(slug: str, tmp_path: Path) -> 
         header = tmp_path / f"{path}.hea"  # wfdb writes a blank that this release has not
         header.write_text(header.read_text().replace("# --", "#--"))
     (tmp_path / "RECORDS").write_text("\n".join(paths) + "\n")
-    source = open_source(f"ecgbench:{slug}", tmp_path)
+    source = _open(slug, tmp_path)
     records = source.read_records().table
     assert records["path"].tolist() == list(paths)
     by_path = records.set_index("path")
-    assert by_path.at[paths[0], "subject_id"] == (patient or by_path.at[paths[0], "record_id"])
+    first = by_path.loc[paths[0]]
+    assert str(first["subject_id"]) == (patient or str(first["record_id"]))
     assert by_path["age"].notna().all()
     assert by_path["sex"].notna().all()
     assert _lines(source) == [lines] * len(paths)
@@ -479,7 +487,7 @@ def test_demo_of_mimic_has_recordings_and_no_labels(tmp_path: Path) -> None:
         for study in (40689238, 44458630)
     ]
     _write_rows(tmp_path / "record_list.csv", rows)
-    source = open_source("ecgbench:mimic_iv_ecg_demo", tmp_path)
+    source = _open("mimic_iv_ecg_demo", tmp_path)
     records = source.read_records().table
     assert records["subject_id"].tolist() == ["10000032"] * 2
     assert _lines(source) == [[], []]
