@@ -9,9 +9,12 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from ecg_assets.errors import SettingsError
+from ecg_assets.evaluation.external.evaluate_sets import choose_sources
 from ecg_assets.made_with import SOURCE, SOURCE_SETTINGS, read_facts
 from ecg_assets.sources import open_source
 from ecg_assets.sources.synthetic.made import write_made
+from ecg_assets.store import Store
 from ecg_assets_tests.defs.small_job import TABLES, SmallJob
 
 pytest.importorskip("ecgbench", reason="it comes with the extra ecgbench, and with dev")
@@ -47,3 +50,13 @@ def test_version_and_configuration_travel_from_the_list_to_manifests(tmp_path: P
     assert (
         dict(zip(split["record_id"].str[6:].astype(int), split["split"], strict=True)) == expected
     )
+
+
+def test_dataset_of_ecgbench_with_results_is_a_set_to_evaluate_on(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name in ("ptb-xl", "ecgbench:ludb"):
+        store.source(name).root.mkdir()
+    assert choose_sources(store.source("synthetic"), []) == ["ptb-xl", "ecgbench:ludb"]
+    assert choose_sources(store.source("synthetic"), ["ecgbench:ludb"]) == ["ecgbench:ludb"]
+    with pytest.raises(SettingsError, match=r"names the sets \['ecgbench:mitdb'\]"):
+        choose_sources(store.source("synthetic"), ["ecgbench:mitdb"])
