@@ -137,6 +137,12 @@ def load_config(slug: str) -> DatasetConfig:
             f"{found or 'none'}. Its facts were checked of that version alone: install it with "
             "pip install 'ecg-assets[ecgbench]'."
         )
+    return _parse_config(slug)
+
+
+@cache
+def _parse_config(slug: str) -> DatasetConfig:
+    """Parse a configuration, which takes longer than reading a recording."""
     from ecgbench.config import load_config
 
     # Its lines quote distributions of labels, and names of patients' folders.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("ecgbench", reason="it comes with the extra ecgbench, and with dev")
 
-from ecgbench.config import list_available_configs, load_config
+from ecgbench.config import list_available_configs
 
 from ecg_assets.errors import BadRecord, LeakageError, SchemaError, SettingsError
 from ecg_assets.labels.codings import codings, find_coding
@@ -33,7 +33,7 @@ from ecg_assets.sources import datasets as list_datasets
 from ecg_assets.sources import ecgbench as adapter
 from ecg_assets.sources.code_test import LEADS as CODE_TEST_LEADS
 from ecg_assets.sources.datasets import shared_recordings
-from ecg_assets.sources.ecgbench import PREFIX, EcgBench, refused, served
+from ecg_assets.sources.ecgbench import PREFIX, EcgBench, load_config, refused, served
 from ecg_assets.sources.echonext import LEADS as ECHONEXT_LEADS
 from ecg_assets.sources.schema import NO_LABEL
 from ecg_assets.sources.synthetic.made import write_made
