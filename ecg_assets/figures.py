@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -55,9 +56,7 @@ def make_figure(
     options
         As `matplotlib.figure.Figure.subplots` takes them.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = _shown_figure()(figsize=(width, height), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False, **options)
     for axes in grid.flat:
         if lines:
@@ -70,6 +69,18 @@ def make_figure(
         if not has_frame:
             axes.spines[["top", "right"]].set_visible(False)
     return figure, grid
+
+
+@cache
+def _shown_figure() -> type[Figure]:
+    """Make the class of figures that a notebook shows without pyplot."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            return to_png(self)
+
+    return ShownFigure
 
 
 def draw_interval(

@@ -24,6 +24,7 @@ class Part(StrEnum):
 
     TEST = "test"
     ALL = "all"
+    CHOSEN = "chosen"
 
 
 class Relation(StrEnum):
@@ -35,7 +36,7 @@ class Relation(StrEnum):
     UNKNOWN = "unknown"
 
 
-_PARTS = {Part.TEST: "test split", Part.ALL: "all recordings"}
+_PARTS = {Part.TEST: "test split", Part.ALL: "all recordings", Part.CHOSEN: "chosen recordings"}
 RELATIONS = {
     Relation.OWN: "test split of its training data",
     Relation.EXTERNAL: "external",

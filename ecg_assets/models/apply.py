@@ -99,10 +99,24 @@ def apply_to_shards(
     SchemaError
         When a shard does not store a lead of the spec.
     """
+    batches = shards.batches(trained.spec.leads, n_records=n_records)
+    return apply_to_batches(trained, batches, device=device, precision=precision)
+
+
+def apply_to_batches(
+    trained: TrainedModel,
+    batches: Iterable[tuple[str, pa.RecordBatch]],
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+) -> Iterator[AppliedModel]:
+    """Score and embed recordings as `apply_to_shards` does, of any batches of `shard_schema`.
+
+    Each batch comes with its shard's name, and holds the leads of the model's spec.
+    """
     require_readable(trained.input)
     place = choose_device(device)
     trained.model.to(place).eval()
-    batches = shards.batches(trained.spec.leads, n_records=n_records)
     for batch in read_ahead(_read(trained, shard, signals) for shard, signals in batches):
         yield _apply(trained, batch, place, precision)
 

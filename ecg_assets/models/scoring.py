@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -32,10 +32,17 @@ from ecg_assets.models.probabilities import (
     to_probabilities,
 )
 from ecg_assets.models.signals import require_readable
-from ecg_assets.preprocess import SignalSpec, project_channels
+from ecg_assets.preprocess import (
+    SignalSpec,
+    count_segments,
+    prepare,
+    project_channels,
+    segment,
+    used_part,
+)
 from ecg_assets.preprocess.blocks import SignalBlock
 from ecg_assets.preprocess.model_input import number_segments, warn_of_cut
-from ecg_assets.preprocess.shard import read_stored_record
+from ecg_assets.preprocess.shard import StoredRecord, read_stored_record
 from ecg_assets.preprocess.shard_schema import NO_SIGNAL
 
 Item = TypeVar("Item")
@@ -395,16 +402,60 @@ def predict_recording(trained: TrainedModel, path: str | Path) -> dict[str, floa
     SpecMismatch
         When it is shorter than one segment.
     """
-    require_readable(trained.input)
     path = Path(path)
     record = read_stored_record(path.name, path.parent, trained.spec.leads)
+    return predict_stored(trained, record, where=str(path))
+
+
+def predict_stored(trained: TrainedModel, record: StoredRecord, *, where: str) -> dict[str, float]:
+    """Score the stored integers of one recording as `predict_recording` does.
+
+    Its leads are those of the model's spec, in this order; `where` names it in errors.
+    """
+    require_readable(trained.input)
     block = SignalBlock.of_record(record)
-    require_signal([path.name], block, trained)
-    warn_of_cut(record.signal.shape[-1], record.sample_rate_hz, trained.spec)
+    require_signal([where], block, trained)
+    n_samples = record.signal.shape[-1]
+    warn_of_cut(n_samples, record.sample_rate_hz, trained.spec)
     (segments,) = read_block(trained, block)
+    return _score_one(trained, segments, n_samples / record.sample_rate_hz, where)
+
+
+def predict_millivolts(
+    trained: TrainedModel, signal_mv: NDArray[Any], sample_rate_hz: float, *, where: str
+) -> dict[str, float]:
+    """Score one recording in mV as `predict_recording` does, to the rounding of its samples.
+
+    Parameters
+    ----------
+    signal_mv
+        ``(lead, sample)``: the leads of the model's spec, in this order; NaN is a missing sample.
+    sample_rate_hz
+        Its sample rate.
+    where
+        Names it in errors.
+    """
+    require_readable(trained.input)
+    spec, n_samples = trained.spec, signal_mv.shape[-1]
+    used = signal_mv[:, used_part(spec, sample_rate_hz)]
+    # Of missing samples fmax and fmin take no notice.
+    if not used.size or not (np.fmax.reduce(used, axis=-1) > np.fmin.reduce(used, axis=-1)).any():
+        raise _lacks_signal(where)
+    warn_of_cut(n_samples, sample_rate_hz, spec)
+    if not count_segments(n_samples, sample_rate_hz, spec):
+        return _score_one(trained, np.empty((0,), np.float32), n_samples / sample_rate_hz, where)
+    prepared = prepare(signal_mv[None].astype(np.float64), sample_rate_hz, spec)
+    (segments,) = project_channels(segment(prepared, spec), trained.model.config.n_channels)
+    return _score_one(trained, segments, n_samples / sample_rate_hz, where)
+
+
+def _score_one(
+    trained: TrainedModel, segments: NDArray[np.float32], seconds: float, where: str
+) -> dict[str, float]:
+    """Score the segments of one recording, ``(segment, channel, sample)``."""
     if not len(segments):
         raise SpecMismatch(
-            f"Recording {path} has {record.signal.shape[-1] / record.sample_rate_hz:.1f} s; the "
+            f"Recording {where} has {seconds:.1f} s; the "
             f"model reads segments of {trained.spec.segment_s} s, and of a recording "
             f"{trained.spec.describe_part()}. Give a longer one."
         )
@@ -424,9 +475,13 @@ def require_signal(names: Sequence[str], block: SignalBlock, trained: TrainedMod
         When all leads of one are flat; with its name, of ``(record,)``.
     """
     for at in np.flatnonzero(block.lacks_signal(trained.spec)).tolist():
-        raise BadRecord(
-            NO_SIGNAL,
-            f"{names[at]}: all samples that are used of its leads are missing or the same; "
-            "there is nothing to score. Look at the electrodes, or at the file that it was "
-            "exported to.",
-        )
+        raise _lacks_signal(names[at])
+
+
+def _lacks_signal(name: str) -> BadRecord:
+    return BadRecord(
+        NO_SIGNAL,
+        f"{name}: all samples that are used of its leads are missing or the same; "
+        "there is nothing to score. Look at the electrodes, or at the file that it was "
+        "exported to.",
+    )

@@ -124,6 +124,16 @@ class SeenPatients:
             for stage, seen in zip(self.stages, self.patients, strict=True)
         ]
 
+    def find_learned(self, subject_ids: Iterable[object], source: str) -> set[str]:
+        """Find the patients of a dataset whose labels a fine-tuning behind it read."""
+        patients = sorted({str(patient) for patient in subject_ids})
+        found: set[str] = set()
+        for stage, seen in zip(self.stages, self.patients, strict=True):
+            if stage.kind == FINE_TUNING and stage.source == source and patients:
+                is_seen = np.isin(_hash_in_order(patients, stage), seen)
+                found |= {patients[at] for at in np.flatnonzero(is_seen).tolist()}
+        return found
+
     def write(self, folder: Path) -> None:
         """Write ``seen_patients.parquet`` into a checkpoint folder."""
         stage = np.repeat(np.arange(len(self.stages)), [len(seen) for seen in self.patients])
@@ -138,11 +148,15 @@ class SeenPatients:
 
 def hash_patients(subject_ids: Collection[object], stage: TrainingStage) -> Hashes:
     """Hash patients for one training, sorted; another training has another salt."""
+    return np.sort(_hash_in_order(subject_ids, stage))
+
+
+def _hash_in_order(subject_ids: Collection[object], stage: TrainingStage) -> Hashes:
     key = blake2b(f"{stage.name}\0{stage.source}".encode()).digest()
     digests = [
         blake2b(str(patient).encode(), digest_size=8, key=key).digest() for patient in subject_ids
     ]
-    return np.sort(np.frombuffer(b"".join(digests), np.uint64))
+    return np.frombuffer(b"".join(digests), np.uint64)
 
 
 def read_seen_patients(folder: Path) -> SeenPatients:

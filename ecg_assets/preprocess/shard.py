@@ -67,7 +67,11 @@ def read_stored_record(path: str, root: Path, leads: tuple[str, ...]) -> StoredR
     BadRecord
         When it cannot be read, or not be stored without loss.
     """
-    record = read_recording(root / path, leads, root=root)
+    return store_record(read_recording(root / path, leads, root=root))
+
+
+def store_record(record: Record) -> StoredRecord:
+    """Give a recording as a shard stores it, or raise `BadRecord` where that would lose some."""
     _require_storable(record)
     signal = record.signal.astype(np.int16, copy=False)
     return StoredRecord(signal, record.gain, record.baseline, record.sample_rate)
