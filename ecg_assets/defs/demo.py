@@ -10,9 +10,8 @@ import argparse
 import os
 import sys
 
-import dagster as dg
-
 from ecg_assets.defs.command_line import dagster_home, run_command
+from ecg_assets.defs.instance import open_instance
 from ecg_assets.defs.settings import Settings
 from ecg_assets.sources.synthetic.made import list_made, write_made
 from ecg_assets.storage import replace_folder
@@ -35,7 +34,7 @@ def main() -> int:
     options = parser.parse_args()
     dagster_home()
     use_made_dataset()
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         Demo(instance, Settings(), change_source=options.change_source).run()
     return 0
 

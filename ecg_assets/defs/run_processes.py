@@ -21,6 +21,8 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from ecg_assets.defs.instance import require_storage
+
 PROCESS_TAG = "ecg_assets/process"
 """Tag of a run: host, process id, and when that process started, since ids are used again."""
 
@@ -142,6 +144,7 @@ class _Watched(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         instance: dg.DagsterInstance = plan_context.instance
+        require_storage(instance)
         instance.add_run_tags(plan_context.run_id, process_tags())
         end_dead_runs(instance)
         yield from self._inner.execute(plan_context, execution_plan)

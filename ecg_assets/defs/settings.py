@@ -35,6 +35,7 @@ from pydantic import (
 )
 
 from ecg_assets.build.builder import QualityPolicy, TrainLimit
+from ecg_assets.defs.instance import describe_database, read_postgres_url
 from ecg_assets.defs.run_processes import end_with_run
 from ecg_assets.errors import CheckpointError, SettingsError
 from ecg_assets.evaluation.external.labels import find_stored_labels, load_stored_label_set
@@ -185,6 +186,11 @@ def _require_device(name: str) -> str:
     return name
 
 
+def _without_password(text: str) -> str:
+    url = read_postgres_url()
+    return describe_database(url) if text and url is not None else ""
+
+
 def read_record_part(text: str) -> RecordPart:
     """Read which part of a recording is used: ``first``, ``all``, or seconds as ``5-35``.
 
@@ -207,6 +213,8 @@ def _require_record_part(text: str) -> str:
 
 SignalKind = Annotated[str, AfterValidator(_require_signal_kind)]
 DeviceName = Annotated[str, AfterValidator(_require_device)]
+PostgresUrl = Annotated[str, AfterValidator(_without_password)]
+"""Which database, and where; who opens it reads the variable itself."""
 Names = Annotated[list[str], BeforeValidator(_split)]
 Words = Annotated[list[str], BeforeValidator(shlex.split)]
 Rates = Annotated[list[PositiveFloat], BeforeValidator(_split), Len(1)]
@@ -310,6 +318,13 @@ class CodeLocation(BaseModel):
         "",
         "Put before the training module, e.g. -m torch.distributed.run --nproc-per-node=4.",
         Words,
+    )
+    postgres_url: PostgresUrl = _env(
+        "ECG_POSTGRES_URL",
+        "",
+        "PostgreSQL database of Dagster's instance, as postgresql://user:password@host:5432/name; "
+        "unset: SQLite in DAGSTER_HOME.",
+        PostgresUrl,
     )
     ui_hosts: list[str] = _env(
         "ECG_UI_HOSTS", "", "Other host names that the UI answers to, by comma.", Names

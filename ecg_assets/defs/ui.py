@@ -26,6 +26,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ecg_assets.defs.command_line import dagster_home, run_command
+from ecg_assets.defs.instance import open_instance, sole_daemon
 from ecg_assets.defs.settings import CodeLocation
 from ecg_assets.errors import SettingsError
 
@@ -120,11 +121,12 @@ def main() -> int:
     lock = FileLock(home / LOCK)
     try:
         require_free_port(host, options.port)
-        if options.read_only or options.no_daemon:
-            serve(hosts, [*arguments, *(["--read-only"] if options.read_only else [])])
-            return 0
-        with lock.acquire(blocking=False):
-            _serve_with_daemon(hosts, arguments, workspace)
+        with open_instance() as instance:
+            if options.read_only or options.no_daemon:
+                serve(hosts, [*arguments, *(["--read-only"] if options.read_only else [])])
+                return 0
+            with lock.acquire(blocking=False), sole_daemon(instance):
+                _serve_with_daemon(hosts, arguments, workspace)
     except Timeout as error:
         raise SettingsError(
             f"Another UI runs the daemon of {home}: two would start the same runs. Stop it, give "

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from ecg_assets.defs.resources import Trainer
+from ecg_assets_tests.defs.postgres import Server, postgres
 from ecg_assets_tests.defs.small_job import MATRIX, SmallJob
 from ecg_assets_tests.labels.upstream_stand_in import write_stand_in
 
@@ -31,3 +32,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallJob]:
         job.compare_models()
         job.evaluate(job.checkpoints[0])
         yield job
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One PostgreSQL for all tests that need it."""
+    with postgres() as started:
+        yield started
+
+
+@pytest.fixture
+def database(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty database, which ECG_POSTGRES_URL names."""
+    url = server.create_database()
+    monkeypatch.setenv("ECG_POSTGRES_URL", url)
+    return url

@@ -25,6 +25,7 @@ from ecg_assets.defs.run_processes import PROCESS_TAG, end_dead_runs, process_ta
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.training_requests import run_training
 from ecg_assets.training.engine.run import describe_resumption
+from ecg_assets_tests.defs.postgres import POSTGRES
 from ecg_assets_tests.training.finetune.toy_run import toy_request
 
 INSTANCE = Path(__file__).resolve().parents[2] / "dagster_home" / "dagster.yaml"
@@ -50,9 +51,16 @@ defs = dg.Definitions(
 """
 
 
+in_both_storages = pytest.mark.parametrize(
+    "instance", ["sqlite", pytest.param("postgres", marks=POSTGRES)], indirect=True
+)
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """The instance that people run, with its pools, in a folder of its own."""
+    if getattr(request, "param", "sqlite") == "postgres":
+        request.getfixturevalue("database")
     shutil.copy(INSTANCE, tmp_path)
     with dg.DagsterInstance.from_config(str(tmp_path)) as found:
         yield found
@@ -108,6 +116,7 @@ def _place_is_free(instance: dg.DagsterInstance) -> bool:
     return not instance.event_log_storage.get_concurrency_run_ids()
 
 
+@in_both_storages
 def test_a_run_whose_process_is_gone_is_ended_and_its_place_is_free(
     instance: dg.DagsterInstance,
 ) -> None:
@@ -139,6 +148,7 @@ def test_other_runs_keep_their_place(instance: dg.DagsterInstance, tags: dict[st
     assert instance.event_log_storage.get_concurrency_run_ids() == {run_id}
 
 
+@in_both_storages
 def test_a_finished_run_gives_its_place_back(instance: dg.DagsterInstance) -> None:
     run_id = _stuck_run(instance, {})
     run = instance.get_run_by_id(run_id)
@@ -148,7 +158,15 @@ def test_a_finished_run_gives_its_place_back(instance: dg.DagsterInstance) -> No
     assert _place_is_free(instance)
 
 
-@pytest.mark.parametrize("executor", ["processes", "one-process"])
+@pytest.mark.parametrize(
+    ("instance", "executor"),
+    [
+        ("sqlite", "processes"),
+        ("sqlite", "one-process"),
+        pytest.param("postgres", "one-process", marks=POSTGRES),
+    ],
+    indirect=["instance"],
+)
 def test_a_killed_command_line_run_neither_blocks_the_next_nor_lives_on(
     instance: dg.DagsterInstance, tmp_path: Path, executor: str
 ) -> None:
