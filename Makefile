@@ -4,7 +4,7 @@ EXTRAS ?= dev
 PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+STAMP := $(VENV)/.installed-$(EXTRAS)
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 
 .PHONY: install demo ui test lint docs bench clean

@@ -59,7 +59,7 @@ class Server:
 
     def url(self, database: str) -> str:
         """Name a database as a user would."""
-        return f"postgresql://ecg:{QUOTED}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://postgres:{QUOTED}@127.0.0.1:{self.port}/{database}"
 
     def create_database(self) -> str:
         """Make an empty one, and give its URL."""
@@ -96,7 +96,7 @@ def postgres() -> Iterator[Server]:
                 ended = subprocess.call(command, cwd=folder, user=user, stdout=log, stderr=log)
             assert ended == 0, (folder / "log").read_text(errors="replace")[-2000:]
 
-        role = ["-U", "ecg", "-A", "scram-sha-256", f"--pwfile={folder}/password"]
+        role = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={folder}/password"]
         call("initdb", "--no-sync", *role)
         call("pg_ctl", "-w", "-o", f"{OPTIONS} -p {port} -k {folder}", "start")
         try:

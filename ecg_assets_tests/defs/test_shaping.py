@@ -233,6 +233,7 @@ def test_every_variable_is_in_the_table_of_settings() -> None:
         "executor": "where steps run",
         "launch": "what starts what computes",
         "launcher": "how many processes train",
+        "postgres_url": "where runs are kept",
         "ui_hosts": "who is answered",
         "sensor_seconds": "how often the sensors look",
         "alert": "who is told",
