@@ -157,8 +157,10 @@ def test_two_runs_of_the_queue_share_the_database_and_the_place_in_the_pool(
     assert "PostgresRunStorage" in info
     assert not list(home.rglob("*.db"))
     assert sum("dagster" in " ".join(command) for command in commands) >= 3
-    said = "\n".join([info, str(commands), (home / "log").read_text(), (home / MARKER).read_text()])
-    assert "127.0.0.1" in said and not any(secret in said for secret in (PASSWORD, QUOTED))
+    shown = "\n".join(
+        [info, str(commands), (home / "log").read_text(), (home / MARKER).read_text()]
+    )
+    assert "127.0.0.1" in shown and not any(secret in shown for secret in (PASSWORD, QUOTED))
 
 
 def test_the_graph_up_to_training_is_stored_and_fresh(tmp_path: Path, home: Path) -> None:
