@@ -187,8 +187,9 @@ def require_storage(instance: dg.DagsterInstance) -> None:
         found = Path(instance.root_directory) / "dagster.yaml"
         raise SettingsError(
             f"{VARIABLE} is set, and runs of this instance would not go there: {found} "
-            "does not name ecg_assets.defs.instance, or has a storage of its own. Take "
-            "dagster_home/dagster.yaml of this project, or its lines on instance_class."
+            "does not name ecg_assets.defs.instance, or has a storage of its own. Write into it, "
+            "and take out any storage:\n"
+            f"instance_class: {{module: {__name__}, class: {Instance.__name__}}}"
         )
 
 
