@@ -246,7 +246,7 @@ def _require_matrices(
             f"scores have shape {score.shape} and labels {target.shape}; "
             "expected the same shape (record, label) of both."
         )
-    target = np.where(pd.isna(target), NOT_MEASURED, target)
+    target = np.where(pd.isna(target), np.uint8(NOT_MEASURED), target)
     if not np.isin(target, (0, 1, NOT_MEASURED)).all():
         wrong = np.unique(target[~np.isin(target, (0, 1, NOT_MEASURED))])[:5].tolist()
         raise ValueError(f"labels hold {wrong}; expected 0 or 1, or NaN where not known.")

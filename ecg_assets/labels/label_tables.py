@@ -154,7 +154,7 @@ def label_matrix(
     value = np.zeros(shape, dtype=np.uint8)
     probability = np.zeros(shape, dtype=np.float32)
     stated = labels["value"].to_numpy()
-    value.ravel()[cell] = np.where(stated < 0, NOT_MEASURED, stated).astype(np.uint8)
+    value.ravel()[cell] = np.where(stated < 0, NOT_MEASURED, stated.astype(np.uint8))
     probability.ravel()[cell] = labels["probability"].to_numpy()
     return np.asarray(record_ids, dtype=object), value, probability
 

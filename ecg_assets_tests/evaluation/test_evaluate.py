@@ -81,6 +81,15 @@ def test_arrays_give_what_the_checkpoints_predictions_give() -> None:
     assert table["label"].unique().tolist() == [*NAMES, "macro", "weighted", "micro"]
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.bool_, np.int64, np.float32, object])
+def test_labels_of_any_type_give_the_same_numbers(dtype: Any) -> None:
+    p = simulate_predictions(60)
+    expected = evaluate(p.score, p.target, NAMES, replicates=0)
+    pd.testing.assert_frame_equal(
+        evaluate(p.score, p.target.astype(dtype), NAMES, replicates=0), expected
+    )
+
+
 def test_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
     p = simulate_predictions(90, decimals=7)
     texts = [json.dumps(_evaluate(p, n_resamples=50).to_json()) for _ in range(2)]

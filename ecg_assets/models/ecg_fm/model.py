@@ -51,7 +51,7 @@ class EcgFmEncoder(TokenEncoder, Wav2Vec2Model):  # type: ignore[misc]
         hidden = self.encoder.dropout(self.encoder.layer_norm(hidden))
         for layer in self.encoder.layers:
             output = layer(hidden, attention_mask=attended)
-            # Up to transformers 5.0 a layer returns a tuple.
+            # Up to transformers 5.15 a layer returns a tuple.
             hidden = output[0] if isinstance(output, tuple) else output
         return hidden
 
