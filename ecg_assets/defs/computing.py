@@ -98,10 +98,10 @@ def apply(
     checkpoint: Path,
     shards: ShardDataset,
     *,
-    embeddings: Path,
+    embeddings: Path | None,
     scores: Path,
 ) -> Counter[str]:
-    """Write embeddings and scores of all stored recordings; count them by why they have none."""
+    """Write embeddings, if wanted, and scores of all stored recordings; count them by why none."""
     from ecg_assets.models.apply import apply_to_shards, write_applied
     from ecg_assets.models.checkpoint import load_trained
 

@@ -11,6 +11,7 @@ from dagster import AssetExecutionContext
 from ecg_assets.defs.partitions import SHARDS
 
 DATA_VERSION_TAG = "dagster/data_version"
+INPUT_VERSION_TAG = "dagster/input_data_version"
 
 
 def give_partitions_their_versions(
@@ -66,7 +67,14 @@ def input_version_of(
     """Find the data version of `upstream` that an asset's latest materialization was made from."""
     event = _latest_materialization(instance, dg.AssetKey(asset), partition)
     tags: Mapping[str, Any] = (event.tags or {}) if event else {}
-    return tags.get(f"dagster/input_data_version/{upstream}")
+    return tags.get(f"{INPUT_VERSION_TAG}/{upstream}")
+
+
+def input_versions_of(instance: dg.DagsterInstance, asset: str) -> dict[str, str]:
+    """Collect the data versions that an asset's latest materialization was made from, by tag."""
+    event = _latest_materialization(instance, dg.AssetKey(asset), None)
+    tags: Mapping[str, str] = (event.tags or {}) if event else {}
+    return {name: value for name, value in tags.items() if name.startswith(INPUT_VERSION_TAG)}
 
 
 def latest_metadata(

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from ecg_assets.evaluation.thresholds import require_validation
 from ecg_assets.known import is_known, keep_known
-from ecg_assets.labels import LabelVocabulary, label_matrix
+from ecg_assets.labels import EVIDENCE, LabelVocabulary, label_matrix
 from ecg_assets.metrics.calibration import logit_of
 from ecg_assets.metrics.ranks import auroc
 from ecg_assets.models.predictions import Predictions, ValidationPredictions
@@ -121,6 +121,7 @@ not change their order, only how many hedged labels stand before them.
 """
 
 NO_LINE = "no line names it"
+NO_EVIDENCE = "lines not at hand"
 """The rule of a label that no evidence speaks of."""
 
 TOP_SHARE = 0.05
@@ -139,7 +140,7 @@ LABEL_NOISE = TableSchema(
         Column("rank", pa.int64(), "1 is the most suspicious"),
         Column("line", pa.string(), "the report line that speaks of the label", nullable=True),
         Column("matched", pa.string(), "its words that name the finding", nullable=True),
-        Column("rule", pa.string(), f"how it was read, or: {NO_LINE}"),
+        Column("rule", pa.string(), f"how it was read, or: {NO_LINE}, or: {NO_EVIDENCE}"),
     ),
 )
 
@@ -197,7 +198,7 @@ def rank_label_noise(
     calibration: ScoreCalibration,
     predictions: Predictions,
     labels: pd.DataFrame,
-    evidence: pd.DataFrame,
+    evidence: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """List every judged pair of recording and label, the most suspicious first.
 
@@ -206,7 +207,7 @@ def rank_label_noise(
     calibration, predictions
         As in `suspect_labels`.
     labels, evidence
-        As `LABELS` and `EVIDENCE` declare.
+        As `LABELS` and `EVIDENCE` declare; without evidence each ``rule`` says so.
 
     Returns
     -------
@@ -231,13 +232,14 @@ def rank_label_noise(
             "rank": np.arange(1, len(order) + 1),
         }
     )
+    found = EVIDENCE.empty() if evidence is None else evidence
     joined = table.merge(
-        _strongest_evidence(evidence, predictions),
+        _strongest_evidence(found, predictions),
         on=["record_id", "label"],
         how="left",
         validate="one_to_one",
     )
-    return joined.assign(rule=joined["rule"].fillna(NO_LINE))
+    return joined.assign(rule=joined["rule"].fillna(NO_EVIDENCE if evidence is None else NO_LINE))
 
 
 def _strongest_evidence(evidence: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:

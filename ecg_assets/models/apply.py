@@ -196,7 +196,7 @@ def _of_records(
 def write_applied(
     batches: Iterable[AppliedModel],
     vocabulary: LabelVocabulary,
-    embeddings: Path,
+    embeddings: Path | None,
     scores: Path,
     *,
     progress: Callable[[int], None] | None = None,
@@ -214,7 +214,7 @@ def write_applied(
     vocabulary
         The model's labels.
     embeddings, scores
-        Where to write.
+        Where to write; None for embeddings that are not wanted.
     progress
         Called with the recordings done.
 
@@ -227,17 +227,19 @@ def write_applied(
     labels = [(name, pa.float32()) for name in vocabulary.names]
     counts: Counter[str] = Counter()
     with ExitStack() as files:
-        to_embeddings, to_scores = (
-            files.enter_context(
-                pq.ParquetWriter(files.enter_context(replace_file(path)), pa.schema(_COMMON + more))
-            )
-            for path, more in ((embeddings, embedding), (scores, labels))
-        )
+
+        def open_file(path: Path, more: list[tuple[str, pa.DataType]]) -> pq.ParquetWriter:
+            temporary = files.enter_context(replace_file(path))
+            return files.enter_context(pq.ParquetWriter(temporary, pa.schema(_COMMON + more)))
+
+        to_embeddings = open_file(embeddings, embedding) if embeddings else None
+        to_scores = open_file(scores, labels)
         for batch in batches:
             is_empty = ~batch.is_scored
-            vectors = pa.array(list(batch.embedding), pa.list_(pa.float32()), mask=is_empty)
+            if to_embeddings:
+                vectors = pa.array(list(batch.embedding), pa.list_(pa.float32()), mask=is_empty)
+                _write(to_embeddings, batch, [vectors])
             columns = [pa.array(column, mask=is_empty) for column in batch.score.T]
-            _write(to_embeddings, batch, [vectors])
             _write(to_scores, batch, columns)
             counts.update(batch.reason.tolist())
             if progress:

@@ -1,7 +1,9 @@
 """Stage apply: a checkpoint on all stored recordings, with labels or without."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import numpy as np
@@ -31,16 +33,19 @@ from ecg_assets.tables import disarm_formula
     group_name="apply",
     partitions_def=CHECKPOINTS,
     pool="gpu",
+    can_subset=True,
     outs={
         "embeddings": dg.AssetOut(
             description="Pooled features of each stored recording, averaged over its segments.",
             code_version="2",
             kinds={"pytorch", "parquet"},
+            is_required=False,
         ),
         "record_scores": dg.AssetOut(
             description="Probability of each label for each stored recording; needs no labels.",
             code_version="2",
             kinds={"pytorch", "parquet"},
+            is_required=False,
         ),
     },
     ins={"signal_shards": ALL_SHARDS},
@@ -55,23 +60,21 @@ def apply_checkpoint(
     """Run the model over all stored shards of the current source.
 
     A recording that is too short or holds no signal has its row, without numbers: ``reason``
-    says why.
+    says why. Each of the two can be made alone; the other stays as it is.
     """
     card = read_card(settings.store.checkpoints / context.partition_key)
     paths = {
         asset: settings.stored.folder(asset) / f"{context.partition_key}.parquet"
-        for asset in ("embeddings", "record_scores")
+        for asset in sorted(key.to_user_string() for key in context.selected_asset_keys)
     }
-    counts = trainer.computing(context, settings)(
-        apply,
-        settings,
-        card.folder,
-        signal_shards,
-        embeddings=paths["embeddings"],
-        scores=paths["record_scores"],
-    )
-    label = _most_varied(paths["record_scores"], card.vocabulary)
-    picture = draw_embedding_map(paths["embeddings"], paths["record_scores"], label)
+    embeddings, picture = paths.get("embeddings"), None
+    with _place_of_scores(settings, paths.get("record_scores")) as scores:
+        counts = trainer.computing(context, settings)(
+            apply, settings, card.folder, signal_shards, embeddings=embeddings, scores=scores
+        )
+        if embeddings is not None:
+            label = _most_varied(scores, card.vocabulary)
+            picture = draw_embedding_map(embeddings, scores, label)
     shown = {"embeddings": {"map": png_metadata(picture, "Embeddings")} if picture else {}}
     for asset, path in paths.items():
         yield dg.MaterializeResult(
@@ -87,6 +90,17 @@ def apply_checkpoint(
                 **shown.get(asset, {}),
             },
         )
+
+
+@contextmanager
+def _place_of_scores(settings: Settings, wanted: Path | None) -> Iterator[Path]:
+    """Give where scores go: of those that colour the map of embeddings alone, not to stay."""
+    if wanted is not None:
+        yield wanted
+        return
+    settings.stored.root.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".scores-", dir=settings.stored.root) as folder:
+        yield Path(folder) / "scores.parquet"
 
 
 class SaliencyConfig(dg.Config):

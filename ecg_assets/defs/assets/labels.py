@@ -32,11 +32,13 @@ def _table(description: str) -> dg.AssetOut:
         code_version=CODE_VERSION,
         kinds={"parquet"},
         description=description,
+        is_required=False,
     )
 
 
 @dg.multi_asset(
     group_name="labels",
+    can_subset=True,
     outs={
         "labels": _table(
             "Record × label: value (0/1) and probability. A record without a report has no rows."
@@ -46,9 +48,15 @@ def _table(description: str) -> dg.AssetOut:
     },
 )
 def labels(
-    settings: Settings, machine_reports: pd.DataFrame, record_list: pd.DataFrame
+    context: AssetExecutionContext,
+    settings: Settings,
+    machine_reports: pd.DataFrame,
+    record_list: pd.DataFrame,
 ) -> Iterator[dg.MaterializeResult[pd.DataFrame]]:
-    """Read every report line and label its recording, or measure the numbers of the label set."""
+    """Read every report line and label its recording, or measure the numbers of the label set.
+
+    Any of the three can be made alone; the others stay as they are.
+    """
     require_source(settings, machine_reports, "machine_reports")
     label_set = settings.load_label_set()
     tables = label_records(
@@ -59,15 +67,15 @@ def labels(
     )
     for frame in (tables.labels, tables.evidence, tables.unmatched):
         with_facts(frame, {**known_facts(frame), LABEL_SET: Path(settings.label_set).name})
-    yield table_result(
-        "labels", tables.labels, describe_labels(tables, machine_reports, settings, label_set)
-    )
-    yield table_result("label_evidence", tables.evidence)
-    yield table_result(
-        "unmatched_statements",
-        tables.unmatched,
-        {"occurrences": int(tables.unmatched["count"].sum())},
-    )
+    asked = {key.to_user_string() for key in context.selected_asset_keys}
+    if "labels" in asked:
+        shown = describe_labels(tables, machine_reports, settings, label_set)
+        yield table_result("labels", tables.labels, shown)
+    if "label_evidence" in asked:
+        yield table_result("label_evidence", tables.evidence)
+    if "unmatched_statements" in asked:
+        occurrences = int(tables.unmatched["count"].sum())
+        yield table_result("unmatched_statements", tables.unmatched, {"occurrences": occurrences})
 
 
 class UpstreamConfig(dg.Config):

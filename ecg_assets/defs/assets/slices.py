@@ -7,6 +7,7 @@ from dagster import AssetExecutionContext
 from pydantic import Field
 
 from ecg_assets.defs.conditions import ANY_INPUT_CHANGED, WITH_ITS_INPUTS
+from ecg_assets.defs.data_versions import input_versions_of
 from ecg_assets.defs.partitions import ALL_SHARDS, CHECKPOINTS
 from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.show import png_metadata, show_suspects, write_review
@@ -36,8 +37,8 @@ from ecg_assets.evaluation.shift.slices import (
     group_recordings,
 )
 from ecg_assets.evaluation.thresholds import Thresholds
-from ecg_assets.labels import LabelVocabulary
-from ecg_assets.made_with import LABEL_VOCABULARY, SOURCE, facts_of
+from ecg_assets.labels import EVIDENCE, LabelVocabulary
+from ecg_assets.made_with import LABEL_VOCABULARY, SOURCE, facts_of, known_facts
 from ecg_assets.metrics.metrics import added_metrics, pick_macro
 from ecg_assets.models.checkpoint_folder import (
     read_card,
@@ -119,6 +120,7 @@ def slice_metrics(
     code_version="1",
     kinds={"parquet"},
     ins={"signal_shards": ALL_SHARDS},
+    deps=["label_evidence"],  # read where it is stored
     automation_condition=WITH_ITS_INPUTS,
 )
 def label_noise(
@@ -126,7 +128,6 @@ def label_noise(
     settings: Settings,
     predictions: Predictions,
     labels: pd.DataFrame,
-    label_evidence: pd.DataFrame,
     signal_shards: ShardDataset,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     """Labels that the model confidently contradicts, the most suspicious first, each with the
@@ -138,12 +139,32 @@ def label_noise(
     calibration = ScoreCalibration.from_validation(
         read_validation_predictions(folder, validation_scores_path(folder, settings.stored))
     )
-    table = rank_label_noise(calibration, predictions, labels, label_evidence)
+    evidence = _read_evidence(context.instance, settings, labels)
+    table = rank_label_noise(calibration, predictions, labels, evidence)
     target = settings.stored.folder("label_review") / context.partition_key
     strips = write_review(table, signal_shards, read_card(folder).spec.leads[0], target)
     names = predictions.vocabulary.names
     not_judged = {names[label]: reason for label, reason in calibration.reasons.items()}
-    return table_result("label_noise", table, show_suspects(table, not_judged, strips, target))
+    lacking = {"report_lines": _WITHOUT_LINES} if evidence is None else {}
+    shown = show_suspects(table, not_judged, strips, target)
+    return table_result("label_noise", table, {**shown, **lacking})
+
+
+_WITHOUT_LINES = (
+    "label_evidence is not stored, or is of other labels than those stored now. Materialize "
+    "label_evidence, then label_noise, to have the report line behind each label."
+)
+
+
+def _read_evidence(
+    instance: dg.DagsterInstance, settings: Settings, labels: pd.DataFrame
+) -> pd.DataFrame | None:
+    """Read the lines behind labels; None where they are not stored, or are of other labels."""
+    made_from = [input_versions_of(instance, name) for name in ("labels", EVIDENCE.name)]
+    if not settings.stored.table_path(EVIDENCE.name).is_file() or made_from[0] != made_from[1]:
+        return None
+    found = settings.stored.read_table(EVIDENCE)
+    return found if known_facts(found) == known_facts(labels) else None
 
 
 @dg.asset(
