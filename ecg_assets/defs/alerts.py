@@ -15,6 +15,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from ecg_assets.defs.settings import CodeLocation
+from ecg_assets.defs.upkeep import OWNERS
 from ecg_assets.errors import SettingsError
 
 PARTITION_TAG = "dagster/partition"
@@ -135,6 +136,7 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
 
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
+    owners=OWNERS,
     description="Tells of each asset check that does not pass (ECG_ALERT).",
 )
 def alert_on_failed_check(context: dg.SensorEvaluationContext) -> dg.SkipReason:

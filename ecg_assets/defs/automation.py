@@ -1,6 +1,7 @@
 """The sensors that evaluate without a click, and the schedule that re-evaluates."""
 
 import warnings
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ecg_assets.defs.jobs import FOLLOWS_DATA, RE_EVALUATED_ASSETS, evaluate_job
 from ecg_assets.defs.partitions import CHECKPOINTS
 from ecg_assets.defs.run_processes import end_dead_runs
 from ecg_assets.defs.settings import CodeLocation, Settings
+from ecg_assets.defs.upkeep import OWNERS
 from ecg_assets.dropped.checkpoints import (
     Dropped,
     explain_clash,
@@ -33,12 +35,20 @@ CHECKPOINT = "checkpoint"
 PARTITION_TAG, RUN_KEY_TAG = "dagster/partition", "dagster/run_key"
 UNFINISHED = list(NOT_FINISHED_STATUSES)
 SENSOR_S = CodeLocation().sensor_seconds
+RE_EVALUATED_EACH_WEEK = dg.FreshnessPolicy.cron(
+    "0 3 * * 1", lower_bound_delta=timedelta(days=1), timezone="UTC"
+)
+"""A day after `weekly_reevaluation` asked, what it asks for was made since.
+
+Dagster keeps one state an asset: one checkpoint's evaluation makes it fresh.
+"""
 
 
 @dg.sensor(
     jobs=[evaluate_job, refused_job],
     minimum_interval_seconds=SENSOR_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    owners=OWNERS,
     description="Evaluates each checkpoint folder or file that is put below checkpoints, once it "
     "is complete, and again when its content changes; lists those that are refused.",
 )
@@ -66,6 +76,7 @@ def new_checkpoints(context: dg.SensorEvaluationContext, settings: Settings) -> 
 @dg.sensor(
     minimum_interval_seconds=SENSOR_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    owners=OWNERS,
     description="Ends runs whose process on this machine was killed, so that others can start.",
 )
 def killed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
@@ -79,6 +90,7 @@ def killed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     cron_schedule="0 3 * * 0",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    owners=OWNERS,
     description="Every Sunday: evaluate all stored checkpoints again on the data as it is now.",
 )
 def weekly_reevaluation(

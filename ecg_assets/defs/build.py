@@ -24,6 +24,7 @@ from ecg_assets.defs.resources import FairseqSignalsResource, Trainer, fixed
 from ecg_assets.defs.run_processes import ends_dead_runs
 from ecg_assets.defs.settings import CodeLocation, Settings, require_known_variables
 from ecg_assets.defs.shaping import with_shaping_settings
+from ecg_assets.defs.upkeep import with_upkeep
 
 ON_OTHER_MACHINES = ("ray", "k8s")
 """Executors whose steps see other devices than the process that loads the definitions."""
@@ -48,11 +49,14 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
         require_computable(settings.device, settings.precision)
     assets = fail_in_words(
         with_shaping_settings(
-            [
-                *dg.load_assets_from_package_module(stages),
-                *matrix.build_assets(design_of(settings)),
-                *protocol.build_assets(protocol_of(settings)),
-            ],
+            with_upkeep(
+                [
+                    *dg.load_assets_from_package_module(stages),
+                    *matrix.build_assets(design_of(settings)),
+                    *protocol.build_assets(protocol_of(settings)),
+                ],
+                dict.fromkeys(jobs.RE_EVALUATED_ASSETS, automation.RE_EVALUATED_EACH_WEEK),
+            ),
             settings,
         )
     )

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ecg_assets.defs.settings import CodeLocation, Settings
+from ecg_assets.defs.upkeep import OWNERS
 from ecg_assets.errors import SettingsError
 
 RE_EVALUATED_ASSETS = (
@@ -32,13 +33,14 @@ def _job(name: str, description: str, *assets: str, exports: Sequence[str] = ())
     selection: dg.AssetSelection = dg.AssetSelection.assets(*assets)
     for export in exports:
         selection |= dg.AssetSelection.key_substring(export)
-    return dg.define_asset_job(name, selection=selection, description=description)
+    return dg.define_asset_job(name, selection=selection, description=description, owners=OWNERS)
 
 
 evaluate_job = dg.define_asset_job(
     "evaluate",
     selection=EVALUATION,
     description="Evaluate one checkpoint (its partition) on the current source.",
+    owners=OWNERS,
 )
 refused_job = _job("refused", "List the checkpoints that could not be used.", "refused_checkpoints")
 

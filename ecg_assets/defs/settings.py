@@ -211,11 +211,24 @@ def _require_record_part(text: str) -> str:
     return text
 
 
+def _require_owners(names: list[str]) -> list[str]:
+    unusable = [name for name in names if not re.fullmatch(_OWNER, name)]
+    if unusable:
+        raise ValueError(
+            f"Allowed: e-mail addresses and team:name, by comma; not {', '.join(unusable)}"
+        )
+    return names
+
+
+_OWNER = r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}"
+"""What Dagster takes as an owner."""
+
 SignalKind = Annotated[str, AfterValidator(_require_signal_kind)]
 DeviceName = Annotated[str, AfterValidator(_require_device)]
 PostgresUrl = Annotated[str, AfterValidator(_without_password)]
 """Which database, and where; who opens it reads the variable itself."""
 Names = Annotated[list[str], BeforeValidator(_split)]
+Owners = Annotated[list[str], BeforeValidator(_split), AfterValidator(_require_owners)]
 Words = Annotated[list[str], BeforeValidator(shlex.split)]
 Rates = Annotated[list[PositiveFloat], BeforeValidator(_split), Len(1)]
 Sizes = Annotated[list[PositiveInt], BeforeValidator(_split), Len(1)]
@@ -303,6 +316,13 @@ class CodeLocation(BaseModel):
     )
     alert: str = _env(
         "ECG_ALERT", "log", "Who is told of failed runs and checks: log, or module:function."
+    )
+    owners: list[str] = _env(
+        "ECG_OWNERS",
+        "",
+        "Who looks after this deployment, shown in the UI: e-mail addresses and team:name, by "
+        "comma.",
+        Owners,
     )
     sensor_seconds: int = _env(
         "ECG_SENSOR_SECONDS", "30", "Seconds between two looks of the sensors.", PositiveInt
