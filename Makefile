@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRAS)
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 
-.PHONY: install demo ui test lint docs bench clean
+.PHONY: install demo ui check test lint docs bench clean
 
 install: $(STAMP)
 
@@ -21,6 +21,9 @@ demo: $(STAMP)
 
 ui: $(STAMP)
 	$(BIN)/python -m ecg_assets.defs.ui --port $(PORT)
+
+check: $(STAMP)
+	$(BIN)/dg check defs
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2

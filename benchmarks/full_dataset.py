@@ -112,8 +112,8 @@ def _damage(root: Path) -> None:
 
 def _materialize(asset: str, *arguments: str) -> tuple[float, float]:
     """Run Dagster's command line; give its seconds and the memory of its largest process in MiB."""
-    command = [sys.executable, "-m", "dagster", "asset", "materialize"]
-    command += ["-m", "ecg_assets.definitions", "--select", asset, *arguments]
+    command = [sys.executable, "-m", "dagster_dg_cli.cli", "launch"]
+    command += ["-m", "ecg_assets.definitions", "--assets", asset, *arguments]
     started = time.monotonic()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

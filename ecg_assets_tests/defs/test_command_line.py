@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from dagster._cli import create_dagster_cli
+from dagster_dg_cli.cli import cli
 from dotenv import dotenv_values
 
 from ecg_assets.defs.assets.sources_and_split import RecordListConfig, record_list
@@ -70,7 +70,6 @@ def test_the_demo_reads_it_before_the_definitions_load(folder: Path) -> None:
     assert ended.stderr.strip().splitlines()[-1].startswith("ECG_FOLDS is '1'.")
 
 
-@pytest.mark.filterwarnings("ignore:.*asset_materialize_command. is superseded")
 def test_dagster_s_commands_read_it_in_the_same_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,8 +85,8 @@ def test_dagster_s_commands_read_it_in_the_same_way(
         "    pathlib.Path('seen').write_text(os.environ['ECG_SOURCE'])\n"
         "defs = dg.Definitions([seen], executor=dg.in_process_executor)\n"
     )
-    command = ["asset", "materialize", "-m", "reads_source", "--select", "seen"]
-    result = CliRunner().invoke(create_dagster_cli(), command)  # type: ignore[no-untyped-call]
+    command = ["launch", "-m", "reads_source", "--assets", "seen"]
+    result = CliRunner().invoke(cli, command)
     assert result.exit_code == 0, result.output
     assert (folder / "seen").read_text() == "folder"
 

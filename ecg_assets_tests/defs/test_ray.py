@@ -69,8 +69,8 @@ def test_shards_from_a_cluster_are_the_same(
 
 
 def _materialize(asset: str, *arguments: str, env: dict[str, str]) -> str:
-    command = [sys.executable, "-m", "dagster", "asset", "materialize"]
-    command += ["-m", "ecg_assets.definitions", "--select", asset, *arguments]
+    command = [sys.executable, "-m", "dagster_dg_cli.cli", "launch"]
+    command += ["-m", "ecg_assets.definitions", "--assets", asset, *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -90,15 +90,8 @@ def _wait_for(arrived: Callable[[], bool], *, s: float = 60) -> None:
 def _materialize(folder: Path, executor: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [
-            sys.executable,
-            "-m",
-            "dagster",
-            "asset",
-            "materialize",
-            "--select",
-            "training",
-            "-f",
-            "d.py",
+            *(sys.executable, "-m", "dagster_dg_cli.cli", "launch"),
+            *("--assets", "training", "-f", "d.py"),
         ],
         cwd=folder,
         env={
