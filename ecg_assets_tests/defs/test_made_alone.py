@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from ecg_assets.defs.build import build_definitions
 from ecg_assets.defs.freshness import Freshness
 from ecg_assets.evaluation.label_noise import LABEL_NOISE, NO_EVIDENCE
 from ecg_assets.lineage import fingerprint_file
+from ecg_assets.made_with import LABEL_THRESHOLD, read_facts, write_facts
 from ecg_assets_tests.defs.small_job import SmallJob
 
 TOGETHER = {
@@ -69,13 +71,18 @@ def test_one_alone_is_the_same_and_the_others_stay(copy: SmallJob, asset: str, g
     assert all(freshness.is_fresh(dg.AssetKey(name), partition) for name in assets)
 
 
-@pytest.mark.parametrize("reason", ["absent", "of other reports"])
+@pytest.mark.parametrize("reason", ["absent", "of other reports", "of another threshold"])
 def test_doubted_labels_do_without_the_lines_and_say_so(copy: SmallJob, reason: str) -> None:
     checkpoint, stored = copy.checkpoints[0], copy.settings.stored
     before = stored.read_table(LABEL_NOISE, partition=checkpoint)
     assert before["line"].notna().any()
     if reason == "absent":
         stored.table_path("label_evidence").unlink()
+    elif reason == "of another threshold":
+        path = stored.table_path("labels")
+        table = pq.read_table(path)
+        facts = {**(read_facts(table.schema) or {}), LABEL_THRESHOLD: 0.9}
+        pq.write_table(table.cast(write_facts(table.schema, facts)), path)
     else:  # labels were made alone since, of reports that were read anew
         made = {"dagster/input_data_version/machine_reports": "read anew"}
         copy.instance.report_runless_asset_event(dg.AssetMaterialization("labels", tags=made))

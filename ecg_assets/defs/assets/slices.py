@@ -164,7 +164,10 @@ def _read_evidence(
     if not settings.stored.table_path(EVIDENCE.name).is_file() or made_from[0] != made_from[1]:
         return None
     found = settings.stored.read_table(EVIDENCE)
-    return found if known_facts(found) == known_facts(labels) else None
+    of_lines, of_labels = known_facts(found), known_facts(labels)
+    # What one of the two does not state is not compared.
+    is_same = all(of_lines[name] == of_labels[name] for name in of_lines.keys() & of_labels.keys())
+    return found if is_same else None
 
 
 @dg.asset(
