@@ -232,9 +232,9 @@ def test_a_step_is_a_job_that_gets_its_settings_from_the_cluster_and_goes_with_i
 ) -> None:
     home = tmp_path / "home"
     _write_instance(home, cluster)
-    command = [sys.executable, "-m", "dagster", "asset", "materialize"]
+    command = [sys.executable, "-m", "dagster_dg_cli.cli", "launch"]
     done = subprocess.run(
-        [*command, "-m", "ecg_assets.definitions", "--select", "record_list"],
+        [*command, "-m", "ecg_assets.definitions", "--assets", "record_list"],
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("ECG_")},
             **cluster.config_maps["ecg-settings"],
