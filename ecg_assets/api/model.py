@@ -326,7 +326,7 @@ def _as_recording(
         return recording
     if isinstance(recording, str | Path):
         return read_recording(recording)
-    return Recording(np.asarray(recording), tuple(leads or ()), sample_rate_hz or 0.0)
+    return Recording(np.asarray(recording), () if leads is None else leads, sample_rate_hz or 0.0)
 
 
 def _warn_of(reasons: pd.Series[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,8 @@ class Recording:
     Parameters
     ----------
     signal_mv
-        In mV, ``(lead, sample)``; NaN is a missing sample. It is kept as a read-only float32
-        array: filter a copy, and make another `Recording` of it.
+        In mV, ``(lead, sample)``; NaN, or masked, is a missing sample. It is kept as a read-only
+        float32 array: filter a copy of it, and make another `Recording` of that.
     leads
         Names of the leads, e.g. ``("I", "II")``; spellings such as ``AVR`` are made standard ones.
     sample_rate_hz
@@ -39,7 +39,7 @@ class Recording:
     Raises
     ------
     ValueError
-        When shape, leads and sample rate do not fit one another.
+        When shape, leads and sample rate do not fit one another, or a sample is infinite.
 
     >>> recording = Recording(np.zeros((2, 5000)), ["I", "II"], 500)
     >>> recording
@@ -52,7 +52,7 @@ class Recording:
     leads: tuple[str, ...]
     sample_rate_hz: float
     record_id: str
-    _stored: Record | None
+    _stored: Record | None = field(init=False)
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class Recording:
         *,
         _stored: Record | None = None,
     ) -> None:
-        signal = np.array(signal_mv, np.float32)
+        masked = np.ma.MaskedArray(signal_mv, dtype=np.float32, copy=True)
+        signal: NDArray[np.float32] = masked.filled(np.float32(np.nan))
         signal.flags.writeable = False
-        given = (leads,) if isinstance(leads, str) else leads
-        names = tuple(normalize_lead_name(str(lead)) for lead in given)
+        names = name_leads(leads)
         if signal.ndim != 2 or len(names) != len(signal):
             raise ValueError(
                 f"signal_mv has shape {signal.shape} and leads are {list(names)}; expected "
@@ -74,6 +74,8 @@ class Recording:
             )
         if len(set(names)) != len(names):
             raise ValueError(f"leads are {list(names)}; expected distinct names.")
+        if np.isinf(signal).any():
+            raise ValueError("signal_mv has infinite samples; a missing sample is NaN.")
         if not 0 < sample_rate_hz < np.inf:
             raise ValueError(f"sample_rate_hz is {sample_rate_hz}; expected a number above 0.")
         values = (signal, names, float(sample_rate_hz), record_id, _stored)
@@ -86,6 +88,11 @@ class Recording:
         return cls(
             record.physical(), record.lead_names, record.sample_rate, record_id, _stored=record
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy is read-only, too: a model reads the stored integers, not what is changed there.
+        self.__dict__.update(state)
+        self.signal_mv.flags.writeable = False
 
     @property
     def n_samples(self) -> int:
@@ -192,6 +199,16 @@ class Recording:
         )
 
 
+def name_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
+    """Give the standard names of leads; one name alone is one lead.
+
+    >>> name_leads("ii"), name_leads(["AVR", "V1"])
+    (('II',), ('aVR', 'V1'))
+    """
+    given = (leads,) if isinstance(leads, str) else leads
+    return tuple(normalize_lead_name(str(lead)) for lead in given)
+
+
 def read_recording(
     path: str | Path, *, leads: Sequence[str] | None = None, root: str | Path | None = None
 ) -> Recording:
@@ -215,5 +232,5 @@ def read_recording(
     """
     path = Path(path)
     # Read from its folder: a path that leaves it is a fault of the recording.
-    record = read_stored(path, leads, root=root)
+    record = read_stored(path, None if leads is None else name_leads(leads), root=root)
     return Recording.of_record(record, path.stem)

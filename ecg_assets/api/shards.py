@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ecg_assets.api.recording import Recording
+from ecg_assets.api.recording import Recording, name_leads
 from ecg_assets.api.source import LabelChoice, choose_records, label_table, widen
 from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.labels.label_set import LabelSet, label_set_of, resolve_label_set
@@ -244,7 +244,7 @@ class Shards:
             When they are of several lengths or sample rates: an array has one.
         """
         ids = self.index["record_id"].tolist() if record_ids is None else list(record_ids)
-        chosen = tuple(leads or self.leads)
+        chosen = self.leads if leads is None else name_leads(leads)
         blocks = list(signal_blocks(self._shards.read_records(ids, chosen), chosen))
         kinds = sorted({(block.samples.shape[-1], block.sample_rate_hz) for block in blocks})
         if len(kinds) > 1:
@@ -309,7 +309,9 @@ class Shards:
         cache = Path(cache_folder) if cache_folder else self._require_stored().cache
         places = self.index[["record_id", "shard", "row", "sample_rate_hz", "n_samples"]]
         places = choose_records(places, record_ids, str(self.folder)).reset_index(drop=True)
-        chosen = spec or self._millivolts(places, tuple(leads or self.leads), segment_s)
+        chosen = spec or self._millivolts(
+            places, self.leads if leads is None else name_leads(leads), segment_s
+        )
         return open_segments(
             places, self.folder, chosen, cache, labels=labels, n_channels=n_channels
         )

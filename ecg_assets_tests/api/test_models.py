@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,20 @@ def test_an_array_without_rate_or_leads_is_refused(cohort: Cohort, model: ecg_as
             model.predict(flat, sample_rate_hz=500, leads=["II"])
     with pytest.raises(ValueError, match="twice"):
         model.predict_records(cohort.source, good_records(cohort, 1) * 2)
+
+
+def test_a_recording_of_replaced_samples_is_scored_by_these(
+    cohort: Cohort, model: ecg_assets.Model
+) -> None:
+    (name,) = good_records(cohort, 1)
+    recording = cohort.source.recording(name)
+    turned = np.ascontiguousarray(recording.signal_mv[:, ::-1])
+    expected = model.predict(turned, sample_rate_hz=500, leads=recording.leads)
+    assert not np.allclose(expected, model.predict(recording))
+    found = model.predict(replace(recording, signal_mv=turned))
+    np.testing.assert_array_equal(found, expected)
+    alone = model.predict(recording["II"][None], sample_rate_hz=500, leads="II")
+    np.testing.assert_allclose(alone, model.predict(recording), atol=1e-6)
 
 
 # Metrics

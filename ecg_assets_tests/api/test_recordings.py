@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,29 @@ def test_leads_are_those_of_wfdb_in_millivolts(cohort: Cohort) -> None:
     again = ecg_assets.read_recording(cohort.source.root / str(path), leads=["V1", "I"])
     assert again.leads == ("V1", "I")
     np.testing.assert_array_equal(again["I"], found["I"])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_cannot_be_changed_past_a_model_either(
+    cohort: Cohort, copied: Callable[[Recording], Recording]
+) -> None:
+    (name,) = good_records(cohort, 1)
+    found = copied(cohort.source.recording(name))
+    with pytest.raises(ValueError, match="read-only"):
+        found.signal_mv[:] = 0
+
+
+def test_a_masked_sample_is_missing_and_an_infinite_one_refused() -> None:
+    masked = np.ma.MaskedArray([[1, 99, 3]], mask=[[False, True, False]])
+    np.testing.assert_array_equal(Recording(masked, ["I"], 500)["I"], [1, np.nan, 3])
+    with pytest.raises(ValueError, match="infinite samples; a missing sample is NaN"):
+        Recording([[0.0, np.inf]], ["I"], 500)
+
+
+def test_one_lead_is_read_by_its_name_alone_in_any_spelling(cohort: Cohort) -> None:
+    (name,) = good_records(cohort, 1)
+    path = cohort.source.root / str(cohort.source.choose([name])["path"].iloc[0])
+    assert ecg_assets.read_recording(path, leads="ii").leads == ("II",)
 
 
 def test_a_table_has_a_column_a_lead_by_time() -> None:

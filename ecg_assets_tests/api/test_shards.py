@@ -52,6 +52,16 @@ def test_millivolts_are_those_of_the_files(cohort: Cohort, shards: ecg_assets.Sh
         shards.recording("x")
 
 
+def test_one_lead_is_given_by_its_name_alone_in_any_spelling(
+    cohort: Cohort, shards: ecg_assets.Shards
+) -> None:
+    ids = good_records(cohort, 2)
+    expected = shards.signals_mv(ids, leads=["II"])
+    for leads in ("II", "ii", np.array(["II"])):
+        np.testing.assert_array_equal(shards.signals_mv(ids, leads=leads), expected)  # type: ignore[arg-type]
+    assert shards.dataset(record_ids=ids, leads="II").spec.leads == ("II",)
+
+
 def test_missing_samples_are_not_a_number(cohort: Cohort, shards: ecg_assets.Shards) -> None:
     missing = shards._shards.read(["record_id", "n_missing_I"]).set_index("record_id")
     counts = missing["n_missing_I"]
