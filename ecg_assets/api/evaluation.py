@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecg_assets.api.source import require_distinct
 from ecg_assets.errors import LeakageError, SchemaError, SettingsError, SpecMismatch
 from ecg_assets.evaluation.comparison import compare_predictions
 from ecg_assets.evaluation.evaluate import evaluate_checkpoint
@@ -96,7 +98,8 @@ class Evaluation:
         return (
             f"Evaluation({result.checkpoint!r} on {result.source or 'recordings'}: "
             f"{result.n_records} recordings of {result.n_patients} patients, macro {title} "
-            f"{format_number(value)}{interval}{f'; left out: {left_out}' if left_out else ''})"
+            f"{format_number(value)}{interval}{f'; left out: {left_out}' if left_out else ''}"
+            f"{'; overlaps with the training data' if result.relation == Relation.SHARED else ''})"
         )
 
 
@@ -145,10 +148,18 @@ def evaluate(
         When the model's training read the labels of all these patients.
     SchemaError
         When no recording has labels and a score.
+
+    Warns
+    -----
+    UserWarning
+        When a fine-tuning behind the model read the labels of recordings that this dataset has
+        under other names: nobody can be left out.
     """
-    if n_resamples < 0:
-        raise ValueError(f"n_resamples is {n_resamples}; expected 0 or more.")
+    _require_resamples(n_resamples)
     records = data.choose(record_ids)
+    require_distinct(records["record_id"])
+    if records.empty:
+        raise SchemaError(f"No recording of {data!r} is chosen; expected one or more.")
     left_out: Counter[str] = Counter()
     seen = read_seen_patients(model.card.folder)
     if "subject_id" not in records:
@@ -188,6 +199,14 @@ def evaluate(
         made_with=truth.facts,
     )
     relation = relate(seen, data.name)
+    overlaps = find_overlaps(seen, predictions.subject_ids.tolist(), data.name)
+    for found in overlaps:
+        if found.saw_labels:
+            warnings.warn(
+                f"{found.stage.name} was fine-tuned on {found.stage.source}. {found.statement} No "
+                "patient could be left out: the metrics are no test of it.",
+                stacklevel=2,
+            )
     part = Part.TEST if relation == Relation.OWN else Part.ALL
     part = part if record_ids is None else Part.CHOSEN
     wide = widen_labels(predictions, model.vocabulary, truth.unmapped)
@@ -197,7 +216,7 @@ def evaluate(
         checkpoint=model.name,
         evaluation_set=EvaluationSet(data.name, part),
         relation=relation,
-        seen_in_training=find_overlaps(seen, predictions.subject_ids.tolist(), data.name),
+        seen_in_training=overlaps,
         signal_spec=model.spec.to_json(),
         lineage={
             "checkpoint": checkpoint_content_sha256(model.card.folder),
@@ -239,7 +258,13 @@ def compare(
     SpecMismatch
         When they have no recording or label in common, or other targets or patients for one.
     """
+    _require_resamples(n_resamples)
     return compare_predictions(a.predictions, b.predictions, n_resamples=n_resamples, seed=seed)
+
+
+def _require_resamples(n_resamples: int) -> None:
+    if n_resamples < 0:
+        raise ValueError(f"n_resamples is {n_resamples}; expected 0 or more.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,6 +303,8 @@ def _find_truth(
 
 
 def _truth_of_table(model: Model, labels: pd.DataFrame, records: pd.DataFrame) -> _Truth:
+    if not labels.columns.is_unique:
+        raise ValueError(f"labels has a column twice in {list(labels)}; expected each once.")
     names = [name for name in model.labels if name in labels]
     unknown = [name for name in labels if name not in model.labels]
     if not names or unknown:

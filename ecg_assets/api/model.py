@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecg_assets.api.recording import Recording, read_recording
+from ecg_assets.api.source import require_distinct
 from ecg_assets.errors import CheckpointError
 from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.apply import AppliedModel, apply_to_batches
@@ -254,8 +255,7 @@ class Model:
         """Score and embed recordings in one go; arguments are those of `predict_records`."""
         ids = [str(record_id) for record_id in data.choose(record_ids)["record_id"]]
         index = pd.Index(ids, dtype=object, name="record_id")
-        if not index.is_unique:
-            raise ValueError(f"record_ids names {index[index.duplicated()][0]!r} twice.")
+        require_distinct(index)
         reasons: dict[str, str] = {}
 
         def read() -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -15,7 +15,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ecg_assets.api.recording import Recording, name_leads
-from ecg_assets.api.source import LabelChoice, choose_records, label_table, widen
+from ecg_assets.api.source import (
+    LabelChoice,
+    choose_records,
+    label_table,
+    require_distinct,
+    widen,
+)
 from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.labels.label_set import LabelSet, label_set_of, resolve_label_set
 from ecg_assets.labels.label_tables import LABELS, TARGETS
@@ -104,8 +110,10 @@ class Shards:
 
     @property
     def name(self) -> str:
-        """The source that they were made of; empty where they do not say."""
-        return str(self.facts.get(SOURCE, ""))
+        """The source that they were made of; empty where nothing says it."""
+        if SOURCE in self.facts or self._stored is None:
+            return str(self.facts.get(SOURCE, ""))
+        return "".join(self.records["source"].unique()[:1])
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -309,6 +317,9 @@ class Shards:
         cache = Path(cache_folder) if cache_folder else self._require_stored().cache
         places = self.index[["record_id", "shard", "row", "sample_rate_hz", "n_samples"]]
         places = choose_records(places, record_ids, str(self.folder)).reset_index(drop=True)
+        require_distinct(places["record_id"])
+        if places.empty:
+            raise ValueError("record_ids is empty; name at least one recording.")
         chosen = spec or self._millivolts(
             places, self.leads if leads is None else name_leads(leads), segment_s
         )

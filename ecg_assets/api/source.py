@@ -278,6 +278,13 @@ def choose_records(
     return chosen
 
 
+def require_distinct(record_ids: pd.Series[str] | pd.Index[Any]) -> None:
+    """Raise `ValueError` when a recording is chosen twice."""
+    if not record_ids.is_unique:
+        twice = record_ids[record_ids.duplicated()].tolist()
+        raise ValueError(f"record_ids names {twice[0]!r} twice.")
+
+
 def label_table(
     reports: pd.DataFrame,
     label_set: LabelSet,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 import warnings
@@ -11,17 +12,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 import ecg_assets
-from ecg_assets import BadRecord, CheckpointError, LeakageError, SettingsError, SpecMismatch
+from ecg_assets import (
+    BadRecord,
+    CheckpointError,
+    LeakageError,
+    SchemaError,
+    SettingsError,
+    SpecMismatch,
+)
 from ecg_assets.evaluation import evaluate as evaluate_arrays
 from ecg_assets.evaluation.thresholds import Thresholds
 from ecg_assets.labels import ECG_FM_LABELS, load_label_set
 from ecg_assets.models import predict_recording, read_validation_predictions
 from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.checkpoint_folder import SIGNAL_SPEC
+from ecg_assets.models.seen_patients import FINE_TUNING, SeenPatients
 from ecg_assets.sources.synthetic.made import write_made
 from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.starting_model import random_model
@@ -289,6 +299,45 @@ def test_nobody_is_left_where_all_were_trained_on(cohort: Cohort, model: ecg_ass
     seen = index.loc[index["split"] == "train", "record_id"].tolist()
     with pytest.raises(LeakageError, match="was trained or validated on the labels of all"):
         ecg_assets.evaluate(model, cohort.source, record_ids=seen)
+
+
+def test_recordings_that_were_learned_under_other_names_are_said_to_be(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(cohort.checkpoint("first"), tmp_path / "shared")
+    manifest = replace(cohort.manifest, made_with={"source": "ptb-xl"})
+    SeenPatients.of_training("shared", FINE_TUNING, manifest, start=None).write(folder)
+    data = copy.copy(cohort.source)
+    data.name = "physionet-2021"
+    model = ecg_assets.from_pretrained(folder, device="cpu")
+    with pytest.warns(UserWarning, match="PhysioNet 2021 contains the recordings of PTB-XL"):
+        found = ecg_assets.evaluate(model, data, n_resamples=0)
+    assert repr(found).endswith("; overlaps with the training data)")
+
+
+def test_patients_are_left_out_where_shards_do_not_say_their_source(
+    cohort: Cohort, model: ecg_assets.Model, tmp_path: Path
+) -> None:
+    root = shutil.copytree(cohort.stored.root, tmp_path / "synthetic")
+    for path in (root / "signal_shards").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    found = ecg_assets.evaluate(model, ecg_assets.open_shards(root), n_resamples=0)
+    assert found.left_out["seen_in_training"] > 0
+
+
+def test_what_cannot_be_evaluated_is_refused_by_its_name(
+    cohort: Cohort, model: ecg_assets.Model, evaluation: ecg_assets.Evaluation
+) -> None:
+    name = str(evaluation.predictions.record_ids[0])
+    with pytest.raises(ValueError, match=f"record_ids names '{name}' twice"):
+        ecg_assets.evaluate(model, cohort.source, record_ids=[name, name])
+    with pytest.raises(SchemaError, match=r"No recording of OpenedSource.+ is chosen"):
+        ecg_assets.evaluate(model, cohort.source, record_ids=[])
+    labels = cohort.source.labels(record_ids=[name]).iloc[:, [0, 0]]
+    with pytest.raises(ValueError, match="labels has a column twice"):
+        ecg_assets.evaluate(model, cohort.source, labels)
+    with pytest.raises(ValueError, match="n_resamples is -1"):
+        ecg_assets.compare(evaluation, evaluation, n_resamples=-1)
 
 
 def test_an_unknown_training_has_no_thresholds_and_says_so(cohort: Cohort) -> None:

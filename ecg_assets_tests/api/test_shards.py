@@ -62,6 +62,16 @@ def test_one_lead_is_given_by_its_name_alone_in_any_spelling(
     assert shards.dataset(record_ids=ids, leads="II").spec.leads == ("II",)
 
 
+def test_a_choice_of_recordings_names_each_once_and_some(
+    cohort: Cohort, shards: ecg_assets.Shards
+) -> None:
+    (name,) = good_records(cohort, 1)
+    with pytest.raises(ValueError, match=f"record_ids names '{name}' twice"):
+        shards.dataset(record_ids=[name, name])
+    with pytest.raises(ValueError, match="record_ids is empty"):
+        shards.dataset(record_ids=[])
+
+
 def test_missing_samples_are_not_a_number(cohort: Cohort, shards: ecg_assets.Shards) -> None:
     missing = shards._shards.read(["record_id", "n_missing_I"]).set_index("record_id")
     counts = missing["n_missing_I"]
