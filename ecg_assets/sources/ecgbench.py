@@ -56,6 +56,8 @@ _GENERATED = "ecgbench_metadata.csv"
 _ENDINGS = re.compile(r"\.(?:hea|dat|mat)$")
 _SEX = {"male": "M", "m": "M", "female": "F", "f": "F"}
 _TRUE, _FALSE = {"1", "true"}, {"0", "false"}
+_CAST_SEX = "is_male"
+"""Where it stands in a table, it is cast as flags are."""
 _FOLDERS_PER_SHARD = 20
 _SPLIT_SEED = 42
 """That of ecgbench's own command, which its published folds were made with."""
@@ -73,6 +75,7 @@ class Served:
     prose: tuple[str, ...] = ()
     not_looked_for: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
+    cast: str = ""
     path: str = ""
     shard: str = ""
     shard_number: str = ""
@@ -434,6 +437,9 @@ class _Tables:
         if self.config.labels.source_csv == self.config.metadata_csv:
             self.records()  # which writes the table that the labels are read of
         found: pd.DataFrame = load_labels(self.config, self.root)
+        taken = served()[self.config.slug]
+        if taken.cast:
+            _require_flags(self.root / taken.cast, (*taken.flags, _CAST_SEX))
         return found
 
     def folds(self) -> pd.Series[int]:
@@ -463,6 +469,15 @@ def _with_tables_in(config: DatasetConfig, folder: Path) -> DatasetConfig:
     if labels and labels.source_csv == _GENERATED:
         labels = replace(labels, source_csv=path)
     return replace(config, metadata_csv=path, labels=labels)
+
+
+def _require_flags(path: Path, columns: Iterable[str]) -> None:
+    """Refuse a table with a flag that ecgbench would read as true though it says nothing."""
+    table = pd.read_csv(path, dtype=str, usecols=lambda name: name in columns)
+    for column, cells in table.items():
+        flags = pd.Series([(_text(cell) or "").lower() for cell in cells], dtype=object)
+        what = "is no 1, 0, true or false, which ecgbench reads as true"
+        refuse_cells(~flags.isin(_TRUE | _FALSE), path, str(column), what)
 
 
 def _text(cell: Any) -> str | None:

@@ -240,6 +240,18 @@ def test_folds_keep_patients_apart_and_cover_all_recordings(pair: Any) -> None:
 # Datasets that are none of ours, in the files of each.
 
 
+@pytest.mark.parametrize("column", ["RBBB", "is_male"])
+@pytest.mark.parametrize("cell", ["", "unknown"])
+def test_flag_that_is_not_stated_is_never_true(column: str, cell: str, tmp_path: Path) -> None:
+    write_made("code-15", tmp_path, n_records=6, seed=3)
+    path = tmp_path / "exams.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.loc[2, column] = cell
+    table.to_csv(path, index=False)
+    with pytest.raises(SchemaError, match=f"column '{column}' is no 1, 0, .* data row 3"):
+        _open("code15", tmp_path).read_records()
+
+
 def _simulate(index: int, n_leads: int = 12, n_samples: int = 500) -> NDArray[np.float64]:
     rng = np.random.default_rng(index)
     return np.round(rng.normal(0, 0.3, (n_leads, n_samples)), 3)
