@@ -29,7 +29,8 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 _SAMPLE_RATE_HZ = 400.0
 _UNITS_PER_MV = 2.0
 """The authors wrote twice the millivolts of CODE-15% (antonior92/ecg-preprocessing, README:
---scale 2). Of CODE-test and SaMi-Trop none states it; the same network recorded them, and their R
+--scale 2). Of CODE-test (antonior92/automatic-ecg-diagnosis, README) two are stated that contradict
+each other, 1e-4 V and times 1000, of SaMi-Trop none; the same network recorded them, and their R
 waves in lead II are as high as those of CODE-15% (vlbthambawita/ECGBench, its data configs)."""
 
 MOST_VALUES = 1 << 20
