@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +19,9 @@ from ecg_assets.sources.wfdb.header import normalize_lead_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MOST_MV, LEAST_MV = 50.0, 0.02
+"""Sizes beyond which samples are of another unit: R waves are 0.5 to 5 mV high."""
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -40,6 +44,11 @@ class Recording:
     ------
     ValueError
         When shape, leads and sample rate do not fit one another, or a sample is infinite.
+
+    Warns
+    -----
+    UserWarning
+        When the samples can hardly be mV: a model would score them all the same.
 
     >>> recording = Recording(np.zeros((2, 5000)), ["I", "II"], 500)
     >>> recording
@@ -78,6 +87,8 @@ class Recording:
             raise ValueError("signal_mv has infinite samples; a missing sample is NaN.")
         if not 0 < sample_rate_hz < np.inf:
             raise ValueError(f"sample_rate_hz is {sample_rate_hz}; expected a number above 0.")
+        if _stored is None:
+            _warn_of_another_unit(signal)
         values = (signal, names, float(sample_rate_hz), record_id, _stored)
         for one, value in zip(fields(self), values, strict=True):
             object.__setattr__(self, one.name, value)
@@ -196,6 +207,27 @@ class Recording:
         units = tuple(record.units[i] for i in at)
         return Record(
             signal, record.gain[at], record.baseline[at], units, record.sample_rate, tuple(leads)
+        )
+
+
+def _warn_of_another_unit(signal: NDArray[np.float32]) -> None:
+    """Warn of samples ``(lead, sample)`` of a size that no ECG in mV has."""
+    missing = np.isnan(signal).all(axis=1)
+    if missing.all():
+        return
+    heights = np.abs(signal[~missing] - np.nanmedian(signal[~missing], axis=1, keepdims=True))
+    usual, highest = np.nanquantile(heights, 0.99), np.nanmax(heights)
+    if usual > MOST_MV or 0 < highest < LEAST_MV:
+        found = (
+            f"1 % of the samples are over {usual:,.0f} mV"
+            if usual > MOST_MV
+            else (f"the highest sample is {highest:.2g} mV")
+        )
+        warnings.warn(
+            f"signal_mv can hardly be in mV: {found} from its lead's median. Samples in µV are "
+            "divided by 1000, those in V multiplied by 1000, a machine's integers divided by "
+            "their gain.",
+            stacklevel=3,
         )
 
 

@@ -54,6 +54,17 @@ def test_a_masked_sample_is_missing_and_an_infinite_one_refused() -> None:
         Recording([[0.0, np.inf]], ["I"], 500)
 
 
+@pytest.mark.parametrize("factor", [1000, 1e-3, 200])
+def test_samples_of_another_unit_are_warned_of(factor: float) -> None:
+    beats = np.zeros((2, 5000))
+    beats[1] = np.nan
+    beats[0].reshape(10, 500)[:, :10] = 1.2  # QRS complexes of 20 ms
+    Recording(beats, ["I", "II"], 500)
+    Recording(np.full((1, 10), np.nan), ["I"], 500)
+    with pytest.warns(UserWarning, match="can hardly be in mV"):
+        Recording(beats * factor, ["I", "II"], 500)
+
+
 def test_one_lead_is_read_by_its_name_alone_in_any_spelling(cohort: Cohort) -> None:
     (name,) = good_records(cohort, 1)
     path = cohort.source.root / str(cohort.source.choose([name])["path"].iloc[0])
