@@ -57,7 +57,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_every_command_is_of_a_kind_that_is_looked_at() -> None:
     starts = {tuple(command[:2]) for command in _commands() if command[0] != "export"}
-    assert starts == {("make", "demo"), ("dagster", "asset")}
+    assert starts == {("make", "demo"), ("dg", "launch")}
     subprocess.run(["make", "demo", "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
@@ -68,8 +68,8 @@ def test_materialize_commands_name_assets_partitions_and_configuration(
     definitions = build_definitions()
     graph = definitions.resolve_asset_graph()
     job = definitions.resolve_implicit_global_asset_job_def()
-    for command in (words for words in _commands() if words[0] == "dagster"):
-        asset, partition = _option(command, "--select"), _option(command, "--partition")
+    for command in (words for words in _commands() if words[0] == "dg"):
+        asset, partition = _option(command, "--assets"), _option(command, "--partition")
         assert asset is not None
         partitions = graph.get(dg.AssetKey(asset)).partitions_def
         if isinstance(partitions, dg.StaticPartitionsDefinition):

@@ -402,6 +402,7 @@ def predict_recording(trained: TrainedModel, path: str | Path) -> dict[str, floa
     SpecMismatch
         When it is shorter than one segment.
     """
+    require_readable(trained.input)
     path = Path(path)
     record = read_stored_record(path.name, path.parent, trained.spec.leads)
     return predict_stored(trained, record, where=str(path))

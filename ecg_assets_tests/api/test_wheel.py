@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,8 @@ def test_the_installed_wheel_imports_all_and_predicts_what_the_checkout_does(
     python = place / "bin" / "python"
     options = ["--no-deps", "--no-index", "--quiet", "--no-compile"]
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", *options, str(wheel)]
-    subprocess.run(pip, check=True)
+    # Nor does pip take the checkout for what is installed.
+    subprocess.run(pip, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
     # The dependencies of here; what is installed editable here is not found by such a line.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     elsewhere = tmp_path / "empty"

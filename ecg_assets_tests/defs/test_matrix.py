@@ -300,7 +300,7 @@ def test_the_page_shows_a_design_that_loads_and_partitions_that_are_there(
     design = design_of(unfinished.settings_with(matrix=str(tmp_path / "matrix.yaml")))
     assert len(design.cells) == 24
     graph = unfinished.definitions.resolve_asset_graph()
-    named = re.findall(r"--select (\w+) --partition '(.*)'", page)
+    named = re.findall(r"--assets (\w+) --partition '(.*)'", page)
     assert [asset for asset, _ in named] == ["frozen_embeddings", "matrix_cell"]
     for asset, partition in named:
         partitions = graph.get(dg.AssetKey(asset)).partitions_def

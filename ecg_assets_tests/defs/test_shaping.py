@@ -237,6 +237,7 @@ def test_every_variable_is_in_the_table_of_settings() -> None:
         "ui_hosts": "who is answered",
         "sensor_seconds": "how often the sensors look",
         "alert": "who is told",
+        "owners": "whose the assets are",
     }
     assert set(CodeLocation.model_fields) == set(fixed)
     assert len(VARIABLES) == len(Settings.model_fields) + len(CodeLocation.model_fields)
