@@ -138,3 +138,9 @@ def test_functions_of_assets_raise_the_error_itself(tmp_path: Path) -> None:
         context = dg.build_asset_context(instance=instance)
         with pytest.raises(SettingsError, match="ECG_RAW_ROOT"):
             record_list(context, RecordListConfig(), Settings(source="mimic-iv-ecg", raw_root=""))
+
+
+def test_dg_says_what_a_command_takes() -> None:
+    dg_command = [str(Path(sys.executable).with_name("dg")), "launch", "--help"]
+    said = subprocess.run(dg_command, capture_output=True, text=True, check=True).stdout
+    assert {"--assets", "--partition", "--config-json"} <= set(said.split())
