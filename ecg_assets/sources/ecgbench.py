@@ -1,4 +1,4 @@
-"""Datasets by the configurations of ecgbench (https://pypi.org/project/ecgbench, MIT).
+"""Datasets by the configurations of ecgbench (https://github.com/vlbthambawita/ECGBench, MIT).
 
 ``ECG_SOURCE=ecgbench:<slug>``: its readers of tables give recordings, patients, labels and folds;
 recordings are read here. ecgbench.yaml says what is taken of each, and why others are not:
