@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,10 @@ def fit_line(target: NDArray[np.uint8], score: NDArray[np.floating[Any]]) -> tup
     if positive.min() >= negative.max() or positive.max() <= negative.min():
         return np.nan, np.nan
     model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=200)
-    model.fit(x[:, np.newaxis], target)
+    with warnings.catch_warnings():
+        # At the optimum itself rounding leaves nothing to gain, and lbfgs, taken then, stays there.
+        warnings.filterwarnings("ignore", "Line search of Newton solver")
+        model.fit(x[:, np.newaxis], target)
     return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 

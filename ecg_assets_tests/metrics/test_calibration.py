@@ -76,3 +76,8 @@ def test_bins_are_those_of_the_score() -> None:
 def test_evaluated_set_cannot_calibrate() -> None:
     with pytest.raises(TypeError, match="never from the evaluated set"):
         ScoreCalibration.from_validation(simulate_predictions(40))  # type: ignore[arg-type]
+
+
+def test_line_of_scores_that_say_nothing_is_flat_without_a_warning() -> None:
+    target, score = np.array([1, 0, 0, 1, 1, 0], np.uint8), np.array([0, 1, 1, 1, 1, 0])
+    assert fit_line(target, score) == pytest.approx((0, 0), abs=1e-12)
