@@ -6,7 +6,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+
+from ecg_assets_tests.defs.sessions import free_port
 
 PASSWORD = "p@ss:w/rd?%"
 """Of letters that mean something in a URL."""
@@ -78,9 +79,7 @@ def postgres() -> Iterator[Server]:
     programs = find_programs()
     assert programs is not None
     user = None if os.geteuid() else _find_user()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     # Not in pytest's folder, which is for its user alone.
     with tempfile.TemporaryDirectory(prefix="postgres", ignore_cleanup_errors=True) as name:
         folder = Path(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import torch
 
 from ecg_assets.labels import ECG_FM_LABELS
 from ecg_assets.models.ecg_fm.fairseq_export import export_fairseq
+from ecg_assets_tests.defs.sessions import ending_session
 from ecg_assets_tests.defs.small_job import N_RECORDS, SmallJob
 from ecg_assets_tests.models.fairseq_checkpoints import random_classifier
 
@@ -84,14 +84,8 @@ def daemon(home: Path) -> Iterator[subprocess.Popen[bytes]]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        try:
+        with ending_session(process, within_s=20):
             yield process
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_until(arrived: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

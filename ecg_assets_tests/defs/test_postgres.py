@@ -7,8 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +24,7 @@ from ecg_assets.defs.freshness import assets_to_run
 from ecg_assets.defs.instance import MARKER, open_instance, sole_daemon
 from ecg_assets.errors import SettingsError
 from ecg_assets_tests.defs.postgres import PASSWORD, POSTGRES, QUOTED, Server, find_programs
+from ecg_assets_tests.defs.sessions import ending_session, free_port
 from ecg_assets_tests.defs.small_job import TABLES, SmallJob
 
 pytestmark = POSTGRES
@@ -87,9 +86,7 @@ def ui(home: Path, database: str) -> Iterator[Callable[[str], Any]]:
     (home / ".env").write_text(
         f"DAGSTER_HOME={home}\nECG_POSTGRES_URL={database}\nECG_DATA_DIR={home}\n"
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     unset = ("DAGSTER_HOME", "ECG_POSTGRES_URL")
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -116,17 +113,10 @@ def ui(home: Path, database: str) -> Iterator[Callable[[str], Any]]:
         except OSError:
             return False
 
-    try:
+    with ending_session(process):
         _wait_for(answers, process, home / "log")
         ask.process = process  # type: ignore[attr-defined]
         yield ask
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def test_two_runs_of_the_queue_share_the_database_and_the_place_in_the_pool(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from ecg_assets.defs.jobs import choose_executor
 from ecg_assets.defs.settings import Settings
 from ecg_assets.errors import SettingsError
 from ecg_assets.lineage import fingerprint_folder
+from ecg_assets_tests.defs.sessions import free_port
 from ecg_assets_tests.defs.small_job import N_RECORDS, SmallJob
 
 _BIN = Path(sys.executable).parent
@@ -27,9 +27,7 @@ def cluster() -> Iterator[dict[str, str]]:
     """Environment of a cluster of two cores that listens on 127.0.0.1 alone."""
     if not (find_spec("dagster_ray") and find_spec("ray")):
         pytest.skip("dagster-ray and Ray are not installed (extra ray)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from ecg_assets.defs import ui
 from ecg_assets.defs.ui import LOCK, guards
+from ecg_assets_tests.defs.sessions import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 UI = "http://127.0.0.1:3000"
@@ -101,9 +102,7 @@ def test_a_taken_port_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_one_daemon_an_instance(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with FileLock(tmp_path / LOCK):
         ended = _start(tmp_path, port)
     assert ended.returncode == 1
