@@ -400,6 +400,11 @@ def _print_losses(plan: Plan, measured: dict[str, Measured]) -> None:
             for name, found in measured.items()
         )
         print(f"mean loss of steps {start + 1:3}–{start + width:3}: {', '.join(means)}")
+    reference = np.array(measured["reference"].losses)
+    for name, found in measured.items():
+        if name != "reference":
+            largest = np.abs(np.array(found.losses) - reference).max()
+            print(f"largest difference of a step's loss from the reference's, {name}: {largest:.1e}")
 
 
 def _profile(plan: Plan, segments: SegmentDataset) -> None:
