@@ -404,7 +404,9 @@ def _print_losses(plan: Plan, measured: dict[str, Measured]) -> None:
     for name, found in measured.items():
         if name != "reference":
             largest = np.abs(np.array(found.losses) - reference).max()
-            print(f"largest difference of a step's loss from the reference's, {name}: {largest:.1e}")
+            print(
+                f"largest difference of a step's loss from the reference's, {name}: {largest:.1e}"
+            )
 
 
 def _profile(plan: Plan, segments: SegmentDataset) -> None:

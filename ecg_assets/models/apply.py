@@ -19,12 +19,14 @@ from ecg_assets.labels.vocabulary import LabelVocabulary
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.device import choose_device
 from ecg_assets.models.scoring import (
+    Outputs,
     describe_outputs,
+    fetch_outputs,
     no_logits,
     read_ahead,
     read_block,
-    run_model,
     score_recordings,
+    start_model,
 )
 from ecg_assets.models.signals import require_readable
 from ecg_assets.preprocess import ShardDataset
@@ -117,8 +119,14 @@ def apply_to_batches(
     require_readable(trained.input)
     place = choose_device(device)
     trained.model.to(place).eval()
+    started: _Started | None = None
     for batch in read_ahead(_read(trained, shard, signals) for shard, signals in batches):
-        yield _apply(trained, batch, place, precision)
+        # While a GPU computes these, those before are fetched and written.
+        before, started = started, _start(trained, batch, place, precision)
+        if before is not None:
+            yield _finish(trained, before)
+    if started is not None:
+        yield _finish(trained, started)
 
 
 class _Batch(NamedTuple):
@@ -129,30 +137,47 @@ class _Batch(NamedTuple):
     blocks: list[tuple[SignalBlock, NDArray[np.float32]]]
 
 
+class _Started(NamedTuple):
+    """A batch of which a device computes; arrays ``(record,)``."""
+
+    shard: str
+    signals: pa.Table
+    has_signal: NDArray[np.bool_]
+    n_segments: NDArray[np.int64]
+    outputs: list[tuple[NDArray[np.int64], Outputs]]
+    """Of the segments of recordings with a signal, each with its recording."""
+
+
 def _read(trained: TrainedModel, shard: str, signals: pa.RecordBatch) -> _Batch:
     table = pa.Table.from_batches([signals])
     blocks = signal_blocks(table, trained.spec.leads)
     return _Batch(shard, table, [(block, read_block(trained, block)) for block in blocks])
 
 
-def _apply(
-    trained: TrainedModel, batch: _Batch, place: torch.device, precision: str
-) -> AppliedModel:
-    signals, width = batch.signals, trained.model.config.hidden_size
-    n_records = signals.num_rows
+def _start(trained: TrainedModel, batch: _Batch, place: torch.device, precision: str) -> _Started:
+    n_records = batch.signals.num_rows
     has_signal, n_segments = np.zeros(n_records, np.bool_), np.zeros(n_records, np.int64)
-    rows = [np.empty(0, np.int64)]
-    features, logits = [np.empty((0, width), np.float32)], [no_logits(trained)]
+    outputs = []
     for block, segments in batch.blocks:
         n_segments[block.rows] = segments.shape[1]
         is_scored = has_signal[block.rows] = ~block.lacks_signal(trained.spec)
         inputs = segments[is_scored].reshape(-1, *segments.shape[2:])
-        if not len(inputs):
-            continue
-        rows.append(np.repeat(block.rows[is_scored], segments.shape[1]))
-        found = run_model(trained, inputs, device=place, precision=precision)
-        features.append(found[0])
-        logits.append(found[1])
+        if len(inputs):
+            rows = np.repeat(block.rows[is_scored], segments.shape[1])
+            found = start_model(trained, inputs, device=place, precision=precision)
+            outputs.append((rows, found))
+    return _Started(batch.shard, batch.signals, has_signal, n_segments, outputs)
+
+
+def _finish(trained: TrainedModel, batch: _Started) -> AppliedModel:
+    signals, width = batch.signals, trained.model.config.hidden_size
+    n_segments, has_signal = batch.n_segments, batch.has_signal
+    rows = [np.empty(0, np.int64)]
+    features, logits = [np.empty((0, width), np.float32)], [no_logits(trained)]
+    for of_rows, outputs in batch.outputs:
+        rows.append(of_rows)
+        for parts, found in zip((features, logits), fetch_outputs(outputs), strict=True):
+            parts.append(found)
     of_segment = np.concatenate(rows)
     order = np.argsort(of_segment, kind="stable")
     reason = np.where(n_segments == 0, TOO_SHORT, np.where(has_signal, "", NO_SIGNAL))
@@ -166,7 +191,7 @@ def _apply(
             of_segment[order],
             np.concatenate(features)[order],
             np.concatenate(logits)[order],
-            n_records,
+            signals.num_rows,
         ),
     )
 

@@ -216,7 +216,10 @@ def regression_loss(
         As `training_loss` takes them; labels in their units.
     """
     mean, deviation = (
-        torch.tensor(values, dtype=torch.float32, device=logits.device)
+        # Filled there: copying them to a GPU in each step would be waiting for it.
+        torch.stack(
+            [torch.full((), value, dtype=torch.float32, device=logits.device) for value in values]
+        )
         for values in (regression.mean, regression.deviation)
     )
     standardized = (labels.float() - mean) / deviation

@@ -141,11 +141,30 @@ def run_model(
     precision
         ``fp32``, ``bf16`` or ``fp16``.
     """
-    found = [
+    return fetch_outputs(start_model(trained, segments, device=device, precision=precision))
+
+
+Outputs = list[tuple[Tensor, Tensor]]
+"""Features and logits of some segments each, on a device that may not have computed them yet."""
+
+
+def start_model(
+    trained: TrainedModel,
+    segments: NDArray[np.float32],
+    *,
+    device: torch.device,
+    precision: str = "fp32",
+) -> Outputs:
+    """Begin what `run_model` does, without waiting for a GPU; `fetch_outputs` waits."""
+    return [
         # Long recordings have many segments: a device takes so many at a time.
         _compute(trained, to_device(segments[at : at + MOST_SEGMENTS], device), precision)
         for at in range(0, max(len(segments), 1), MOST_SEGMENTS)
     ]
+
+
+def fetch_outputs(found: Outputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Copy the features ``(segment, feature)`` and logits ``(segment, label)`` of a batch."""
     features, logits = (
         np.concatenate([one.cpu().numpy() for one in of]) for of in zip(*found, strict=True)
     )

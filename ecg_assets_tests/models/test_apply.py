@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ import torch
 from ecg_assets.build import SignalCache
 from ecg_assets.errors import BadRecord
 from ecg_assets.evaluation.embedding_map import draw_embedding_map
+from ecg_assets.models import apply, scoring
 from ecg_assets.models.apply import AppliedModel, apply_to_shards, write_applied
 from ecg_assets.models.checkpoint import TrainedModel
 from ecg_assets.models.ecg_fm.config import ecg_fm_config
@@ -82,6 +84,27 @@ def test_small_batches_give_the_same_and_embeddings_lead_to_the_scores(
     with torch.inference_mode():
         logits = trained.model.head(torch.from_numpy(whole.embedding[one]))
     np.testing.assert_allclose(whole.score[one], torch.sigmoid(logits).numpy(), rtol=0, atol=1e-6)
+
+
+def test_the_next_recordings_are_computed_before_those_before_are_waited_for(
+    trained: TrainedModel, shards: ShardDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+
+    def noted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def one(*rest: Any, **named: Any) -> Any:
+            done.append(call.__name__)
+            return call(*rest, **named)
+
+        return one
+
+    for call in (scoring.start_model, scoring.fetch_outputs):
+        monkeypatch.setattr(apply, call.__name__, noted(call))
+    found = apply_to_shards(trained, shards, device="cpu", n_records=1)
+    assert sum(batch.is_scored.sum() for batch in found) == REASON.count("")
+    start, fetch = "start_model", "fetch_outputs"
+    # The third is too short.
+    assert done == [start, start, fetch, fetch, start, start, fetch, start, fetch, fetch]
 
 
 def test_files_hold_a_row_a_recording(

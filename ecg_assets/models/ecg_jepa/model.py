@@ -229,25 +229,30 @@ class EcgJepaEncoder(PatchEncoder):
             The patches that are read; None: all. Others are not there: no token sees them.
         """
         size, longest = self.config.patch_samples, self.config.n_patches
-        leads = range(self.config.n_channels) if leads is None else leads
+        n_leads = self.config.n_channels if leads is None else len(leads)
         n_samples = input_values.shape[-1] if input_values.ndim == 3 else 0
         if n_samples % size or not 0 < n_samples <= size * longest:
             raise ValueError(
                 f"Expected signals [batch, lead, sample] of 1 to {longest} patches of {size} "
                 f"samples, found {list(input_values.shape)}."
             )
-        require_channels(input_values, len(leads))
-        kept = torch.tensor(
-            range(n_samples // size) if patches is None else patches, device=input_values.device
-        )
-        lead = torch.tensor(leads, device=input_values.device).repeat_interleave(len(kept))
-        patch = kept.repeat(len(leads))
+        require_channels(input_values, n_leads)
+        kept = _places(patches, n_samples // size, input_values.device)
+        lead = _places(leads, n_leads, input_values.device).repeat_interleave(len(kept))
+        patch = kept.repeat(n_leads)
         is_seen = (lead[:, None] == lead) | (patch[:, None] == patch)
         every = input_values.reshape(*input_values.shape[:2], -1, size)
         tokens = self.W_P(every[:, :, kept]).flatten(1, 2)
         positions = self.pos_embed[lead * longest + patch].to(tokens.dtype)
         features: Tensor = self.norm(self.encoder_blocks(tokens, positions, is_seen))
         return features
+
+
+def _places(chosen: Sequence[int] | None, n_all: int, device: torch.device) -> Tensor:
+    """Make an index of the chosen ones; of all it is made on the device, which nobody waits for."""
+    if chosen is None:
+        return torch.arange(n_all, device=device)
+    return torch.tensor(chosen, device=device)
 
 
 class EcgJepa(PatchModel):

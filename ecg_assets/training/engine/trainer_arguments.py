@@ -131,9 +131,10 @@ def locate_signals(
         request.data_location, data.signals, rows, data.manifest.spec, arguments.device
     )
     if device is not None:
-        # Worker processes would copy the device's memory, and there is nothing left to pin.
+        # Worker processes would copy the device's memory, and there is nothing left to pin or copy.
         arguments.dataloader_num_workers = 0
         arguments.dataloader_pin_memory = False
+        arguments.accelerator_config.non_blocking = False
     return device
 
 

@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from ecg_assets.models.families import FAMILIES
+from ecg_assets.models.probabilities import Regression
+from ecg_assets.preprocess import STANDARD_LEADS
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.training import EpochTrainer
 from ecg_assets.training.pretrain.pretrain import pretrain
 from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
-from ecg_assets_tests.training.engine.waiting import counted_waits
+from ecg_assets_tests.training.engine.waiting import CountedCopies, CountedWaits, counted_waits
 from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request
 from ecg_assets_tests.training.pretrain.toy_cohort import toy_cohort
 from ecg_assets_tests.training.pretrain.toy_run import toy_request as pretraining_request
@@ -65,6 +68,31 @@ def test_a_question_in_a_step_is_counted(
     with counted_waits(monkeypatch) as counts:
         run_toy(toy_request(tmp_path, epochs=1), data)
     assert _of_steps(counts) == [1] * (STEPS - 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("regression", [None, Regression((1.0, 2.0), (1.0, 3.0), "huber")])
+def test_no_family_waits_within_a_step(family: str, regression: Regression | None) -> None:
+    """The device meta computes nothing, and has its tensors apart from a CPU's as a GPU has."""
+    known = FAMILIES[family]
+    spec = known.signal_spec(STANDARD_LEADS)
+    with torch.device("meta"):
+        config = known.build_config("tiny", n_channels=spec.n_channels, n_labels=2)
+        if regression is not None:
+            config.update(regression.to_config())
+        model: Any = known.classifier_class(config).train()
+        signals = torch.empty(2, spec.n_channels, spec.segment_samples)
+        labels, pos_weight = torch.empty(2, 2), torch.empty(2)
+    with CountedCopies() as copies, CountedWaits() as waits:
+        torch.autograd.backward(model(signals, labels=labels, pos_weight=pos_weight).loss)
+    assert (copies.n_copies, waits.n_waits) == (0, 0)
+
+
+def test_a_tensor_that_is_made_of_values_is_counted() -> None:
+    with CountedCopies() as counted:
+        torch.tensor([0, 1], device="meta")
+        torch.tensor([0, 1])
+    assert counted.n_copies == 1
 
 
 @pytest.mark.gpu

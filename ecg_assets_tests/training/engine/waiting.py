@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -32,6 +33,25 @@ class CountedWaits(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
         self.n_waits += name in _ASKING or by_mask
         return func(*args, **(kwargs or {}))
+
+
+class CountedCopies(TorchFunctionMode):
+    """Counts the tensors that a program makes of its values on another device than a CPU.
+
+    On a GPU each is a copy that waits for all that was asked of it before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_copies = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        found = func(*args, **(kwargs or {}))
+        if func in {torch.tensor, torch.as_tensor, Tensor.new_tensor}:
+            self.n_copies += found.device.type != "cpu"
+        return found
 
 
 class _AtStep(TrainerCallback):  # type: ignore[misc]
