@@ -246,8 +246,7 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
         super().__init__(**values)
         self._rate_factors = rate_factors
         self._decays_all = recipe.optimizer == "fairseq-adam"
-        self._shared: SharedBatches | None = None
-        self._splits = self.args.per_device_train_batch_size != recipe.batch_size
+        self._batches: SharedBatches
         self._n_batches = 0
         self._compilation = compilation
         self.add_callback(compilation)
@@ -291,10 +290,9 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], *rest: Any) -> Tensor:
         """Run a batch forward and backward; one that is not whole eagerly."""
-        if self._shared is not None:
-            number = self._n_batches % len(self._shared)
-            self.current_gradient_accumulation_steps = self._shared.divisor(number)
-            self._n_batches += 1
+        number = self._n_batches % len(self._batches)
+        self.current_gradient_accumulation_steps = self._batches.divisor(number)
+        self._n_batches += 1
         with self._compilation.of_whole_batches(inputs, "training"):
             loss: Tensor = super().training_step(model, inputs, *rest)
         return loss
@@ -314,20 +312,18 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Load all batches, or of several processes this one's."""
-        if self.args.world_size == 1:
-            loader: DataLoader[Any] = super().get_train_dataloader()
-            return loader
-        self._shared = SharedBatches(
+        segments: Any = self.train_dataset
+        self._batches = SharedBatches(
             self._get_train_sampler(),
+            getattr(segments, "counts", None),
             batch_size=self.args.per_device_train_batch_size,
             n_passes=self.args.gradient_accumulation_steps,
             rank=self.args.process_index,
             n_processes=self.args.world_size,
-            splits=self._splits,
         )
         return SharedLoader(
-            self.train_dataset,
-            batch_sampler=self._shared,
+            segments,
+            batch_sampler=self._batches,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,

@@ -26,7 +26,12 @@ from ecg_assets.models.scoring import read_ahead
 from ecg_assets.preprocess.model_input import number_segments
 from ecg_assets.storage import replace_file
 from ecg_assets.training.engine.data import TrainingData
-from ecg_assets.training.engine.segments import Batch, BatchTargets, SegmentDataset
+from ecg_assets.training.engine.segments import (
+    Batch,
+    BatchTargets,
+    SegmentDataset,
+    count_known,
+)
 from ecg_assets.training.finetune.recipe import PROBES, Recipe
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets.training.finetune.starting_model import fingerprint_encoder
@@ -184,6 +189,7 @@ class FeatureDataset(Dataset[Batch]):
     ) -> None:
         stored, counts = data.n_segments(of_rows), data.n_segments(rows)
         first = (np.cumsum(stored) - stored)[np.searchsorted(of_rows, rows)]
+        self.counts = count_known(data, rows)
         self._features = features
         self._places = np.repeat(first, counts) + number_segments(counts)
         targets = np.repeat(data.manifest.targets[rows], counts, axis=0)
