@@ -49,13 +49,9 @@ def add_adapters(model: EcgClassifier, recipe: Recipe) -> None:
     SettingsError
         When peft is not installed.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise SettingsError(
-            "Method 'lora' needs the package peft, which is not installed. "
-            "Install it (pip install 'ecg-assets[lora]'), or choose another method."
-        ) from error
+    require_peft()
+    from peft import LoraConfig, inject_adapter_in_model
+
     config = LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
@@ -64,6 +60,17 @@ def add_adapters(model: EcgClassifier, recipe: Recipe) -> None:
         modules_to_save=[model.head_name],
     )
     inject_adapter_in_model(config, model)
+
+
+def require_peft() -> None:
+    """Raise `SettingsError` when peft is not installed."""
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            "Method 'lora' needs the package peft, which is not installed. "
+            "Install it (pip install 'ecg-assets[lora]'), or choose another method."
+        ) from error
 
 
 def save_adapters(model: EcgClassifier, folder: Path) -> None:

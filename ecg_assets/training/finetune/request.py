@@ -98,4 +98,7 @@ class FinetuneRequest(TrainingRequest):
         """What determines the trained model, as JSON values: no paths, no device."""
         # A step of several passes was the mean of their means once, whatever each had in it.
         step = {STEP: "mean of what is known"} if self.recipe.gradient_accumulation > 1 else {}
-        return {**super().identity, "tf32": self.tf32, **step}
+        # Its patience once counted epochs of the head alone, too.
+        waits = self.recipe.patience and self.recipe.patient_from
+        patience = {"patient_from": waits} if waits else {}
+        return {**super().identity, "tf32": self.tf32, **step, **patience}
