@@ -127,14 +127,18 @@ def native_request(
     instance: dg.DagsterInstance, settings: Settings, config: FinetuneConfig
 ) -> FinetuneRequest:
     """Build the request of an ordinary checkpoint of the current manifests."""
+    preset, changes = config.preset or settings.preset, config.changes()
+    # What is mistyped ends it before a checkpoint is fetched or imported.
+    recipe = {name: changes[name] for name in changes.keys() & Recipe.settings().keys()}
+    FinetuneRequest.recipe_of(preset, recipe)
     return FinetuneRequest.from_preset(
-        config.preset or settings.preset,
+        preset,
         manifest_folder=settings.stored.folder("manifests"),
         output_folder=settings.store.checkpoints,
         inputs=manifest_inputs(instance),
         pretrained=_pretrained_folder(settings, config.pretrained or settings.pretrained),
         **places_of_training(settings, settings.stored),
-        **config.changes(),
+        **changes,
     )
 
 

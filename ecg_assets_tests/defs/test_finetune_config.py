@@ -11,6 +11,7 @@ import pytest
 import yaml
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
+from ecg_assets.defs import training_requests
 from ecg_assets.defs.assets.experiments import (
     fold_checkpoint,
     grid_checkpoint,
@@ -19,6 +20,7 @@ from ecg_assets.defs.assets.experiments import (
 from ecg_assets.defs.assets.finetune import finetuned_checkpoint
 from ecg_assets.defs.assets.pretrain import PretrainConfig, pretrained_checkpoint
 from ecg_assets.defs.build import build_definitions
+from ecg_assets.defs.settings import Settings
 from ecg_assets.defs.training_requests import FinetuneConfig, how_it_trains
 from ecg_assets.lineage import fingerprint_bytes
 from ecg_assets.training.engine.request import TrainingRecipe
@@ -198,3 +200,24 @@ def test_a_wrong_word_is_refused_with_the_words_that_are_allowed() -> None:
     allowed = "'multi-label', 'exclusive', 'mean-squared-error' or 'huber'"
     with pytest.raises(ValueError, match=f"objective is 'softmax'; it must be {allowed}"):
         FinetuneRequest.recipe_of("tiny", config.changes())
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        ({"preset": "tny"}, r"preset is 'tny'; allowed: \("),
+        ({"size": "huge"}, "size is 'huge'; it must be one of"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"preset": "ecg-founder-six", "method": "lora"}, "another than 'lora' with ECGFounder"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_before_its_start_is_fetched(
+    config: dict[str, Any], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(*_: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(training_requests, "_pretrained_folder", fetch)
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(ValueError, match=fault):
+        run = FinetuneConfig(pretrained="hf:owner/name", **config)
+        training_requests.native_request(instance, Settings(), run)

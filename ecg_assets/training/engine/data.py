@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ecg_assets.build import Manifest, SignalCache, read_manifest
 from ecg_assets.build.manifest import target_scale
 from ecg_assets.errors import SchemaError, SettingsError
+from ecg_assets.known import is_known
 from ecg_assets.models.checkpoint import MOST_SIZE
 from ecg_assets.models.probabilities import Regression
 from ecg_assets.training.engine.request import TrainingRecipe, TrainingRequest
@@ -42,6 +43,8 @@ class TrainingData:
         SettingsError
             When its objective is of labels and the targets are numbers, or the reverse; when a
             target is constant in the training split, or too large to be stored with a model.
+        SchemaError
+            When train or valid has no recording, or no known target.
         """
         loss, vocabulary = recipe.regression_loss, self.manifest.vocabulary
         if (loss is not None) != vocabulary.is_continuous:
@@ -53,7 +56,16 @@ class TrainingData:
                 "configuration, or choose another label set or preset."
             )
         regression = None if loss is None else self._standardize(loss)
-        return replace(self, exclusive=recipe.is_exclusive, regression=regression)
+        found = replace(self, exclusive=recipe.is_exclusive, regression=regression)
+        for split in ("train", "valid"):
+            rows = found.rows(split)
+            if not is_known(self.manifest.targets[rows]).any():
+                raise SchemaError(
+                    f"Nobody looked for any label in the {len(rows)} recordings of the {split} "
+                    f"split: {', '.join(vocabulary.names)}. There is nothing to learn from, or to "
+                    "choose the best epoch by. Choose another label set or split."
+                )
+        return found
 
     def _standardize(self, loss: str) -> Regression:
         train = self.manifest.targets[self.manifest.rows("train")]
@@ -101,10 +113,10 @@ class TrainingData:
     def evaluated_rows(self, *, with_test: bool) -> list[tuple[str, NDArray[np.int64]]]:
         """Name and rows of the splits that are measured after each epoch.
 
-        The test split is left out where it is not wanted or has no recording.
+        The test split is left out where it is not wanted, or has no recording or known target.
         """
         splits = [("valid", self.rows("valid"))]
-        if with_test and len(self._usable_rows("test")):
+        if with_test and is_known(self.manifest.targets[self._usable_rows("test")]).any():
             splits.append(("test", self.rows("test")))
         return splits
 

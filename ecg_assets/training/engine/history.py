@@ -75,15 +75,17 @@ def best_row(history: History) -> dict[str, Any]:
     return min(history, key=lambda row: row["valid_loss"])
 
 
-def training_is_over(history: History, *, epochs: int, patience: int) -> bool:
+def training_is_over(
+    history: History, *, epochs: int, patience: int, patient_from: int = 0
+) -> bool:
     """Tell whether it was the last epoch, or `patience` epochs gave no lower validation loss.
 
-    A `patience` of 0 never ends training early.
+    A `patience` of 0 never ends training early; epochs up to `patient_from` are not waited for.
     """
     if not history:
         return False
     last = history[-1]["epoch"]
-    waited = last - best_row(history)["epoch"]
+    waited = last - max(best_row(history)["epoch"], patient_from)
     return bool(last >= epochs or (patience and waited >= patience))
 
 

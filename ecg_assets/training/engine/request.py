@@ -99,6 +99,11 @@ class TrainingRecipe(FrozenModel):
         """Columns of history.csv, as `ecg_assets.training.engine.history.read_history` has them."""
 
     @property
+    def patient_from(self) -> int:
+        """The epoch that `patience` is counted from, if none after it is better."""
+        return 0
+
+    @property
     def is_exclusive(self) -> bool:
         """Whether just one of the labels is true of a recording that is used."""
         return False

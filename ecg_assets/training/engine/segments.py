@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ecg_assets.build import Manifest
-from ecg_assets.known import NOT_MEASURED
+from ecg_assets.known import NOT_MEASURED, is_known
 from ecg_assets.models.device_signals import DeviceSignals, to_device
 from ecg_assets.training.engine.data import TrainingData
 
@@ -89,6 +89,11 @@ class SegmentDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Known targets of each segment, ``(segment,)``."""
+        return count_known(self._data, self._rows)
+
     def __getitem__(self, item: int) -> Batch:
         return self.__getitems__([item])
 
@@ -110,6 +115,12 @@ class SegmentDataset(Dataset[Batch]):
             **self._targets.of(positions),
             "pos_weight": self._pos_weight,
         }
+
+
+def count_known(data: TrainingData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the known targets of all segments of some recordings, ``(segment,)``."""
+    known = is_known(data.manifest.targets[rows]).sum(axis=1, dtype=np.int64)
+    return np.repeat(known, data.n_segments(rows))
 
 
 def keep_batch(batch: Any) -> Any:
@@ -154,11 +165,11 @@ class EpochShuffle(Sampler[int]):
         yield from order.tolist()
 
 
-# Training in several processes, as in one.
+# Training in one process or several, with the same steps.
 
 
 class SharedBatches(Sampler[list[int]]):
-    """The batches of one of several processes, which make the steps of one process together.
+    """The batches of one of one or several processes, which make an epoch's steps together.
 
     All have equally many, so that none waits for another for ever: where an epoch's last step has
     too few segments, a process repeats the first ones, and its `divisor` is infinite.
@@ -167,34 +178,38 @@ class SharedBatches(Sampler[list[int]]):
     ----------
     order
         Of all segments.
+    counts
+        What a pass's loss is the mean over, of each segment: its known labels, ``(segment,)``.
+        None: a step is the mean of its passes, which are never split; so pre-training has it.
     batch_size, n_passes
         Segments of a forward pass and passes of a step, of each process: `TrainingRecipe.share`.
     rank, n_processes
         Which process of how many.
-    splits
-        Whether they share out each pass; else they share out the passes of a step.
     """
 
     def __init__(
         self,
         order: EpochShuffle,
+        counts: NDArray[np.int64] | None,
         *,
         batch_size: int,
         n_passes: int,
-        rank: int,
-        n_processes: int,
-        splits: bool,
+        rank: int = 0,
+        n_processes: int = 1,
     ) -> None:
+        self._counts_passes = counts is None
         self._order = order
+        self._counts = np.ones(len(order), np.int64) if counts is None else counts
         self._batch_size, self._n_passes = batch_size, n_passes
         self._rank, self._n_processes = rank, n_processes
-        self._splits = splits
+        self._so_far = np.zeros(len(order) + 1, np.int64)
 
     def __len__(self) -> int:
         return math.ceil(len(self._order) / (self._batch_size * self._n_processes))
 
     def __iter__(self) -> Iterator[list[int]]:
         order = list(self._order)
+        self._so_far = np.append(0, np.cumsum(self._counts[order]))
         for number in range(len(self)):
             start = self._start(number)
             yield order[start : start + self._batch_size] or order[: self._batch_size]
@@ -204,27 +219,30 @@ class SharedBatches(Sampler[list[int]]):
         self._order.set_epoch(epoch)
 
     def divisor(self, number: int) -> float:
-        """Give what a batch's mean loss is divided by.
+        """Give what a batch's mean loss is divided by, in the epoch that is iterated over.
 
-        The mean over the processes of their sums over a step is then the loss of one process's.
+        The mean over the processes of their sums over a step is then the mean over all that the
+        step's segments count, whichever pass they are in; without counts that of its passes.
 
         Parameters
         ----------
         number
             Of the batch in the epoch, from 0.
         """
-        n_items, count = len(self._order), self._n_processes
-        n_own = min(n_items - self._start(number), self._batch_size)
-        if n_own <= 0:
+        own = self._count(self._start(number), self._batch_size)
+        if not own:
             return math.inf
-        first = number - number % self._n_passes
-        last = min(first + self._n_passes, len(self))
-        if self._splits:
-            whole = self._batch_size * count
-            n_of_pass = min(n_items - number * whole, whole)
-            return (last - first) * n_of_pass / (n_own * count)
-        n_batches = math.ceil(n_items / self._batch_size)
-        return (min(last * count, n_batches) - first * count) / count
+        in_all = self._batch_size * self._n_processes
+        first = (number - number % self._n_passes) * in_all
+        of_step = self._count(first, self._n_passes * in_all)
+        if self._counts_passes:
+            return math.ceil(of_step / self._batch_size) / self._n_processes
+        return of_step / (own * self._n_processes)
+
+    def _count(self, start: int, n_segments: int) -> int:
+        last = len(self._order)
+        end = self._so_far[min(start + n_segments, last)]
+        return int(end - self._so_far[min(start, last)])
 
     def _start(self, number: int) -> int:
         return (number * self._n_processes + self._rank) * self._batch_size

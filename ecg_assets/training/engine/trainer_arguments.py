@@ -40,10 +40,8 @@ def epoch_arguments(request: TrainingRequest, work: Path, **others: Any) -> Trai
         Arguments of one kind of training.
     """
     recipe: TrainingRecipe = request.recipe
+    device = require_machine(request)
     batch_size, n_passes = recipe.share(count_processes())
-    device = choose_device(request.device)
-    _require_gpus(device)
-    autocast(device, request.precision)  # refuses fp16 on a CPU
     arguments = TrainingArguments(
         output_dir=str(work),
         seed=request.seed,
@@ -86,6 +84,21 @@ def epoch_arguments(request: TrainingRequest, work: Path, **others: Any) -> Trai
     )
     _use_one_gpu(arguments, device)
     return arguments
+
+
+def require_machine(request: TrainingRequest) -> torch.device:
+    """Give the device of a request.
+
+    Raises
+    ------
+    SettingsError
+        When device or precision cannot be had, or the processes cannot share out its steps.
+    """
+    request.recipe.share(count_processes())
+    device = choose_device(request.device)
+    _require_gpus(device)
+    autocast(device, request.precision)  # refuses fp16 on a CPU
+    return device
 
 
 def _require_gpus(device: torch.device) -> None:

@@ -32,11 +32,12 @@ from transformers.utils.logging import disable_progress_bar
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.models.checkpoint_folder import RUN, WEIGHTS, read_json, require_files
 from ecg_assets.models.device_signals import to_device
-from ecg_assets.models.families import family_of
+from ecg_assets.models.families import FAMILIES, family_of
+from ecg_assets.models.family import ModelFamily
 from ecg_assets.storage import explain_full_disk, replace_folder
 from ecg_assets.training.engine.compilation import Compilation
 from ecg_assets.training.engine.data import TrainingData, open_training_data
-from ecg_assets.training.engine.history import read_history, training_is_over
+from ecg_assets.training.engine.history import History, read_history, training_is_over
 from ecg_assets.training.engine.optimizer import FairseqAdam
 from ecg_assets.training.engine.request import TrainingRecipe, TrainingRequest
 from ecg_assets.training.engine.run import (
@@ -51,7 +52,7 @@ from ecg_assets.training.engine.run import (
     work_folder_of,
 )
 from ecg_assets.training.engine.segments import EpochShuffle, SharedBatches, SharedLoader
-from ecg_assets.training.engine.trainer_arguments import deterministic
+from ecg_assets.training.engine.trainer_arguments import deterministic, require_machine
 
 Request = TypeVar("Request", bound=TrainingRequest)
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -80,6 +81,13 @@ class EpochTraining(ABC, Generic[Request, Model]):
         """Read run.json of a finished folder; raise `CheckpointError` unless that is complete."""
         require_files(folder, cls.files)
         return read_json(folder / RUN)
+
+    @classmethod
+    def require_possible(cls, request: Request) -> None:
+        """Refuse, before signals are read, what this machine cannot do."""
+        require_machine(request)
+        if request.gradient_checkpointing:
+            require_recomputing(FAMILIES[request.recipe.family])
 
     @abstractmethod
     def build_model(self) -> Model:
@@ -162,6 +170,7 @@ def _train(
     kind: type[EpochTraining[Request, Model]],
     open_data: Callable[[Request], TrainingData] | None,
 ) -> None:
+    kind.require_possible(request)
     work = work_folder_of(request)
     n_removed = prepare_work_folder(work)
     data = (
@@ -208,10 +217,17 @@ def train_epochs(trainer: Trainer, recipe: TrainingRecipe, work: Path) -> None:
     # The Trainer shows a progress bar for each file it saves.
     disable_progress_bar()
     trainer.remove_callback(PrinterCallback)
+    checkpoints = list_checkpoints(work)
+    if checkpoints:
+        best_checkpoint(work)  # without it the result could not be written
     history = read_history(read_log(work), recipe.history_columns)
-    if not training_is_over(history, epochs=recipe.epochs, patience=recipe.patience):
-        checkpoints = list_checkpoints(work)
+    if not _is_over(history, recipe):
         trainer.train(resume_from_checkpoint=str(checkpoints[-1].folder) if checkpoints else None)
+
+
+def _is_over(history: History, recipe: TrainingRecipe) -> bool:
+    rule = {"patience": recipe.patience, "patient_from": recipe.patient_from}
+    return training_is_over(history, epochs=recipe.epochs, **rule)
 
 
 class EpochTrainer(Trainer):  # type: ignore[misc]
@@ -246,8 +262,7 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
         super().__init__(**values)
         self._rate_factors = rate_factors
         self._decays_all = recipe.optimizer == "fairseq-adam"
-        self._shared: SharedBatches | None = None
-        self._splits = self.args.per_device_train_batch_size != recipe.batch_size
+        self._batches: SharedBatches
         self._n_batches = 0
         self._compilation = compilation
         self.add_callback(compilation)
@@ -284,6 +299,8 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
             {
                 "params": weights,
                 "lr": self.args.learning_rate * factor,
+                # Where a schedule sets it too, to the same: that of a plateau does not.
+                "initial_lr": self.args.learning_rate * factor,
                 "weight_decay": decay if decays else 0.0,
             }
             for (factor, decays), weights in groups.items()
@@ -291,10 +308,9 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], *rest: Any) -> Tensor:
         """Run a batch forward and backward; one that is not whole eagerly."""
-        if self._shared is not None:
-            number = self._n_batches % len(self._shared)
-            self.current_gradient_accumulation_steps = self._shared.divisor(number)
-            self._n_batches += 1
+        number = self._n_batches % len(self._batches)
+        self.current_gradient_accumulation_steps = self._batches.divisor(number)
+        self._n_batches += 1
         with self._compilation.of_whole_batches(inputs, "training"):
             loss: Tensor = super().training_step(model, inputs, *rest)
         return loss
@@ -308,26 +324,28 @@ class EpochTrainer(Trainer):  # type: ignore[misc]
             found = super().prediction_step(model, inputs, *rest, **named)
         return found
 
+    def _get_learning_rate(self) -> float:
+        """Log the head's rate, which no layer's is above; the Trainer takes the first group's."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
     def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
         """Count nothing: nobody reads it, and the Trainer walks over all weights in each step."""
         return 0
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Load all batches, or of several processes this one's."""
-        if self.args.world_size == 1:
-            loader: DataLoader[Any] = super().get_train_dataloader()
-            return loader
-        self._shared = SharedBatches(
+        segments: Any = self.train_dataset
+        self._batches = SharedBatches(
             self._get_train_sampler(),
+            getattr(segments, "counts", None),
             batch_size=self.args.per_device_train_batch_size,
             n_passes=self.args.gradient_accumulation_steps,
             rank=self.args.process_index,
             n_processes=self.args.world_size,
-            splits=self._splits,
         )
         return SharedLoader(
-            self.train_dataset,
-            batch_sampler=self._shared,
+            segments,
+            batch_sampler=self._batches,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
@@ -352,15 +370,19 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
     SettingsError
         When the family cannot.
     """
-    family = family_of(model)
+    require_recomputing(family_of(model))
+    # transformers before 5.23 has the older name alone.
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+def require_recomputing(family: ModelFamily) -> None:
+    """Raise `SettingsError` when a family cannot compute activations again."""
     if not family.can_recompute:
         raise SettingsError(
             f"gradient_checkpointing is True, but {family.title} cannot compute activations "
             "again. Set it to False; a smaller batch_size with gradient_accumulation saves memory."
         )
-    # transformers before 5.23 has the older name alone.
-    newer = getattr(model, "activation_checkpointing_enable", None)
-    (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def require_finite(outputs: NDArray[np.floating[Any]]) -> None:
@@ -452,5 +474,5 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         history = read_history(state.log_history, recipe.history_columns)
         left = {"time_left": _as_time((recipe.epochs - history[-1]["epoch"]) * seconds)}
         self.report({"event": "epoch", "of_epochs": recipe.epochs, **history[-1], **left})
-        if training_is_over(history, epochs=recipe.epochs, patience=recipe.patience):
+        if _is_over(history, recipe):
             control.should_training_stop = True

@@ -16,7 +16,7 @@ from ecg_assets.frozen_model import FrozenModel, Number
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.training.fairseq_signals.install import FairseqInstall
 from ecg_assets.training.finetune.recipe import Recipe
-from ecg_assets.training.finetune.request import PRETRAINED_INPUT, FinetuneRequest
+from ecg_assets.training.finetune.request import PRETRAINED_INPUT, STEP, FinetuneRequest
 
 FAIRSEQ_SIGNALS = "fairseq-signals"
 """Name of this trainer in settings and requests."""
@@ -132,7 +132,9 @@ class FairseqRequest(FinetuneRequest):
     def identity(self) -> dict[str, Any]:
         """What determines the trained model; the interpreter's versions stand in run.json."""
         options = self.options.model_dump(mode="json", exclude={"n_workers"})
-        return {**super().identity, "trainer": FAIRSEQ_SIGNALS, "options": options}
+        identity = super().identity
+        identity.pop(STEP, None)  # fairseq's own, which has always been so
+        return {**identity, "trainer": FAIRSEQ_SIGNALS, "options": options}
 
     @property
     def checkpoint_id(self) -> str:

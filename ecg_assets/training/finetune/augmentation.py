@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
@@ -71,6 +72,11 @@ class AugmentedSegments(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self._segments)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Known targets of each segment, ``(segment,)``."""
+        return self._segments.counts
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random numbers of the batches that follow."""

@@ -40,6 +40,7 @@ from ecg_assets.training.finetune.methods import (
     HeadFirst,
     choose_trained_weights,
     find_features,
+    require_peft,
     trained_module,
 )
 from ecg_assets.training.finetune.request import PRETRAINED_INPUT, FinetuneRequest
@@ -75,6 +76,15 @@ class FinetuneTraining(EpochTraining[FinetuneRequest, EcgClassifier]):
     def read_run(cls, folder: Path) -> Mapping[str, Any]:
         """Read run.json; raise `CheckpointError` unless all else is there and can be read."""
         return super().read_run(folder) and read_card(folder).run
+
+    @classmethod
+    def require_possible(cls, request: FinetuneRequest) -> None:
+        """Refuse, before signals are read, what this machine cannot do."""
+        super().require_possible(request)
+        _use_tf32(request, choose_device(request.device))
+        _tracking_module(request.report_to)
+        if request.recipe.method == "lora":
+            require_peft()
 
     def build_model(self) -> EcgClassifier:
         """Build the model that training starts from; its random part depends on the seed alone."""
@@ -212,18 +222,24 @@ def tracking_callbacks(request: FinetuneRequest) -> list[TrainerCallback]:
     SettingsError
         When the package is not installed.
     """
-    if request.report_to == "none":
+    module = _tracking_module(request.report_to)
+    if module is None:
         return []
-    try:
-        module = importlib.import_module(_MODULES[request.report_to])
-    except ImportError as error:
-        raise SettingsError(
-            f"report_to is {request.report_to!r}, but that package is not installed ({error}). "
-            f"Install it (pip install {request.report_to}), or set report_to=none."
-        ) from error
     if request.report_to == "mlflow":
         return [MLflowCallback()]
     # The training folder, where the Trainer would log to, is removed at the end.
     folder = request.output_folder / ".tensorboard" / request.checkpoint_id
     is_main = os.environ.get("RANK", "0") == "0"
     return [TensorBoardCallback(module.SummaryWriter(str(folder)))] if is_main else []
+
+
+def _tracking_module(name: str) -> Any:
+    if name == "none":
+        return None
+    try:
+        return importlib.import_module(_MODULES[name])
+    except ImportError as error:
+        raise SettingsError(
+            f"report_to is {name!r}, but that package is not installed ({error}). "
+            f"Install it (pip install {name}), or set report_to=none."
+        ) from error

@@ -26,7 +26,12 @@ from ecg_assets.models.scoring import read_ahead
 from ecg_assets.preprocess.model_input import number_segments
 from ecg_assets.storage import replace_file
 from ecg_assets.training.engine.data import TrainingData
-from ecg_assets.training.engine.segments import Batch, BatchTargets, SegmentDataset
+from ecg_assets.training.engine.segments import (
+    Batch,
+    BatchTargets,
+    SegmentDataset,
+    count_known,
+)
 from ecg_assets.training.finetune.recipe import PROBES, Recipe
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets.training.finetune.starting_model import fingerprint_encoder
@@ -44,13 +49,9 @@ def add_adapters(model: EcgClassifier, recipe: Recipe) -> None:
     SettingsError
         When peft is not installed.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise SettingsError(
-            "Method 'lora' needs the package peft, which is not installed. "
-            "Install it (pip install 'ecg-assets[lora]'), or choose another method."
-        ) from error
+    require_peft()
+    from peft import LoraConfig, inject_adapter_in_model
+
     config = LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
@@ -59,6 +60,17 @@ def add_adapters(model: EcgClassifier, recipe: Recipe) -> None:
         modules_to_save=[model.head_name],
     )
     inject_adapter_in_model(config, model)
+
+
+def require_peft() -> None:
+    """Raise `SettingsError` when peft is not installed."""
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            "Method 'lora' needs the package peft, which is not installed. "
+            "Install it (pip install 'ecg-assets[lora]'), or choose another method."
+        ) from error
 
 
 def save_adapters(model: EcgClassifier, folder: Path) -> None:
@@ -184,6 +196,7 @@ class FeatureDataset(Dataset[Batch]):
     ) -> None:
         stored, counts = data.n_segments(of_rows), data.n_segments(rows)
         first = (np.cumsum(stored) - stored)[np.searchsorted(of_rows, rows)]
+        self.counts = count_known(data, rows)
         self._features = features
         self._places = np.repeat(first, counts) + number_segments(counts)
         targets = np.repeat(data.manifest.targets[rows], counts, axis=0)

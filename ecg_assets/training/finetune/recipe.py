@@ -106,7 +106,8 @@ class Recipe(TrainingRecipe):
     )
     head_epochs: int = Field(
         default=0,
-        description="Epochs of the head alone, for frozen-then-unfrozen; 0 otherwise.",
+        description="Epochs of the head alone, for frozen-then-unfrozen, which do not count for "
+        "patience; 0 otherwise.",
     )
     lora_rank: int = Field(default=8, ge=1, description="Rank of the adapters, for lora.")
     lora_alpha: int = Field(default=16, gt=0, description="Scale of the adapters, times the rank.")
@@ -220,6 +221,11 @@ class Recipe(TrainingRecipe):
     def history_columns(self) -> tuple[str, ...]:
         """Columns of history.csv."""
         return COLUMNS if self.regression_loss is None else REGRESSION_COLUMNS
+
+    @property
+    def patient_from(self) -> int:
+        """The last epoch of the head alone: what is trained after it has its own patience."""
+        return self.head_epochs
 
     @property
     def is_exclusive(self) -> bool:

@@ -17,6 +17,8 @@ from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.recipe import Recipe
 
 PRETRAINED_INPUT = "pretrained"
+STEP = "step"
+"""What of a request's identity says how the passes of a step make its loss."""
 
 
 class FinetuneRequest(TrainingRequest):
@@ -94,4 +96,9 @@ class FinetuneRequest(TrainingRequest):
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the trained model, as JSON values: no paths, no device."""
-        return {**super().identity, "tf32": self.tf32}
+        # A step of several passes was the mean of their means once, whatever each had in it.
+        step = {STEP: "mean of what is known"} if self.recipe.gradient_accumulation > 1 else {}
+        # Its patience once counted epochs of the head alone, too.
+        waits = self.recipe.patience and self.recipe.patient_from
+        patience = {"patient_from": waits} if waits else {}
+        return {**super().identity, "tf32": self.tf32, **step, **patience}

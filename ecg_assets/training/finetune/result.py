@@ -39,7 +39,11 @@ from ecg_assets.training.engine.history import History, best_row, read_history
 from ecg_assets.training.engine.run_record import run_record, write_run
 from ecg_assets.training.finetune.methods import merge_adapters, save_adapters
 from ecg_assets.training.finetune.request import FinetuneRequest
-from ecg_assets.training.finetune.trained_weights import describe_trained, n_trained_parameters
+from ecg_assets.training.finetune.trained_weights import (
+    count_until,
+    describe_trained,
+    n_trained_parameters,
+)
 from ecg_assets.training.finetune.validate import (
     Validation,
     class_reports,
@@ -182,6 +186,9 @@ def write_result(
     counted
         What the optimizer was given, as `count_trained_weights` says it.
     """
+    history = read_history(log, request.recipe.history_columns)
+    best_epoch = best_row(history)["epoch"]
+    counted = count_until(counted, request.recipe, best_epoch)
     sizes = {
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "n_trained_parameters": n_trained_parameters(counted),
@@ -194,8 +201,7 @@ def write_result(
     logits = validation_logits(request, data, trained)
     validation = validate_logits(data, data.rows("valid"), logits)
     save_trained(folder, model.cpu(), trained.spec, trained.vocabulary)
-    history = read_history(log, request.recipe.history_columns)
-    _write_class_reports(log, trained.vocabulary.names, best_row(history)["epoch"], folder)
+    _write_class_reports(log, trained.vocabulary.names, best_epoch, folder)
     record = finetuning_record(request, data, sizes, history, validation)
     write_labelled_run(
         folder,

@@ -160,6 +160,32 @@ def describe_trained(counted: Mapping[str, Any]) -> str:
     )
 
 
+def count_until(counted: Mapping[str, Any], recipe: Recipe, epoch: int) -> dict[str, Any]:
+    """Take the encoder out of what was counted, in an epoch of the head alone.
+
+    >>> counted = {"encoder": {"n_tensors": 9, "n_parameters": 90}, "not_trained": []}
+    >>> recipe = Recipe(
+    ...     size="tiny", epochs=3, batch_size=1, learning_rate=0.1, freeze_convolutions=False,
+    ...     method="frozen-then-unfrozen", head_epochs=2,
+    ... )
+    >>> count_until(counted, recipe, 2)["encoder"]
+    {'n_tensors': 0, 'n_parameters': 0}
+    >>> count_until(counted, recipe, 3) == counted
+    True
+    """
+    if epoch > recipe.head_epochs:
+        return dict(counted)
+    none = {"n_tensors": 0, "n_parameters": 0}
+    left = {name: counted[ENCODER][name] for name in none}
+    why = f"trained after epoch {recipe.head_epochs} alone, and the best one is {epoch}"
+    found = {name: value for name, value in counted.items() if name != "learning_rates"}
+    return {
+        **found,
+        ENCODER: {**counted[ENCODER], **none},
+        "not_trained": [*counted["not_trained"], {"why": why, **left}],
+    }
+
+
 def n_trained_parameters(counted: Mapping[str, Any]) -> int:
     """Count the numbers that are trained in all parts.
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from ecg_assets.build import Manifest, read_manifest, write_manifest
@@ -19,7 +20,7 @@ from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.known import NOT_MEASURED
 from ecg_assets.labels import LabelVocabulary
 from ecg_assets.models.checkpoint import load_trained
-from ecg_assets.models.checkpoint_folder import RUN, read_json, read_validation_predictions
+from ecg_assets.models.checkpoint_folder import RUN, WEIGHTS, read_json, read_validation_predictions
 from ecg_assets.models.classifier import training_loss, weighted_cross_entropy
 from ecg_assets.models.probabilities import Regression
 from ecg_assets.models.scoring import predict_records
@@ -34,7 +35,7 @@ from ecg_assets.training.finetune.validate import (
     weighted_loss,
 )
 from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
-from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request
+from ecg_assets_tests.training.finetune.toy_run import partly_measured, run_toy, toy_request
 
 NUMBERS = LabelVocabulary(("rate", "height"), ("mean", "mean"), ("bpm", "mV"))
 
@@ -282,3 +283,32 @@ def test_manifest_of_numbers_is_not_taken_for_one_of_labels() -> None:
     _, manifest = _numbers(5)
     with pytest.raises(SchemaError, match="Build the manifests again"):
         replace(manifest, vocabulary=LabelVocabulary(("a", "b"), ("mean", "mean")))
+
+
+def test_a_step_is_the_same_however_many_passes_it_takes(tmp_path: Path) -> None:
+    """Of 56 segments with half the labels known, in a step's last pass fewer than in the others."""
+    manifest = toy_manifest(35)
+    data = TrainingData(partly_measured(manifest), toy_signals(manifest))
+    found = []
+    for n_passes in (1, 5):
+        request = toy_request(
+            tmp_path / str(n_passes),
+            epochs=2,
+            batch_size=30 // n_passes,
+            gradient_accumulation=n_passes,
+            activation_dropout=0.0,
+        )
+        folder, _ = run_toy(request, data)
+        found.append((load_file(folder / WEIGHTS), pd.read_csv(folder / "history.csv")))
+    (one, once), (several, passes) = found
+    for name, value in several.items():
+        torch.testing.assert_close(value, one[name], rtol=0, atol=2e-4, msg=name)
+    np.testing.assert_allclose(passes["train_loss"], once["train_loss"], rtol=1e-5)
+
+
+def test_a_request_of_several_passes_is_another_than_where_each_pass_counted_alike(
+    tmp_path: Path,
+) -> None:
+    """One of a single pass is what it was."""
+    assert "step" not in toy_request(tmp_path).identity
+    assert toy_request(tmp_path, gradient_accumulation=2).identity["step"]
