@@ -145,6 +145,11 @@ def fingerprint_manifest(manifest: Manifest) -> str:
     )
 
 
+def fingerprint_recordings(manifest: Manifest) -> str:
+    """Fingerprint of a manifest's recordings in their splits, with those without labels."""
+    return fingerprint_table(INDEX.from_pandas(manifest.with_unlabelled().index))
+
+
 # How frequent each label is, and what its positives weigh in training.
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 from dagster import AssetExecutionContext
 from pydantic import Field
 
-from ecg_assets.build import INDEX, Manifest
+from ecg_assets.build import Manifest
+from ecg_assets.build.manifest import fingerprint_recordings
 from ecg_assets.defs.data_versions import stored_versions
 from ecg_assets.defs.input_facts import require_manifest
 from ecg_assets.defs.resources import Trainer
@@ -23,7 +24,8 @@ from ecg_assets.defs.training_requests import (
     run_training,
     values_set,
 )
-from ecg_assets.lineage import fingerprint_file, fingerprint_json, fingerprint_table
+from ecg_assets.lineage import fingerprint_file, fingerprint_json
+from ecg_assets.training.engine.request import RECORDINGS_INPUT
 from ecg_assets.training.pretrain.presets import PRESETS
 from ecg_assets.training.pretrain.recipe import PretrainRecipe
 from ecg_assets.training.pretrain.request import PretrainRequest
@@ -84,7 +86,7 @@ def pretrained_checkpoint(
 def _inputs(instance: dg.DagsterInstance, manifest: Manifest) -> dict[str, str]:
     """Fingerprints of which recordings, how they are read, and their signals; not of labels."""
     return {
-        "recordings": fingerprint_table(INDEX.from_pandas(manifest.with_unlabelled().index)),
+        RECORDINGS_INPUT: fingerprint_recordings(manifest),
         "signal_spec": fingerprint_json(manifest.spec.to_json()),
         **stored_versions(instance, ["record_list", "split"], partitioned=["signal_shards"]),
     }

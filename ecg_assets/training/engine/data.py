@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_assets.build import Manifest, SignalCache, read_manifest
-from ecg_assets.build.manifest import target_scale
+from ecg_assets.build.manifest import (
+    fingerprint_manifest,
+    fingerprint_recordings,
+    target_scale,
+)
 from ecg_assets.errors import SchemaError, SettingsError
 from ecg_assets.known import is_known
 from ecg_assets.models.checkpoint import MOST_SIZE
 from ecg_assets.models.probabilities import Regression
-from ecg_assets.training.engine.request import TrainingRecipe, TrainingRequest
+from ecg_assets.training.engine.request import (
+    FOLD_INPUT,
+    RECORDINGS_INPUT,
+    TrainingRecipe,
+    TrainingRequest,
+)
 
 
 @dataclass(frozen=True)
@@ -131,8 +140,14 @@ def open_training_data(
     """Read a request's manifest and open its signals, as `SignalCache.open` does.
 
     A training that reads no label has the recordings without labels, too.
+
+    Raises
+    ------
+    SchemaError
+        When another manifest stands in the folder than the request names among its inputs.
     """
     manifest = read_manifest(request.manifest_folder)
+    _require_asked(request, manifest)
     if not request.reads_labels:
         manifest = manifest.with_unlabelled()
     signals = SignalCache.open(
@@ -143,3 +158,26 @@ def open_training_data(
         progress=progress,
     )
     return TrainingData(manifest, signals)
+
+
+_FINGERPRINTS: Mapping[str, Callable[[Manifest], str]] = {
+    FOLD_INPUT: fingerprint_manifest,
+    "manifests": fingerprint_manifest,
+    RECORDINGS_INPUT: fingerprint_recordings,
+}
+"""What an input of a request is of a manifest; the first that it names counts."""
+
+
+def _require_asked(request: TrainingRequest, manifest: Manifest) -> None:
+    for name, fingerprint in _FINGERPRINTS.items():
+        asked = request.inputs.get(name)
+        if asked is None:
+            continue
+        if asked != (found := fingerprint(manifest)):
+            raise SchemaError(
+                f"The manifests in {request.manifest_folder} are not those that this training was "
+                f"asked for ({name}: {asked}), but {found}: they were made again since. Ask for "
+                "it again to train on these. With the former ones in their place (materialize "
+                "manifests) a training that was begun goes on."
+            )
+        return

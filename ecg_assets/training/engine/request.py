@@ -17,6 +17,9 @@ from ecg_assets.frozen_model import FrozenModel, Number
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.models.families import DEFAULT_FAMILY
 
+FOLD_INPUT, RECORDINGS_INPUT = "fold_manifest", "recordings"
+"""Names of inputs: the manifest of a fold, and recordings whose labels are not read."""
+
 WeightDecay = Annotated[Number, Field(ge=0, description="Decoupled decay, AdamW's.")]
 AdamEpsilon = Annotated[Number, Field(gt=0, lt=1, description="Adam's constant ε.")]
 _BETA = "Adam's constant β"
@@ -174,7 +177,7 @@ class TrainingRequest(FrozenModel):
             raise ValueError(
                 "inputs is empty; give the fingerprint of each input, so that the checkpoint "
                 "can be told from one of other data, e.g. "
-                "{'manifests': fingerprint_folder(manifest_folder)}."
+                "{'manifests': fingerprint_manifest(read_manifest(manifest_folder))}."
             )
         return inputs
 

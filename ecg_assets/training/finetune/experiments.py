@@ -22,9 +22,9 @@ from ecg_assets.errors import SettingsError
 from ecg_assets.figures import CONTRAST, INK, LINE, make_figure, to_png
 from ecg_assets.lineage import fingerprint_json
 from ecg_assets.tables import Column, TableSchema
+from ecg_assets.training.engine.request import FOLD_INPUT
 from ecg_assets.training.finetune.request import FinetuneRequest
 
-FOLD_INPUT = "fold_manifest"
 _MANIFEST = "manifest"
 
 

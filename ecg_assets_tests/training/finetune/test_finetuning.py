@@ -20,9 +20,8 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import Trainer
 
-from ecg_assets.build import write_manifest
-from ecg_assets.errors import CheckpointError, DiskFull, EcgAssetsError
-from ecg_assets.lineage import fingerprint_folder
+from ecg_assets.build import fingerprint_manifest, write_manifest
+from ecg_assets.errors import CheckpointError, DiskFull, EcgAssetsError, SchemaError
 from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import (
     RUN,
@@ -305,7 +304,7 @@ def test_a_request_trains_from_the_stored_manifest_and_shards(tmp_path: Path) ->
         shard_folder=cohort.shards,
         cache_folder=tmp_path / "cache",
         output_folder=tmp_path / "checkpoints",
-        inputs={"manifests": fingerprint_folder(tmp_path / "manifests")},
+        inputs={"manifests": fingerprint_manifest(cohort.manifest())},
         device="cpu",
         epochs=1,
     )
@@ -316,6 +315,19 @@ def test_a_request_trains_from_the_stored_manifest_and_shards(tmp_path: Path) ->
     assert run["valid_macro_auroc"] is None
     assert run["labels_without_auroc"] == ["Sinus rhythm", "Atrial flutter"]
     assert pd.read_csv(folder / "history.csv")["valid_macro_auroc"].isna().all()
+
+
+def test_manifests_that_were_made_again_are_not_trained_on_under_the_former_ones_name(
+    tmp_path: Path,
+) -> None:
+    cohort = make_cohort(tmp_path)
+    manifest = cohort.manifest()
+    request = toy_request(tmp_path, inputs={"manifests": fingerprint_manifest(manifest)}, epochs=1)
+    places = {"manifest_folder": tmp_path / "manifests", "shard_folder": cohort.shards}
+    write_manifest(replace(manifest, targets=1 - manifest.targets), tmp_path / "manifests")
+    with pytest.raises(SchemaError, match="they were made again since"):
+        finetune(request.changed(**places), lambda event: None)
+    assert not list(tmp_path.glob("tiny-*"))
 
 
 def _kill(*_: object, **__: object) -> None:

@@ -27,14 +27,15 @@ from ecg_assets_tests.training.killed_run import Events, run_until_killed
 
 def toy_request(output_folder: Path, **changes: Any) -> FinetuneRequest:
     """Ask for four epochs of the preset ``tiny``, with changes."""
-    values: dict[str, Any] = {"epochs": 4, "batch_size": 16, "device": "cpu", **changes}
+    values: dict[str, Any] = {
+        "epochs": 4, "batch_size": 16, "device": "cpu", "inputs": {"manifests": "toy"}, **changes
+    }  # fmt: skip
     return FinetuneRequest.from_preset(
         "tiny",
         manifest_folder=output_folder,
         shard_folder=output_folder,
         cache_folder=output_folder,
         output_folder=output_folder,
-        inputs={"manifests": "toy"},
         **values,
     )
 

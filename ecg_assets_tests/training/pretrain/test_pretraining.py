@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from ecg_assets.build import SignalCache, write_manifest
 from ecg_assets.build.decoded_signals import OFFSETS, RATES, SAMPLES, SCALES
+from ecg_assets.build.manifest import fingerprint_recordings
 from ecg_assets.errors import CheckpointError, EcgAssetsError, SettingsError, SpecMismatch
 from ecg_assets.lineage import fingerprint_file
 from ecg_assets.models.checkpoint_folder import PRETRAINING_WEIGHTS, SEEN_PATIENTS, WEIGHTS
@@ -100,6 +101,7 @@ def test_recordings_that_lack_labels_alone_are_read_and_counted(tmp_path: Path) 
             "manifest_folder": tmp_path / "manifests",
             "shard_folder": cohort.shards,
             "cache_folder": tmp_path / "cache",
+            "inputs": {"recordings": fingerprint_recordings(manifest)},
         }
     )
     folder = pretrain(request, lambda _: None)
