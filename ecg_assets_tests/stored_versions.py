@@ -226,6 +226,7 @@ NOT_PINNED = {
     "production_model": "a copy of the checkpoint with a page and thresholds",
     "cross_validation": "means of the folds' metrics",
     "grid_search": "a ranking of the trainings' own metrics",
+    "probe_grid": "a table to choose settings by, whose features are those of EMBEDDING_VERSION",
     "repeated_trainings": "means of the seeds' metrics",
     "evaluation_matrix": "the cells' metrics side by side",
 }

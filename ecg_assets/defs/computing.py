@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from ecg_assets.models.predictions import Predictions
 from ecg_assets.preprocess import ShardDataset
 from ecg_assets.store import SourceStore
 from ecg_assets.training.fairseq_signals.install import FairseqInstall, probe_fairseq
+from ecg_assets.training.finetune.request import FinetuneRequest
 
 Report = Callable[[str], None]
 """Tells how far a computation is."""
@@ -170,6 +172,31 @@ def reproduce_loss(
     signals = SignalCache.open(manifest.index, stored.shards, manifest.spec, stored.cache)
     trained = load_trained(checkpoint)
     return reproduce_validation_loss(trained, manifest, signals, device=settings.device)
+
+
+def measure_grid(
+    report: Report,
+    request: FinetuneRequest,
+    *,
+    learning_rates: list[float],
+    weight_decays: list[float],
+    seeds: list[int],
+) -> list[dict[str, Any]]:
+    """Train and validate a grid of linear probes."""
+    from ecg_assets.training.engine.data import open_training_data
+    from ecg_assets.training.finetune.head_grid import measure_probes
+
+    def tell(done: int, total: int) -> None:
+        report(f"signals of {done} of {total} records read")
+
+    return measure_probes(
+        request,
+        report,
+        learning_rates=learning_rates,
+        weight_decays=weight_decays,
+        seeds=seeds,
+        open_data=partial(open_training_data, progress=tell),
+    )
 
 
 def find_fairseq(

@@ -153,6 +153,7 @@ def _direct(settings: Settings) -> dict[str, Shapes]:
         "finetuned_checkpoint": training,
         "fold_checkpoint": {**training, "n_folds": N_FOLDS},
         "grid_checkpoint": training,
+        "probe_grid": {k: v for k, v in training.items() if k != "trainer"},
         "repeated_checkpoint": {k: v for k, v in training.items() if k != "seed"},
         "predictions": precision,
         "eval_metrics": intervals,

@@ -29,6 +29,7 @@ from ecg_assets.split import SPLIT
 from ecg_assets.tables import TableSchema
 from ecg_assets.training.finetune.cross_validation import CROSS_VALIDATION
 from ecg_assets.training.finetune.experiments import GRID_SEARCH
+from ecg_assets.training.finetune.probe_grid import PROBE_GRID
 from ecg_assets.training.finetune.repetition import REPEATED_TRAININGS
 
 TABLES: dict[str, TableSchema] = {
@@ -50,6 +51,7 @@ TABLES: dict[str, TableSchema] = {
     "lead_degradation": LEAD_DEGRADATION,
     "cross_validation": CROSS_VALIDATION,
     "grid_search": GRID_SEARCH,
+    "probe_grid": PROBE_GRID,
     "repeated_trainings": REPEATED_TRAININGS,
     "evaluation_matrix": EVALUATION_MATRIX,
     "protocol_table": PROTOCOL_TABLE,

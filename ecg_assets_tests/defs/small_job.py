@@ -199,6 +199,17 @@ class SmallJob:
                 config={"repeated_checkpoint": {"config": config}},
             )
         self.materialize("cross_validation", "grid_search", "repeated_trainings")
+        self.train_probes()
+
+    def train_probes(self, **config: Any) -> None:
+        """Train a small grid of linear probes on the first checkpoint's encoder."""
+        self.materialize("probe_grid", config=self.probe_config(**config))
+
+    def probe_config(self, **config: Any) -> dict[str, Any]:
+        """Run configuration of `train_probes`."""
+        small = {"learning_rates": [1e-3, 1e-2], "weight_decays": [0.0], "epochs": 3}
+        start = {"pretrained": str(self.settings.store.checkpoints / self.checkpoints[0])}
+        return {"probe_grid": {"config": {"seeds": [1, 2], **small, **start, **config}}}
 
     def compare_models(self) -> None:
         """Evaluate two cells of the matrix for one epoch; the others stay missing."""

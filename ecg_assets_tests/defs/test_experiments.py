@@ -16,6 +16,9 @@ from ecg_assets.defs.settings import CodeLocation
 from ecg_assets.defs.training_requests import newest_experiment, require_native
 from ecg_assets.errors import SettingsError
 from ecg_assets.labels import ECG_FM_LABELS
+from ecg_assets.lineage import fingerprint_file
+from ecg_assets.made_with import read_facts
+from ecg_assets.models.checkpoint_folder import WEIGHTS
 from ecg_assets.split import find_leaking_patients
 from ecg_assets_tests.defs.small_job import SmallJob
 
@@ -92,11 +95,52 @@ def test_repeated_trainings_differ_in_seed_and_share_alone(finished: SmallJob) -
     assert not {run["checkpoint_id"] for run in runs} & set(finished.checkpoints)
 
 
+def test_probe_grid_says_which_rate_to_set_and_what_it_was_made_with(finished: SmallJob) -> None:
+    stored = pq.read_table(finished.settings.stored.root / "probe_grid.parquet")
+    table = stored.to_pandas()
+    assert len(table) == 4
+    best = table[table["is_best"]]
+    assert best["seed"].tolist() == [1, 2]
+    mean = table.groupby("learning_rate")["valid_loss"].mean()
+    assert best["learning_rate"].unique().tolist() == [mean.idxmin()]
+    shown = finished.metadata("probe_grid")
+    assert shown["best_learning_rate"] == mean.idxmin()
+    assert shown["next"].startswith(f"Set learning_rate: {mean.idxmin():g} for method: linear-p")
+    facts = read_facts(stored.schema)
+    assert facts is not None
+    start = finished.settings.store.checkpoints / finished.checkpoints[0]
+    assert facts["inputs"]["pretrained"] == fingerprint_file(start / WEIGHTS)
+    assert facts["inputs"]["manifests"] == finished.version("manifests")
+    assert facts["grid"]["learning_rates"] == [1e-3, 1e-2]
+    assert facts["source"] == "synthetic"
+    assert facts["recipe"]["reports_test"] is False
+    assert not {"learning_rate", "weight_decay"} & facts["recipe"].keys()  # the preset's
+
+
+def test_a_second_probe_grid_reads_the_features_of_the_first(
+    finished: SmallJob, tmp_path: Path
+) -> None:
+    with finished.copied_to(tmp_path / "copy") as job:
+        folder = job.settings.stored.cache / "features"
+        before = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+        assert before
+        job.train_probes(seeds=[5], epochs=1)
+        assert {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == before
+        table = pq.read_table(job.settings.stored.root / "probe_grid.parquet").to_pandas()
+    assert table["seed"].tolist() == [5, 5]
+
+
+def test_a_probe_grid_without_a_pretrained_encoder_is_refused(finished: SmallJob) -> None:
+    with pytest.raises(ValueError, match="Give a pretrained checkpoint"):
+        finished.train_probes(pretrained="")
+
+
 def test_pictures_are_shown(finished: SmallJob) -> None:
     pictures = {
         "cross_validation": "auroc_by_fold",
         "grid_search": "heat_map",
         "repeated_trainings": "auroc_by_share",
+        "probe_grid": "curves",
     }
     for asset, name in pictures.items():
         assert "data:image/png;base64," in finished.metadata(asset)[name]

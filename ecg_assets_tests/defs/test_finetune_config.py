@@ -13,6 +13,7 @@ from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
 from ecg_assets.defs import training_requests
 from ecg_assets.defs.assets.experiments import (
+    ProbeGridConfig,
     fold_checkpoint,
     grid_checkpoint,
     repeated_checkpoint,
@@ -156,8 +157,7 @@ def test_epochs_and_learning_rate_stand_in_the_launchpad() -> None:
 
 
 def test_the_pages_example_is_a_run_configuration() -> None:
-    (example,) = re.findall(r"```yaml\n(ops:.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    values = yaml.safe_load(example)
+    values = _example("finetuned_checkpoint")
     job = build_definitions().resolve_job_def("finetune")
     assert dg.validate_run_config(job, values)
     config = FinetuneConfig(**values["ops"]["finetuned_checkpoint"]["config"])
@@ -167,6 +167,18 @@ def test_the_pages_example_is_a_run_configuration() -> None:
         "batch_size": 16,
         "patience": 2,
     }
+
+
+def test_the_pages_grid_of_probes_is_the_default_one() -> None:
+    values = _example("probe_grid")["ops"]["probe_grid"]["config"]
+    assert values == ProbeGridConfig().model_dump(exclude={"preset", "pretrained"})
+
+
+def _example(asset: str) -> Any:
+    """Read the page's one run configuration of an asset."""
+    examples = re.findall(r"```yaml\n(ops:.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (found,) = (one for one in map(yaml.safe_load, examples) if asset in one["ops"])
+    return found
 
 
 def test_a_run_that_sets_nothing_changes_nothing() -> None:

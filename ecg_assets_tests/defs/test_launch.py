@@ -39,6 +39,7 @@ COMPUTING = (
     Computed(("finetuned_checkpoint",), None, (), ["train_request", "reproduce_loss"]),
     Computed(("fold_checkpoint",), "1", (), ["train_request"]),
     Computed(("grid_checkpoint",), "lr=0.004_batch=32", (), ["train_request"]),
+    Computed(("probe_grid",), None, ("synthetic/probe_grid.parquet",), ["measure_grid"]),
     Computed(
         ("repeated_checkpoint",),
         "1|0.1",
@@ -98,10 +99,11 @@ def test_what_computes_is_launched_and_gives_the_same_bytes(
         LaunchesHere.asked.clear()
         epochs = {"config": {"epochs": 2 if one.assets[0] == "finetuned_checkpoint" else 1}}
         is_training = one.assets[0].endswith("_checkpoint")
+        config = dict.fromkeys(one.assets, epochs) if is_training else {}
         replace(copy, trainer=LaunchesHere()).materialize(
             *one.assets,
             partition=copy.checkpoints[0] if one.partition == "checkpoint" else one.partition,
-            config=dict.fromkeys(one.assets, epochs) if is_training else {},
+            config=copy.probe_config() if one.assets == ("probe_grid",) else config,
         )
     assert LaunchesHere.asked == one.calls
     assert bool(found) == bool(one.files)

@@ -20,7 +20,7 @@ from ecg_assets.defs.shaping import NOT_SHAPING, STANDS_FOR_ITSELF
 from ecg_assets_tests.defs.small_job import MATRIX, SmallJob
 
 LABELS = {"labels", "label_evidence", "unmatched_statements"}
-TRAINED = {"finetuned_checkpoint", "fold_checkpoint", "grid_checkpoint"}
+TRAINED = {"finetuned_checkpoint", "fold_checkpoint", "grid_checkpoint", "probe_grid"}
 ASKED_FOR = {*TRAINED, "repeated_checkpoint"}
 """Trainings by a preset; a repeated one's seed is its partition's."""
 COMPUTED = {

@@ -1,7 +1,7 @@
 """Stage finetune: trainings that belong together, one a partition; first the folds."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 import pandas as pd
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ecg_assets.build import Manifest
 from ecg_assets.build.builder import keep_scorable
-from ecg_assets.defs.computing import score
+from ecg_assets.defs.computing import measure_grid, score
 from ecg_assets.defs.input_facts import require_manifest
 from ecg_assets.defs.partitions import (
     AFTER_ALL_SHARDS,
@@ -36,6 +36,7 @@ from ecg_assets.defs.training_requests import (
     run_training,
 )
 from ecg_assets.errors import SettingsError
+from ecg_assets.made_with import plain_facts, with_facts
 from ecg_assets.models.checkpoint_folder import read_validation_predictions
 from ecg_assets.models.predictions import Predictions
 from ecg_assets.storage import replace_file
@@ -48,11 +49,20 @@ from ecg_assets.training.finetune.experiments import (
     repeated_request,
     require_labels_to_measure,
 )
+from ecg_assets.training.finetune.probe_grid import (
+    AS_TRAINED,
+    advise,
+    draw_probes,
+    rank_probes,
+    require_grid,
+    summarize_probes,
+)
 from ecg_assets.training.finetune.repetition import (
     combine_repetitions,
     draw_repetitions,
     summarize_repetitions,
 )
+from ecg_assets.training.finetune.request import PRETRAINED_INPUT, FinetuneRequest
 
 
 class FoldConfig(FinetuneConfig):
@@ -205,6 +215,80 @@ def grid_search(
         "heat_map": png_metadata(draw_grid(table), "validation loss by learning rate and batch"),
     }
     return table_result("grid_search", table, shown)
+
+
+# Stage finetune: a grid of linear probes, trained as one in a single run.
+
+
+class ProbeGridConfig(dg.Config):
+    """The grid, and where it starts."""
+
+    preset: str = Field(default="", description="Preset name; empty: ECG_PRESET.")
+    pretrained: str = Field(
+        default="",
+        description="Checkpoint to start from, as of finetuned_checkpoint; empty: ECG_PRETRAINED.",
+    )
+    learning_rates: list[float] = Field(
+        default=[1e-4, 3e-4, 1e-3, 3e-3, 1e-2], description="Learning rates, constant."
+    )
+    weight_decays: list[float] = Field(default=[0.0, 0.1], description="Weight decays, AdamW's.")
+    seeds: list[int] = Field(
+        default=[0, 1, 2], description="Seeds of a head's initial weights and of the order."
+    )
+    epochs: int = Field(default=20, ge=1, description="Passes over the training split.")
+    batch_size: int = Field(default=128, ge=1, description="Segments in a step.")
+
+
+@dg.asset(
+    group_name="finetune",
+    io_manager_key="parquet",
+    pool="gpu",
+    code_version="1",
+    kinds={"pytorch", "parquet"},
+    deps=["signal_shards"],
+)
+def probe_grid(
+    context: AssetExecutionContext,
+    config: ProbeGridConfig,
+    settings: Settings,
+    trainer: Trainer,
+    manifests: Manifest,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """Validation loss and macro AUROC of linear probes: each learning rate, weight decay and seed.
+
+    The encoder's features are computed once and stored; all heads train on them as one. The best
+    rate and decay have the lowest mean loss over the seeds. The test split is not read.
+    """
+    require_manifest(settings, manifests)
+    require_labels_to_measure(manifests)
+    sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
+    recipe: dict[str, Any] = {**AS_TRAINED, **sizes, "reports_test": False}
+    probe = FinetuneConfig(preset=config.preset, pretrained=config.pretrained, **recipe)
+    request = native_request(context.instance, settings, probe)
+    grid = config.model_dump(include={"learning_rates", "weight_decays", "seeds"})
+    require_grid(request.recipe, **grid)
+    table = rank_probes(trainer.computing(context, settings)(measure_grid, request, **grid))
+    facts = {**manifests.made_with, **_facts_of_probes(request, grid)}
+    best = table[table["is_best"]].iloc[0]
+    shown = {
+        "best_learning_rate": float(best["learning_rate"]),
+        "best_weight_decay": float(best["weight_decay"]),
+        "next": advise(table, request.recipe),
+        "undefined": sorted(set(table["undefined"].dropna())),
+        "summary": table_metadata(summarize_probes(table)),
+        "curves": png_metadata(draw_probes(table), "linear probes by learning rate"),
+        "inputs": {k: v for k, v in request.inputs.items() if k in ("manifests", PRETRAINED_INPUT)},
+        "made_with": plain_facts(facts),
+    }
+    return table_result("probe_grid", with_facts(table, facts), shown)
+
+
+def _facts_of_probes(request: FinetuneRequest, grid: dict[str, Any]) -> dict[str, Any]:
+    """Say what the probes were made with; of the recipe without what the grid varies."""
+    asked = request.identity
+    recipe = {k: v for k, v in asked["recipe"].items() if f"{k}s" not in grid}
+    kept = ("preset", "inputs", "precision", "seed")  # the seed is a random encoder's
+    return {**{name: asked[name] for name in kept}, "recipe": recipe, "grid": grid}
 
 
 # Stage finetune: the same training with several seeds, on shares of the training patients.

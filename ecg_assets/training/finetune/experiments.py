@@ -76,8 +76,8 @@ def require_labels_to_measure(manifest: Manifest) -> None:
     """Refuse numbers, whose experiments' tables would be of AUROC."""
     if manifest.vocabulary.is_continuous:
         raise SettingsError(
-            "Folds and repeated trainings measure labels, and the label set is of numbers: "
-            f"{', '.join(manifest.vocabulary.names)}. Train one checkpoint "
+            "Folds, repeated trainings and probe_grid measure labels, and the label set is of "
+            f"numbers: {', '.join(manifest.vocabulary.names)}. Train one checkpoint "
             "(finetuned_checkpoint) instead."
         )
 

@@ -1,22 +1,35 @@
 """Many heads on the same frozen features, trained as one: every rate and decay with every seed.
 
 A head alone is small: a grid of them trained one after the other is mostly waiting. Here all are
-one tensor, and each is what it would be alone, to rounding.
+one tensor, and each is what it would be alone, to rounding. `measure_probes` trains them on a
+fine-tuning request's encoder and data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from ecg_assets.errors import SettingsError
+from ecg_assets.known import is_known, is_positive
 from ecg_assets.models.device import choose_device
+from ecg_assets.training.engine.data import TrainingData, open_training_data
+from ecg_assets.training.engine.segments import SegmentDataset
+from ecg_assets.training.engine.trainer_arguments import deterministic
+from ecg_assets.training.finetune.finetune import FinetuneTraining
+from ecg_assets.training.finetune.methods import FeatureDataset, find_features
+from ecg_assets.training.finetune.probe_grid import require_grid
+from ecg_assets.training.finetune.request import FinetuneRequest
+from ecg_assets.training.finetune.validate import validate_logits, weighted_loss
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,17 @@ def train_heads(
     features: NDArray[np.float32],
     labels: NDArray[np.uint8],
     pos_weight: NDArray[np.float64],
+    **grid: Any,
+) -> TrainedHeads:
+    """Train as `train_by_epoch`, and give the heads of the last epoch."""
+    *_, last = train_by_epoch(features, labels, pos_weight, **grid)
+    return last
+
+
+def train_by_epoch(
+    features: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    pos_weight: NDArray[np.float64],
     *,
     learning_rates: Sequence[float],
     seeds: Sequence[int],
@@ -73,7 +97,7 @@ def train_heads(
     betas: tuple[float, float] = (0.9, 0.98),
     epsilon: float = 1e-8,
     device: str = "auto",
-) -> TrainedHeads:
+) -> Iterator[TrainedHeads]:
     """Train a head for each seed, rate and decay on weighted cross entropy by AdamW.
 
     Parameters
@@ -81,7 +105,7 @@ def train_heads(
     features
         Of the segments, ``(segment, feature)``.
     labels
-        0 or 1, ``(segment, label)``.
+        0 or 1, or `NOT_MEASURED`, which counts in no loss, ``(segment, label)``.
     pos_weight
         Weight of the positives of each label, ``(label,)``.
     learning_rates, seeds, weight_decays
@@ -93,6 +117,11 @@ def train_heads(
     device
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
+    Yields
+    ------
+    TrainedHeads
+        Of each epoch, as they are after it, with the losses so far.
+
     Raises
     ------
     ValueError
@@ -100,32 +129,36 @@ def train_heads(
     """
     _require(features, labels, pos_weight, learning_rates, seeds, weight_decays)
     place, rates = choose_device(device), list(product(learning_rates, weight_decays))
-    data = tuple(torch.from_numpy(one).float().to(place) for one in (features, labels))
+    given = features, is_positive(labels), is_known(labels)
+    data = tuple(torch.from_numpy(np.asarray(one)).float().to(place) for one in given)
     weighted = torch.from_numpy(pos_weight).float().to(place)
     # All heads as one tensor, (seed, feature and bias, setting, label).
     heads = _initial(seeds, features.shape[1], len(rates), labels.shape[1]).to(place)
     adam = _AdamW(heads, torch.tensor(rates, device=place), betas, epsilon)
+    settings = tuple(HeadSettings(seed, *rate) for seed in seeds for rate in rates)
     losses = []
     for epoch in range(epochs):
         steps = list(_batches(seeds, epoch, len(features), batch_size))
         found = [_step(heads, adam, data, order.to(place), weighted) for order in steps]
         losses.append(torch.stack(found).mean(dim=0).flatten())
-    settings = [HeadSettings(seed, *rate) for seed in seeds for rate in rates]
-    by_head = heads.detach().permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy()
-    train_loss = torch.stack(losses, dim=1).cpu().numpy()
-    return TrainedHeads(tuple(settings), by_head[..., :-1], by_head[..., -1], train_loss)
+        # Of a single seed or setting it would be a view, which the next epoch changes.
+        by_head = heads.detach().permute(0, 2, 3, 1).flatten(0, 1).clone().cpu().numpy()
+        train_loss = torch.stack(losses, dim=1).cpu().numpy()
+        yield TrainedHeads(settings, by_head[..., :-1], by_head[..., -1], train_loss)
 
 
 def _step(
     heads: Tensor, adam: _AdamW, data: tuple[Tensor, ...], order: Tensor, pos_weight: Tensor
 ) -> Tensor:
     """Train all heads on a batch of each seed, and give their losses ``(seed, setting)``."""
-    features, labels = (one[order] for one in data)
+    features, labels, known = (one[order] for one in data)
     logits = features @ heads[:, :-1].flatten(2)  # (seed, segment, setting × label)
     logits = logits.view(*order.shape, *heads.shape[2:]) + heads[:, -1, None]
-    loss = functional.binary_cross_entropy_with_logits(
+    each = functional.binary_cross_entropy_with_logits(
         logits, labels[:, :, None].expand_as(logits), pos_weight=pos_weight, reduction="none"
-    ).mean(dim=(1, 3))
+    )
+    counted = known[:, :, None]
+    loss = (each * counted).sum(dim=(1, 3)) / counted.sum(dim=(1, 3)).clamp(min=1)
     # Heads share nothing: the sum's gradient is that of each alone.
     (gradient,) = torch.autograd.grad(loss.sum(), heads)
     adam.step(gradient)
@@ -192,3 +225,147 @@ def _require(
             "Expected features (segment, feature), labels (segment, label) and pos_weight "
             f"(label,) of at least one segment, found {shapes}."
         )
+
+
+# The heads of a request, measured on its validation split after each epoch.
+
+
+def measure_probes(
+    request: FinetuneRequest,
+    report: Callable[[str], None],
+    *,
+    learning_rates: Sequence[float],
+    weight_decays: Sequence[float],
+    seeds: Sequence[int],
+    open_data: Callable[[FinetuneRequest], TrainingData] = open_training_data,
+) -> list[dict[str, Any]]:
+    """Train a head of each rate, decay and seed on a request's frozen encoder, and validate it.
+
+    Parameters
+    ----------
+    request
+        Its recipe gives epochs, batch size and AdamW's constants, its method is linear-probe. The
+        test split is not read.
+    report
+        Gets a line an epoch.
+    learning_rates, weight_decays, seeds
+        The grid.
+    open_data
+        Reads the request's manifest and signals.
+
+    Returns
+    -------
+    list of dict
+        Of each head ``learning_rate``, ``weight_decay``, ``seed``; ``best_epoch``, the first one
+        of the lowest validation loss, with ``valid_loss`` and ``valid_macro_auroc``, or None; and
+        ``undefined``, why there is no number, or None.
+
+    Raises
+    ------
+    SettingsError
+        When the labels exclude one another or are numbers, the grid is none, or the model's head
+        is not linear.
+    """
+    recipe = request.recipe
+    require_grid(recipe, learning_rates, weight_decays, seeds)
+    FinetuneTraining.require_possible(request)
+    data = open_data(request)
+    data = replace(data, manifest=request.take_part(data.manifest)).for_recipe(recipe)
+    (features, labels), (valid_features, valid_labels) = _find_segments(request, data)
+    best: _Best | None = None
+    trained = train_by_epoch(
+        features,
+        labels,
+        data.manifest.pos_weight,
+        learning_rates=learning_rates,
+        seeds=seeds,
+        weight_decays=weight_decays,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        betas=(recipe.adam_beta1, recipe.adam_beta2),
+        epsilon=recipe.adam_epsilon,
+        device=request.device,
+    )
+    for epoch, heads in enumerate(trained, start=1):
+        logits = (_logits(heads, number, valid_features) for number in range(len(heads.settings)))
+        found = [weighted_loss(one, valid_labels, data.manifest.pos_weight) for one in logits]
+        best = best or _Best(heads)
+        best.take(epoch, heads, np.array(found))
+        report(f"epoch {epoch} of {recipe.epochs}: lowest validation loss {min(found):.4g}")
+    if best is None:
+        raise ValueError(f"epochs is {recipe.epochs}; it must be 1 at least.")
+    return [
+        _describe(best, number, data, valid_features) for number in range(len(best.heads.settings))
+    ]
+
+
+class _Best:
+    """Each head as it was after its best epoch."""
+
+    def __init__(self, heads: TrainedHeads) -> None:
+        self.heads = replace(heads, weight=heads.weight.copy(), bias=heads.bias.copy())
+        self.epoch = np.zeros(len(heads.settings), np.int64)
+        self._loss = np.full(len(heads.settings), np.inf)
+
+    def take(self, epoch: int, heads: TrainedHeads, loss: NDArray[np.float64]) -> None:
+        """Keep the heads whose loss, ``(head,)``, is lower than in all epochs before."""
+        is_better = loss < self._loss  # what is no number is not
+        self._loss[is_better], self.epoch[is_better] = loss[is_better], epoch
+        self.heads.weight[is_better] = heads.weight[is_better]
+        self.heads.bias[is_better] = heads.bias[is_better]
+
+
+def _describe(
+    best: _Best, number: int, data: TrainingData, features: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Give a head's row of the table, measured as a training is."""
+    settings, epoch = best.heads.settings[number], int(best.epoch[number])
+    row: dict[str, Any] = {
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "seed": settings.seed,
+        **dict.fromkeys(("best_epoch", "valid_loss", "valid_macro_auroc", "undefined")),
+    }
+    if not epoch:
+        return {**row, "undefined": "the validation loss is finite in no epoch"}
+    found = validate_logits(data, data.rows("valid"), _logits(best.heads, number, features))
+    row |= {"best_epoch": epoch, "valid_loss": found.loss}
+    if np.isnan(found.macro_auroc):
+        return {**row, "undefined": "no label has both classes in the validation split"}
+    return {**row, "valid_macro_auroc": found.macro_auroc}
+
+
+def _logits(heads: TrainedHeads, number: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(features @ heads.weight[number].T + heads.bias[number], np.float32)
+
+
+def _find_segments(
+    request: FinetuneRequest, data: TrainingData
+) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Give features and targets of the segments of train and of valid."""
+    splits = [data.rows(name) for name in ("train", "valid")]
+    rows = np.unique(np.concatenate(splits))
+    with deterministic(request.device):
+        model = FinetuneTraining(request, data).build_model()
+        head = model.get_submodule(model.head_name)
+        if not isinstance(head, nn.Linear):
+            raise SettingsError(
+                f"The head of preset {request.preset!r} is a {type(head).__name__}, and a grid of "
+                "probes is of linear ones. Use grid_checkpoint, which trains any head."
+            )
+        segments = partial(SegmentDataset, data, rows, model.config.n_channels)
+        place = choose_device(request.device)
+        features = find_features(model, data, rows, segments, request=request, device=place)
+    return [_take_segments(data, part, features, rows) for part in splits]
+
+
+def _take_segments(
+    data: TrainingData,
+    rows: NDArray[np.int64],
+    features: NDArray[np.float32],
+    of_rows: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Take some recordings' segments out of the features of all, as `FeatureDataset`."""
+    segments = FeatureDataset(data, rows, features, of_rows)
+    found = segments.__getitems__(list(range(len(segments))))["features"].numpy()
+    return found, np.repeat(data.manifest.targets[rows], data.n_segments(rows), axis=0)

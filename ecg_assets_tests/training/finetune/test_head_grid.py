@@ -10,7 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from ecg_assets.training.finetune.head_grid import HeadSettings, TrainedHeads, train_heads
+from ecg_assets.training.finetune.head_grid import (
+    HeadSettings,
+    TrainedHeads,
+    train_by_epoch,
+    train_heads,
+)
 
 GRID: dict[str, Any] = {
     "learning_rates": (1e-3, 1e-2),
@@ -93,6 +98,18 @@ def test_settings_make_a_difference_and_the_neighbours_in_the_grid_none(
     again = train_heads(*data, POS_WEIGHT, **{**GRID, "seeds": (7,), "learning_rates": (1e-2,)})
     kept = [trained.settings.index(one) for one in again.settings]
     np.testing.assert_allclose(again.weight, trained.weight[kept], rtol=0, atol=1e-6)
+
+
+def test_heads_of_an_epoch_stay_as_they_are_while_training_goes_on(
+    data: tuple[NDArray[np.float32], NDArray[np.uint8]],
+) -> None:
+    """Of one seed and setting they would be a view of what is trained."""
+    one = {**GRID, "seeds": (7,), "learning_rates": (1e-2,), "weight_decays": (0.0,)}
+    by_epoch = list(train_by_epoch(*data, POS_WEIGHT, **one))
+    for n_epochs, heads in enumerate(by_epoch, start=1):
+        alone = train_heads(*data, POS_WEIGHT, **{**one, "epochs": n_epochs})
+        np.testing.assert_array_equal(heads.weight, alone.weight)
+        np.testing.assert_array_equal(heads.train_loss, alone.train_loss)
 
 
 def test_same_arguments_give_the_same_bits(
