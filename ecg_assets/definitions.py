@@ -1,5 +1,8 @@
 """The code location that workspace.yaml points at."""
 
-from ecg_assets.defs.build import build_definitions
+from ecg_assets.defs.loading import loading
 
-defs = build_definitions()
+with loading():
+    from ecg_assets.defs.build import build_definitions
+
+    defs = build_definitions()

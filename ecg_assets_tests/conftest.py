@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +17,10 @@ from xdist.scheduler import LoadScopeScheduling
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# Here and in all that tests start: a test machine has few cores, two processes share them, and tiny
+# tensors gain nothing from more threads. torch and NumPy read it when they are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def reference_data() -> Path:
@@ -23,6 +30,32 @@ def reference_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data at {folder}; set ECG_REFERENCE_DATA")
     return folder
+
+
+@pytest.fixture
+def quick_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is room for it, and gone after the test; else one on the disk.
+
+    What a run of Dagster stores in SQLite waits for the disk thousands of times.
+    """
+    if not _has_room(_MEMORY):
+        yield tmp_path_factory.mktemp("quick")
+        return
+    with tempfile.TemporaryDirectory(
+        dir=_MEMORY, prefix="ecg-assets-", ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
+
+
+_MEMORY = Path("/dev/shm")
+
+
+def _has_room(folder: Path) -> bool:
+    """Tell whether a folder takes 2 GiB, and programs that tests write and start."""
+    if not os.access(folder, os.W_OK):
+        return False
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize > 2 << 30 and not system.f_flag & os.ST_NOEXEC
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -44,6 +77,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.path.parent.name != "defs",
         )
     )
+
+
+def pytest_collection_finish() -> None:
+    """Spare thousands of collected tests the search for garbage: they stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 class _ByFixture(LoadScopeScheduling):  # type: ignore[misc]

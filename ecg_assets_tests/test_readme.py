@@ -115,22 +115,22 @@ def test_the_version_to_cite_is_that_of_the_package() -> None:
     assert {"title", "message", "authors", "license", "cff-version"} <= set(cited)
 
 
-def test_launched_commands_work_in_their_order(tmp_path: Path) -> None:
-    home, results = tmp_path / "home", tmp_path / "data" / "synthetic"
+def test_launched_commands_work_in_their_order(quick_path: Path) -> None:
+    home, results = quick_path / "home", quick_path / "data" / "synthetic"
     home.mkdir()
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),
         "ECG_SOURCE": "synthetic",
         "ECG_RAW_ROOT": "",
-        "ECG_DATA_DIR": str(tmp_path / "data"),
+        "ECG_DATA_DIR": str(quick_path / "data"),
         "ECG_SYNTHETIC_RECORDS": "160",
     }
     for dg_, *arguments in _commands("dg", "launch"):
         # Not in the checkout, whose .env would count.
         command = [str(Path(sys.executable).with_name(dg_)), *arguments, "--target-path", str(ROOT)]
         result = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            command, cwd=quick_path, env=environment, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, result.stderr[-3000:]
     assert len(list((results / "signal_shards").iterdir())) == 4

@@ -20,6 +20,7 @@ from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
+from ecg_assets.defs.loading import loading
 from ecg_assets.errors import EcgAssetsError, SettingsError
 
 COMPUTE = "compute"
@@ -97,8 +98,10 @@ def write_call(path: Path, function: Callable[..., Any], *args: Any, **kwargs: A
 
 def answer_call(path: Path, report: Report) -> Path:
     """Call what a file says, telling `report` of the progress; give the file of what it returns."""
-    name, args, kwargs = pickle.loads(path.read_bytes())
-    result = pkgutil.resolve_name(name)(report, *args, **kwargs)
+    with loading():
+        name, args, kwargs = pickle.loads(path.read_bytes())
+        function = pkgutil.resolve_name(name)
+    result = function(report, *args, **kwargs)
     answer = path.with_name("result")
     answer.write_bytes(pickle.dumps(result))
     return answer
@@ -111,9 +114,16 @@ def read_result(path: Path) -> Any:
 
 def train_request(training: str, path: Path, report: Report) -> Path:
     """Train the request of a file, and give its checkpoint's folder."""
-    train, request_class = (pkgutil.resolve_name(name) for name in TRAININGS[training])
+    train, request_class = load_training(training)
     folder: Path = train(request_class.from_json_file(path), report)
     return folder
+
+
+def load_training(training: str) -> tuple[Any, Any]:
+    """Import the function and the class of request of a training."""
+    with loading():
+        train, request_class = (pkgutil.resolve_name(name) for name in TRAININGS[training])
+    return train, request_class
 
 
 _ROOM = "ecg_assets.training"

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import Engine, event
 
 from ecg_assets.defs.resources import Trainer
 from ecg_assets_tests.defs.postgres import Server, postgres
 from ecg_assets_tests.defs.small_job import MATRIX, SmallJob
 from ecg_assets_tests.labels.upstream_stand_in import write_stand_in
+
+
+@event.listens_for(Engine, "connect")
+def _wait_for_no_disk(connection: object, _: object) -> None:
+    """Events of a run need not outlive a power cut: PostgreSQL waits for no disk here, either."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
+
+
+@pytest.fixture
+def tmp_path(quick_path: Path) -> Path:
+    """In memory: most tests here have an instance, or start a process that has one."""
+    return quick_path
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import dagster as dg
+from ecg_assets.defs.loading import loading
 
-from ecg_assets.defs.resources import Trainer
-from ecg_assets_tests.defs.small_job import TABLES, SmallJob
+with loading():
+    import dagster as dg
+
+    from ecg_assets.defs.resources import Trainer
+    from ecg_assets_tests.defs.small_job import TABLES, SmallJob
 
 
 def main(folder: Path, stage: str) -> None:
