@@ -18,11 +18,15 @@ class Killed(Exception):
 def run_until_killed(
     train: Callable[..., Path], request: Any, data: TrainingData, killed_in_epoch: int
 ) -> tuple[Path, Events]:
-    """Train on data at hand; end with `Killed` in an epoch, if it is one, and give all events."""
+    """Train on data at hand; end with `Killed` in an epoch, if it is one, and give the events.
+
+    Those of steps are left out: whether there are any depends on how busy the machine is.
+    """
     events: Events = []
 
     def report(event: dict[str, Any]) -> None:
-        events.append(event)
+        if event["event"] != "step":
+            events.append(event)
         if event["event"] == "epoch" and event["epoch"] == killed_in_epoch:
             raise Killed
 

@@ -147,19 +147,24 @@ def experiment_id(
 Point = tuple[float, int]
 """Learning rate and batch size."""
 
+VALIDATED = (
+    Column("best_epoch", pa.int64(), "epoch of the lowest validation loss", nullable=True),
+    Column("valid_loss", pa.float64(), "validation loss of that epoch", nullable=True),
+    Column(
+        "valid_macro_auroc",
+        pa.float64(),
+        "validation macro AUROC of that epoch; empty where undefined",
+        nullable=True,
+    ),
+)
+"""What a grid's table says of a training."""
+
 GRID_SEARCH = TableSchema(
     "grid_search",
     (
         Column("learning_rate", pa.float64(), "peak learning rate"),
         Column("batch_size", pa.int64(), "segments in one forward pass"),
-        Column("best_epoch", pa.int64(), "epoch of the lowest validation loss", nullable=True),
-        Column("valid_loss", pa.float64(), "validation loss of that epoch", nullable=True),
-        Column(
-            "valid_macro_auroc",
-            pa.float64(),
-            "validation macro AUROC of that epoch; empty where undefined",
-            nullable=True,
-        ),
+        *VALIDATED,
         Column("is_best", pa.bool_(), "whether it has the lowest validation loss of all"),
         Column("checkpoint", pa.string(), "name of its folder", nullable=True),
         Column("undefined", pa.string(), "why there are no numbers", nullable=True),

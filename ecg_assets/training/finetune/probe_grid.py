@@ -15,6 +15,7 @@ import pyarrow as pa
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.figures import INK, SERIES, make_figure, to_png
 from ecg_assets.tables import Column, TableSchema
+from ecg_assets.training.finetune.experiments import VALIDATED
 from ecg_assets.training.finetune.recipe import Recipe
 
 PROBE_GRID = TableSchema(
@@ -23,14 +24,7 @@ PROBE_GRID = TableSchema(
         Column("learning_rate", pa.float64(), "learning rate, constant"),
         Column("weight_decay", pa.float64(), "AdamW's; the bias does not decay"),
         Column("seed", pa.int64(), "seed of the head's initial weights and of the order"),
-        Column("best_epoch", pa.int64(), "epoch of the lowest validation loss", nullable=True),
-        Column("valid_loss", pa.float64(), "validation loss of that epoch", nullable=True),
-        Column(
-            "valid_macro_auroc",
-            pa.float64(),
-            "validation macro AUROC of that epoch; empty where undefined",
-            nullable=True,
-        ),
+        *VALIDATED,
         Column(
             "is_best",
             pa.bool_(),

@@ -17,9 +17,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from ecg_assets.errors import SettingsError
-from ecg_assets.models.checkpoint import load_trained, save_trained
+from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import WEIGHTS, read_validation_predictions
-from ecg_assets.models.ecg_fm.config import ecg_fm_config
 from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.scoring import predict_records
 from ecg_assets.training.engine.data import TrainingData
@@ -34,8 +33,8 @@ from ecg_assets.training.finetune.methods import (
 )
 from ecg_assets.training.finetune.presets import PRESETS
 from ecg_assets.training.finetune.request import FinetuneRequest
-from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
-from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request
+from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
+from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request, write_toy_start
 from ecg_assets_tests.training.killed_run import Killed
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -54,11 +53,7 @@ def data() -> TrainingData:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(5)
-    folder = tmp_path_factory.mktemp("pretrained")
-    model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=1, n_labels=2))
-    save_trained(folder, model, SPEC, VOCABULARY)
-    return folder
+    return write_toy_start(tmp_path_factory.mktemp("pretrained"))
 
 
 def _request(folder: Path, pretrained: Path, method: str, **changes: Any) -> FinetuneRequest:

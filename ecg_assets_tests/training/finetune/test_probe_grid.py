@@ -14,10 +14,8 @@ from torch.nn import functional
 from ecg_assets.errors import EcgAssetsError, SettingsError
 from ecg_assets.known import is_known, is_positive
 from ecg_assets.metrics.ranks import label_aurocs
-from ecg_assets.models.checkpoint import load_trained, save_trained
+from ecg_assets.models.checkpoint import load_trained
 from ecg_assets.models.checkpoint_folder import RUN, read_json
-from ecg_assets.models.ecg_fm.config import ecg_fm_config
-from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.models.scoring import to_predictions
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.segments import SegmentDataset
@@ -34,8 +32,13 @@ from ecg_assets.training.finetune.probe_grid import (
     summarize_probes,
 )
 from ecg_assets.training.finetune.request import FinetuneRequest
-from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
-from ecg_assets_tests.training.finetune.toy_run import partly_measured, run_toy, toy_request
+from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
+from ecg_assets_tests.training.finetune.toy_run import (
+    partly_measured,
+    run_toy,
+    toy_request,
+    write_toy_start,
+)
 
 GRID: dict[str, Any] = {"learning_rates": [0.5, 0.05], "weight_decays": [0.0, 0.1], "seeds": [3, 4]}
 
@@ -49,10 +52,7 @@ def data() -> TrainingData:
 
 @pytest.fixture(scope="module")
 def request_(tmp_path_factory: pytest.TempPathFactory) -> FinetuneRequest:
-    torch.manual_seed(5)
-    folder = tmp_path_factory.mktemp("pretrained")
-    model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=1, n_labels=2))
-    save_trained(folder, model, SPEC, VOCABULARY)
+    folder = write_toy_start(tmp_path_factory.mktemp("pretrained"))
     values = {**AS_TRAINED, "epochs": 6, "batch_size": 16, "adam_beta2": 0.9, "adam_epsilon": 1e-6}
     return toy_request(folder / "out", pretrained=folder, reports_test=False, **values)
 

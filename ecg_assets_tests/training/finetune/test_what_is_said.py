@@ -17,17 +17,14 @@ from safetensors.torch import load_file
 
 from ecg_assets.errors import CheckpointError, SchemaError, SettingsError
 from ecg_assets.known import NOT_MEASURED
-from ecg_assets.models.checkpoint import save_trained
 from ecg_assets.models.checkpoint_folder import RUN, WEIGHTS, read_json
-from ecg_assets.models.ecg_fm.config import ecg_fm_config
-from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.engine.run import list_checkpoints
 from ecg_assets.training.finetune.finetune import finetune
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets.training.finetune.validate import Validation, validate_logits
-from ecg_assets_tests.models.toy_recordings import SPEC, VOCABULARY, toy_manifest, toy_signals
-from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request
+from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
+from ecg_assets_tests.training.finetune.toy_run import run_toy, toy_request, write_toy_start
 from ecg_assets_tests.training.killed_run import Killed
 
 PLAIN = {"schedule": "constant", "warmup_fraction": 0.0}
@@ -41,11 +38,7 @@ def data() -> TrainingData:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(5)
-    folder = tmp_path_factory.mktemp("pretrained")
-    model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=1, n_labels=2))
-    save_trained(folder, model, SPEC, VOCABULARY)
-    return folder
+    return write_toy_start(tmp_path_factory.mktemp("pretrained"))
 
 
 def _script_losses(patch: pytest.MonkeyPatch, *losses: float) -> None:

@@ -15,13 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ecg_assets.build import Manifest
 from ecg_assets.known import NOT_MEASURED
+from ecg_assets.models.checkpoint import save_trained
+from ecg_assets.models.ecg_fm.config import ecg_fm_config
+from ecg_assets.models.ecg_fm.model import EcgFmForClassification
 from ecg_assets.training.engine.data import TrainingData
 from ecg_assets.training.finetune.finetune import finetune
 from ecg_assets.training.finetune.request import FinetuneRequest
-from ecg_assets_tests.models.toy_recordings import toy_manifest, toy_signals
+from ecg_assets_tests.models.toy_recordings import (
+    SPEC,
+    VOCABULARY,
+    toy_manifest,
+    toy_signals,
+)
 from ecg_assets_tests.training.killed_run import Events, run_until_killed
 
 
@@ -38,6 +47,14 @@ def toy_request(output_folder: Path, **changes: Any) -> FinetuneRequest:
         output_folder=output_folder,
         **values,
     )
+
+
+def write_toy_start(folder: Path) -> Path:
+    """Write a checkpoint of random weights, always the same, that a toy training starts from."""
+    torch.manual_seed(5)
+    model = EcgFmForClassification(ecg_fm_config("tiny", n_channels=1, n_labels=2))
+    save_trained(folder, model, SPEC, VOCABULARY)
+    return folder
 
 
 def run_toy(
