@@ -51,6 +51,11 @@ def compute_silently(
     return function(lambda _: None, *args, **kwargs)
 
 
+def _tells_signals(report: Report) -> Callable[[int, int], None]:
+    """Tell how many of all records' signals were read."""
+    return lambda done, total: report(f"signals of {done} of {total} records read")
+
+
 def score(
     report: Report,
     settings: Settings,
@@ -68,7 +73,7 @@ def score(
         stored.shards,
         manifest.spec,
         stored.cache,
-        progress=lambda done, total: report(f"signals of {done} of {total} records read"),
+        progress=_tells_signals(report),
     )
     where = {"device": settings.device, "precision": settings.precision}
     return {
@@ -174,29 +179,13 @@ def reproduce_loss(
     return reproduce_validation_loss(trained, manifest, signals, device=settings.device)
 
 
-def measure_grid(
-    report: Report,
-    request: FinetuneRequest,
-    *,
-    learning_rates: list[float],
-    weight_decays: list[float],
-    seeds: list[int],
-) -> list[dict[str, Any]]:
-    """Train and validate a grid of linear probes."""
+def measure_grid(report: Report, /, request: FinetuneRequest, **grid: Any) -> list[dict[str, Any]]:
+    """Train and validate a grid of linear probes, as `measure_probes`."""
     from ecg_assets.training.engine.data import open_training_data
     from ecg_assets.training.finetune.head_grid import measure_probes
 
-    def tell(done: int, total: int) -> None:
-        report(f"signals of {done} of {total} records read")
-
-    return measure_probes(
-        request,
-        report,
-        learning_rates=learning_rates,
-        weight_decays=weight_decays,
-        seeds=seeds,
-        open_data=partial(open_training_data, progress=tell),
-    )
+    open_data = partial(open_training_data, progress=_tells_signals(report))
+    return measure_probes(request, report, open_data=open_data, **grid)
 
 
 def find_fairseq(

@@ -44,6 +44,14 @@ class TrainingData:
     exclusive: bool = False
     regression: Regression | None = None
 
+    def for_request(self, request: TrainingRequest) -> TrainingData:
+        """Give what a request trains on: its part of the manifest, as `for_recipe` makes it.
+
+        A training that reads no label leaves the targets as they are.
+        """
+        part = replace(self, manifest=request.take_part(self.manifest))
+        return part.for_recipe(request.recipe) if request.reads_labels else part
+
     def for_recipe(self, recipe: TrainingRecipe) -> TrainingData:
         """Give the same data with what a recipe makes of its targets.
 

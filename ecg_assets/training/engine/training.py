@@ -6,7 +6,6 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -178,8 +177,7 @@ def _train(
         if open_data
         else open_training_data(request, progress=report_signals(report))
     )
-    data = replace(data, manifest=request.take_part(data.manifest))
-    data = data.for_recipe(request.recipe) if request.reads_labels else data
+    data = data.for_request(request)
     training = kind(request, data)
     with deterministic(request.device):
         model = training.build_model()

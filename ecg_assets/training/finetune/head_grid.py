@@ -26,7 +26,7 @@ from ecg_assets.training.engine.data import TrainingData, open_training_data
 from ecg_assets.training.engine.segments import SegmentDataset
 from ecg_assets.training.engine.trainer_arguments import deterministic
 from ecg_assets.training.finetune.finetune import FinetuneTraining
-from ecg_assets.training.finetune.methods import FeatureDataset, find_features
+from ecg_assets.training.finetune.methods import find_features, find_places
 from ecg_assets.training.finetune.probe_grid import require_grid
 from ecg_assets.training.finetune.request import FinetuneRequest
 from ecg_assets.training.finetune.validate import validate_logits, weighted_loss
@@ -70,7 +70,11 @@ class TrainedHeads:
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute ``(head, segment, label)`` of features ``(segment, feature)``."""
-        return np.asarray(features @ self.weight.mT + self.bias[:, None], np.float32)
+        return np.stack([self.logits_of(number, features) for number in range(len(self.settings))])
+
+    def logits_of(self, number: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute ``(segment, label)`` of one head."""
+        return np.asarray(features @ self.weight[number].T + self.bias[number], np.float32)
 
 
 def train_heads(
@@ -269,8 +273,7 @@ def measure_probes(
     recipe = request.recipe
     require_grid(recipe, learning_rates, weight_decays, seeds)
     FinetuneTraining.require_possible(request)
-    data = open_data(request)
-    data = replace(data, manifest=request.take_part(data.manifest)).for_recipe(recipe)
+    data = open_data(request).for_request(request)
     (features, labels), (valid_features, valid_labels) = _find_segments(request, data)
     best: _Best | None = None
     trained = train_by_epoch(
@@ -287,7 +290,7 @@ def measure_probes(
         device=request.device,
     )
     for epoch, heads in enumerate(trained, start=1):
-        logits = (_logits(heads, number, valid_features) for number in range(len(heads.settings)))
+        logits = (heads.logits_of(number, valid_features) for number in range(len(heads.settings)))
         found = [weighted_loss(one, valid_labels, data.manifest.pos_weight) for one in logits]
         best = best or _Best(heads)
         best.take(epoch, heads, np.array(found))
@@ -328,15 +331,11 @@ def _describe(
     }
     if not epoch:
         return {**row, "undefined": "the validation loss is finite in no epoch"}
-    found = validate_logits(data, data.rows("valid"), _logits(best.heads, number, features))
+    found = validate_logits(data, data.rows("valid"), best.heads.logits_of(number, features))
     row |= {"best_epoch": epoch, "valid_loss": found.loss}
     if np.isnan(found.macro_auroc):
         return {**row, "undefined": "no label has both classes in the validation split"}
     return {**row, "valid_macro_auroc": found.macro_auroc}
-
-
-def _logits(heads: TrainedHeads, number: int, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(features @ heads.weight[number].T + heads.bias[number], np.float32)
 
 
 def _find_segments(
@@ -356,16 +355,10 @@ def _find_segments(
         segments = partial(SegmentDataset, data, rows, model.config.n_channels)
         place = choose_device(request.device)
         features = find_features(model, data, rows, segments, request=request, device=place)
-    return [_take_segments(data, part, features, rows) for part in splits]
-
-
-def _take_segments(
-    data: TrainingData,
-    rows: NDArray[np.int64],
-    features: NDArray[np.float32],
-    of_rows: NDArray[np.int64],
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Take some recordings' segments out of the features of all, as `FeatureDataset`."""
-    segments = FeatureDataset(data, rows, features, of_rows)
-    found = segments.__getitems__(list(range(len(segments))))["features"].numpy()
-    return found, np.repeat(data.manifest.targets[rows], data.n_segments(rows), axis=0)
+    return [
+        (
+            features[find_places(data, part, rows)],
+            np.repeat(data.manifest.targets[part], data.n_segments(part), axis=0),
+        )
+        for part in splits
+    ]

@@ -194,12 +194,10 @@ class FeatureDataset(Dataset[Batch]):
         features: NDArray[np.float32],
         of_rows: NDArray[np.int64],
     ) -> None:
-        stored, counts = data.n_segments(of_rows), data.n_segments(rows)
-        first = (np.cumsum(stored) - stored)[np.searchsorted(of_rows, rows)]
         self.counts = count_known(data, rows)
         self._features = features
-        self._places = np.repeat(first, counts) + number_segments(counts)
-        targets = np.repeat(data.manifest.targets[rows], counts, axis=0)
+        self._places = find_places(data, rows, of_rows)
+        targets = np.repeat(data.manifest.targets[rows], data.n_segments(rows), axis=0)
         self._targets = BatchTargets(data.manifest, torch.from_numpy(targets))
         self._pos_weight = torch.from_numpy(data.manifest.pos_weight).float()
 
@@ -213,6 +211,15 @@ class FeatureDataset(Dataset[Batch]):
             **self._targets.of(items),
             "pos_weight": self._pos_weight,
         }
+
+
+def find_places(
+    data: TrainingData, rows: NDArray[np.int64], of_rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Find the segments of `rows` among those of `of_rows`, as `FeatureDataset` takes them."""
+    stored, counts = data.n_segments(of_rows), data.n_segments(rows)
+    first = (np.cumsum(stored) - stored)[np.searchsorted(of_rows, rows)]
+    return np.repeat(first, counts) + number_segments(counts)
 
 
 def find_features(
